@@ -1,0 +1,249 @@
+package sessions
+
+import (
+	"bytes"
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A Codec encodes single values of a session. Its methods are called by
+// several goroutines at once.
+//
+// A codec of a package with the usual two functions is a few lines:
+//
+//	type msgpackCodec struct{}
+//
+//	func (msgpackCodec) Name() string                       { return "msgpack" }
+//	func (msgpackCodec) Marshal(v any) ([]byte, error)      { return msgpack.Marshal(v) }
+//	func (msgpackCodec) Unmarshal(data []byte, v any) error { return msgpack.Unmarshal(data, v) }
+type Codec interface {
+	// Name is kept with every session: 1 to 16 lower-case letters, digits and
+	// hyphens. A codec named "json" must write JSON.
+	Name() string
+
+	// Marshal encodes a value. It must not keep or change it.
+	Marshal(v any) ([]byte, error)
+
+	// Unmarshal decodes what Marshal wrote into the variable that v points
+	// to, which may be an *any: then it chooses the type. The data may come
+	// from an attacker who can write files, so that it must not be able to
+	// run code, or to use more memory than a small multiple of its length.
+	Unmarshal(data []byte, v any) error
+}
+
+// JSON is the default codec. Into an any it decodes an integer that fits as
+// int64, and any other number as float64.
+var JSON Codec = jsonCodec{}
+
+type jsonCodec struct{}
+
+func (jsonCodec) Name() string { return "json" }
+
+// Marshal has short ways for the types that most values have: together they
+// save four of five allocations of a save.
+func (jsonCodec) Marshal(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case nil:
+		return []byte("null"), nil
+	case bool:
+		return strconv.AppendBool(nil, v), nil
+	case int:
+		return strconv.AppendInt(nil, int64(v), 10), nil
+	case int64:
+		return strconv.AppendInt(nil, v, 10), nil
+	case string:
+		if plain(v) {
+			return appendQuoted(make([]byte, 0, len(v)+2), v), nil
+		}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+func (jsonCodec) Unmarshal(data []byte, v any) error {
+	switch v := v.(type) {
+	case *any:
+		return unmarshalAny(data, v)
+	case *string:
+		if len(data) >= 2 && data[0] == '"' && data[len(data)-1] == '"' && plain(string(data[1:len(data)-1])) {
+			*v = string(data[1 : len(data)-1])
+			return nil
+		}
+	case *int64:
+		if n, err := strconv.ParseInt(string(data), 10, 64); err == nil {
+			*v = n
+			return nil
+		}
+	}
+	return json.Unmarshal(data, v)
+}
+
+func unmarshalAny(data []byte, v *any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if dec.InputOffset() != int64(len(data)) {
+		return errors.New("data after the value")
+	}
+	*v = plainNumbers(*v)
+	return nil
+}
+
+// plainNumbers replaces each json.Number.
+func plainNumbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		f, _ := v.Float64() // what is too large becomes an infinity
+		return f
+	case []any:
+		for i := range v {
+			v[i] = plainNumbers(v[i])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = plainNumbers(v[key])
+		}
+	}
+	return v
+}
+
+// plain says whether a string stands in JSON as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+func appendQuoted(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+// Gob returns a codec for values of Go types, which an untyped Get gives back
+// as they were. The types of examples, a User{} say, are registered with
+// [gob.Register]; the basic types, slices of them, [time.Time], []any and
+// map[string]any need not be.
+func Gob(examples ...any) Codec {
+	registerCommon()
+	for _, v := range examples {
+		gob.Register(v)
+	}
+	return gobCodec{}
+}
+
+var registerCommon = sync.OnceFunc(func() {
+	gob.Register(time.Time{})
+	gob.Register([]any(nil))
+	gob.Register(map[string]any(nil))
+})
+
+type gobCodec struct{}
+
+func (gobCodec) Name() string { return "gob" }
+
+func (gobCodec) Marshal(v any) ([]byte, error) {
+	if v == nil {
+		return nil, nil // gob has no nil; no bytes at all are one
+	}
+	if err := checkDepth(reflect.ValueOf(v), maxGobDepth); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(&v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+func (gobCodec) Unmarshal(data []byte, v any) error {
+	var decoded any
+	if len(data) > 0 {
+		if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&decoded); err != nil {
+			return err
+		}
+	}
+	target := reflect.ValueOf(v).Elem()
+	value := reflect.ValueOf(decoded)
+	switch {
+	case !value.IsValid():
+		target.SetZero()
+	case value.Type().AssignableTo(target.Type()):
+		target.Set(value)
+	default:
+		return fmt.Errorf("a %v is stored, not a %v", value.Type(), target.Type())
+	}
+	return nil
+}
+
+// maxGobDepth is far beyond what a session holds and far below what the stack
+// can take.
+const maxGobDepth = 1000
+
+var errTooDeep = errors.New("a cycle, or nested too deeply")
+
+// checkDepth refuses what gob would follow until the stack overflows, which no
+// program survives: gob does not look for cycles.
+func checkDepth(v reflect.Value, depth int) error {
+	if depth == 0 {
+		return errTooDeep
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			return checkDepth(v.Elem(), depth-1)
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			if err := errors.Join(checkDepth(it.Key(), depth-1), checkDepth(it.Value(), depth-1)); err != nil {
+				return errTooDeep
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if err := checkDepth(v.Index(i), depth-1); err != nil {
+				return err
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if err := checkDepth(v.Field(i), depth-1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// codecNamed finds the codec that a stored session names: the store's own, or
+// one of the ready-made ones, which are always read. Nil when there is none.
+func codecNamed(name string, own Codec) Codec {
+	switch name {
+	case own.Name():
+		return own
+	case "json":
+		return JSON
+	case "gob":
+		return Gob()
+	}
+	return nil
+}

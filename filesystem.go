@@ -1,0 +1,273 @@
+package sessions
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sessfs/sessions/internal/dirfs"
+	"github.com/sessfs/sessions/internal/slotfile"
+)
+
+const sha256Size = sha256.Size
+
+// A FilesystemSessionStore keeps each session in a file of one directory. Any
+// number of stores, in any number of processes of one machine, may share a
+// directory. It is a [SessionStore], [Updater], [Toucher], [Clearer] and
+// [OwnerStore].
+type FilesystemSessionStore struct {
+	Keys // IsValidKey and GenerateKey
+
+	opts           FilesystemOptions
+	files          slotfile.Files
+	prefix, suffix string // of file names, around the ID or its hash
+
+	damagedMu sync.Mutex
+	damaged   map[string]bool // files that were logged
+}
+
+var (
+	_ SessionStore = (*FilesystemSessionStore)(nil)
+	_ Updater      = (*FilesystemSessionStore)(nil)
+	_ Toucher      = (*FilesystemSessionStore)(nil)
+	_ Clearer      = (*FilesystemSessionStore)(nil)
+	_ OwnerStore   = (*FilesystemSessionStore)(nil)
+)
+
+// NewFilesystemSessionStore opens the directory, and makes it if there is
+// none. The error lists all that is wrong with the options and the directory.
+func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, error) {
+	o, err := o.withDefaults()
+	var dir *dirfs.Dir
+	if err == nil {
+		dir, err = openDir(o)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sessions: cannot keep sessions in files: %w", err)
+	}
+	prefix, suffix, _ := strings.Cut(o.FilenameTemplate, "%s")
+	return &FilesystemSessionStore{
+		Keys: o.Keys,
+		opts: o,
+		files: slotfile.Files{
+			Dir:        dir,
+			Mode:       o.Mode,
+			Sync:       o.Sync == SyncFull,
+			MaxPayload: o.MaxSize,
+			TempSuffix: tempSuffix,
+			Times:      o.MaxAge > 0,
+		},
+		prefix:  prefix,
+		suffix:  suffix,
+		damaged: make(map[string]bool),
+	}, nil
+}
+
+func openDir(o FilesystemOptions) (*dirfs.Dir, error) {
+	if err := makeDir(o.Path); err != nil {
+		return nil, err
+	}
+	dir, err := dirfs.Open(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("Path must be a directory, and no symbolic link: %w", err)
+	}
+	info, err := dir.Stat()
+	if err == nil {
+		err = checkDir(o.Path, info.Mode, info.UID)
+	}
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	if info.Mode.Perm()&0o055 != 0 && !o.HashNames && runtime.GOOS != "windows" {
+		o.Logger.Warn("sessions: others can list the session directory, and so read session IDs; chmod it to 0700, or set HashNames",
+			"mode", info.Mode.Perm().String())
+	}
+	return dir, nil
+}
+
+// Close releases the directory. The store cannot be used any more.
+func (st *FilesystemSessionStore) Close() error { return st.files.Dir.Close() }
+
+// New makes an empty session. No file is made before it is saved.
+func (st *FilesystemSessionStore) New() *Session {
+	return NewSession(st.GenerateKey(), st.opts.Codec)
+}
+
+// Get loads a session, without waiting for anybody who is saving it. See
+// [SessionStore] for what it does with an ID that is not stored.
+func (st *FilesystemSessionStore) Get(ctx context.Context, id string) (*Session, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !st.IsValidKey(id) {
+		return st.New(), nil
+	}
+	name := st.filename(id)
+	file, err := st.files.Read(ctx, name)
+	if err == nil {
+		var s *Session
+		if s, err = st.session(id, name, file); err == nil && st.expired(s, name, file.ModTime) {
+			return st.New(), nil
+		} else if err == nil {
+			return s, nil
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && st.opts.KeepMissingID:
+		s := NewSession(id, st.opts.Codec)
+		s.isNew, s.adopted = false, true
+		return s, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return st.New(), nil
+	case errors.Is(err, slotfile.ErrCorrupt), errors.Is(err, ErrCorrupt):
+		st.logDamaged(name)
+		return st.New(), nil
+	}
+	return nil, fmt.Errorf("sessions: load: %w", err)
+}
+
+// session makes a session of what a file holds.
+func (st *FilesystemSessionStore) session(id, name string, file slotfile.Record) (*Session, error) {
+	h, ok := parseHeader(file.Meta)
+	if !ok {
+		return nil, corrupt("the header is of no known version")
+	}
+	codec := codecNamed(h.codec, st.opts.Codec)
+	if codec == nil {
+		return nil, fmt.Errorf("the session is encoded by codec %q, which is not this store's %q", h.codec, st.opts.Codec.Name())
+	}
+	rec, err := st.decode(h, name, file.Payload)
+	if err != nil {
+		return nil, err
+	}
+	s, err := LoadSession(id, codec, rec)
+	if err == nil {
+		s.file, s.meta = name, file.Meta
+	}
+	return s, err
+}
+
+// expired applies the one rule of idle expiry, which find -mmin and sessprune
+// apply as well, and the absolute one.
+func (st *FilesystemSessionStore) expired(s *Session, name string, modTime time.Time) bool {
+	now := time.Now()
+	if st.opts.Lifetime > 0 && now.Sub(s.created) >= st.opts.Lifetime {
+		return true
+	}
+	maxAge := st.opts.MaxAge
+	if maxAge == 0 && s.maxAge > 0 {
+		// The store has no timeout, so that the session's own is no shift of
+		// the file's time, but counts from it.
+		info, err := st.files.Dir.Lstat(name)
+		if err != nil {
+			return false
+		}
+		maxAge, modTime = s.maxAge, info.ModTime
+	}
+	return maxAge > 0 && now.Sub(modTime) >= maxAge
+}
+
+// modTime is what a session's file gets as its modification time now: shifted,
+// when its timeout is not the store's, by the difference. Zero means now.
+func (st *FilesystemSessionStore) modTime(own time.Duration) time.Time {
+	if own == 0 || st.opts.MaxAge == 0 || own == st.opts.MaxAge {
+		return time.Time{}
+	}
+	return time.Now().Add(own - st.opts.MaxAge)
+}
+
+// List gives the IDs of the stored sessions, or the hashes of IDs with
+// HashNames, in no particular order. Files that are no session's, and sessions
+// that have been idle for too long, are left out.
+func (st *FilesystemSessionStore) List(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for name, err := range st.names(ctx) {
+			if err != nil {
+				yield("", fmt.Errorf("sessions: list: %w", err))
+				return
+			}
+			if st.opts.MaxAge > 0 {
+				info, err := st.files.Dir.Lstat(name)
+				if err != nil || time.Since(info.ModTime) >= st.opts.MaxAge {
+					continue
+				}
+			}
+			if !yield(st.key(name), nil) {
+				return
+			}
+		}
+	}
+}
+
+// names gives the names of the files that can be sessions.
+func (st *FilesystemSessionStore) names(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for entry, err := range st.files.Dir.Entries() {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if entry.Type.IsRegular() && st.isFilename(entry.Name) && !yield(entry.Name, nil) {
+				return
+			}
+		}
+	}
+}
+
+// filename is the name of a session's file. The ID must be valid.
+func (st *FilesystemSessionStore) filename(id string) string {
+	if st.opts.HashNames {
+		sum := sha256.Sum256([]byte(id))
+		id = hex.EncodeToString(sum[:])
+	}
+	return st.prefix + id + st.suffix
+}
+
+// key is the part of a file's name that stands for the session.
+func (st *FilesystemSessionStore) key(name string) string {
+	return name[len(st.prefix) : len(name)-len(st.suffix)]
+}
+
+func (st *FilesystemSessionStore) isFilename(name string) bool {
+	if len(name) < len(st.prefix)+len(st.suffix) ||
+		!strings.HasPrefix(name, st.prefix) || !strings.HasSuffix(name, st.suffix) {
+		return false
+	}
+	key := st.key(name)
+	if st.opts.HashNames {
+		return len(key) == 2*sha256Size && isLowerHex(key)
+	}
+	return st.IsValidKey(key)
+}
+
+// logDamaged reports a file once, and not without end.
+func (st *FilesystemSessionStore) logDamaged(name string) {
+	const most = 1000
+	st.damagedMu.Lock()
+	known := st.damaged[name] || len(st.damaged) >= most
+	if !known {
+		st.damaged[name] = true
+	}
+	st.damagedMu.Unlock()
+	if !known {
+		st.opts.Logger.Warn("sessions: a session file is damaged, and its session is lost", "file", shortHash(name))
+	}
+}
+
+// shortHash stands for a file in logs: enough to see that two lines are about
+// the same one, nothing to find it by.
+func shortHash(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:4])
+}

@@ -1,0 +1,155 @@
+package sessions
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/base64"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// formatName begins every session file.
+const formatName = "sessions 1"
+
+// A header is the line of text at the beginning of a session file:
+//
+//	sessions 1 created=2026-11-20T21:56:59.123456789Z max-age=1209600s lifetime=0s idle=2592000s owner=<hash> codec=json sealed=true
+//
+// followed by what package slotfile adds. The last fields stand there only when
+// they say something.
+type header struct {
+	created time.Time
+
+	// The store's timeouts when the file was written: with them, a pruner
+	// that is told nothing knows when the session ends.
+	maxAge, lifetime time.Duration
+
+	idle   time.Duration // the session's own timeout
+	owner  string        // ownerHash
+	codec  string
+	sealed bool
+}
+
+func (h header) append(dst []byte) []byte {
+	dst = append(dst, formatName...)
+	dst = h.created.UTC().AppendFormat(append(dst, " created="...), time.RFC3339Nano)
+	dst = appendSeconds(append(dst, " max-age="...), h.maxAge)
+	dst = appendSeconds(append(dst, " lifetime="...), h.lifetime)
+	if h.idle > 0 {
+		dst = appendSeconds(append(dst, " idle="...), h.idle)
+	}
+	if h.owner != "" {
+		dst = append(append(dst, " owner="...), h.owner...)
+	}
+	dst = append(append(dst, " codec="...), h.codec...)
+	if h.sealed {
+		dst = append(dst, " sealed=true"...)
+	}
+	return dst
+}
+
+// appendSeconds writes a duration as time.ParseDuration reads it.
+func appendSeconds(dst []byte, d time.Duration) []byte {
+	return append(strconv.AppendFloat(dst, d.Seconds(), 'f', -1, 64), 's')
+}
+
+func parseHeader(meta string) (h header, ok bool) {
+	rest, ok := strings.CutPrefix(meta, formatName+" ")
+	if !ok {
+		return h, false
+	}
+	for rest != "" {
+		var pair string
+		pair, rest, _ = strings.Cut(rest, " ")
+		name, value, _ := strings.Cut(pair, "=")
+		var err error
+		switch name {
+		case "created":
+			h.created, err = time.Parse(time.RFC3339Nano, value)
+		case "max-age":
+			h.maxAge, err = time.ParseDuration(value)
+		case "lifetime":
+			h.lifetime, err = time.ParseDuration(value)
+		case "idle":
+			h.idle, err = time.ParseDuration(value)
+		case "owner":
+			h.owner = value
+		case "codec":
+			h.codec = value
+		case "sealed":
+			h.sealed = value == "true"
+		}
+		// A name that is not known is of a later version that still calls
+		// itself 1, and so can be left aside.
+		if err != nil {
+			return h, false
+		}
+	}
+	return h, !h.created.IsZero() && h.codec != ""
+}
+
+// ownerHash is what the header says of the owner: enough to find the sessions
+// of one, without telling who it is.
+func ownerHash(owner string) string {
+	if owner == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("sessions owner " + owner))
+	return hex.EncodeToString(sum[:16])
+}
+
+// encode appends the header's text of a record to meta, and gives its payload:
+// the owner, if there is one, as a line of its own, then the values.
+func (st *FilesystemSessionStore) encode(meta []byte, rec *Record, codec, name string) (_ []byte, payload string, err error) {
+	h := header{
+		created:  rec.Created,
+		maxAge:   st.opts.MaxAge,
+		lifetime: st.opts.Lifetime,
+		idle:     rec.MaxAge,
+		owner:    ownerHash(rec.Owner),
+		codec:    codec,
+		sealed:   st.opts.Sealer != nil,
+	}
+	payload = rec.Data
+	if rec.Owner != "" {
+		// In base64, since an owner is any bytes and a line is not.
+		payload = base64.StdEncoding.EncodeToString([]byte(rec.Owner)) + "\n" + payload
+	}
+	if h.sealed {
+		sealed, err := st.opts.Sealer.Seal([]byte(payload), st.key(name))
+		if err != nil {
+			return nil, "", err
+		}
+		payload = string(sealed)
+	}
+	if len(payload) > st.opts.MaxSize {
+		return nil, "", ErrTooLarge
+	}
+	return h.append(meta), payload, nil
+}
+
+// decode is the inverse of encode. Bytes that are sealed when they should not
+// be, or the other way round, are refused like any others that do not open.
+func (st *FilesystemSessionStore) decode(h header, name, payload string) (rec Record, err error) {
+	if h.sealed != (st.opts.Sealer != nil) {
+		return rec, corrupt("sealed, or not sealed")
+	}
+	if h.sealed {
+		opened, err := st.opts.Sealer.Open([]byte(payload), st.key(name))
+		if err != nil {
+			return rec, corrupt("the seal is broken")
+		}
+		payload = string(opened)
+	}
+	rec = Record{Created: h.created, MaxAge: h.idle, Data: payload}
+	if h.owner != "" {
+		line, data, ok := strings.Cut(payload, "\n")
+		owner, err := base64.StdEncoding.DecodeString(line)
+		if !ok || err != nil || ownerHash(string(owner)) != h.owner {
+			return rec, corrupt("the owner is not the header's")
+		}
+		rec.Owner, rec.Data = string(owner), data
+	}
+	return rec, nil
+}

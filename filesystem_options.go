@@ -1,0 +1,224 @@
+package sessions
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// FilesystemOptions says how a [FilesystemSessionStore] keeps sessions. The
+// zero value is a safe store in a private directory.
+type FilesystemOptions struct {
+	// Path is the directory, made with its parents if there is none. The
+	// default is sessions-UID in [os.TempDir], UID being the user's number;
+	// an operating system may empty that at a restart.
+	//
+	// The directory must be the process's user's own, and nobody else may be
+	// able to write to it. It must not be a symbolic link.
+	Path string
+
+	// FilenameTemplate names the files: it has one %s, for the session's ID,
+	// and no other % and no separator. The default is "session_%s.sess".
+	FilenameTemplate string
+
+	// Mode is the permission bits of the files, whatever the umask. The
+	// default is 0600. The owner must be able to read and write, and nobody
+	// but owner and group may get any right.
+	Mode fs.FileMode
+
+	// Keys makes the IDs; see [RandomKeys] and [UUIDKeys]. The default is
+	// 32 random bytes in hex.
+	Keys Keys
+
+	// KeepMissingID makes Get adopt a valid ID that is not stored, in a
+	// session that is not new, as werkzeug does with renew_missing=False.
+	// It lets whoever can set a cookie choose the ID of somebody else's
+	// session (session fixation).
+	KeepMissingID bool
+
+	// MaxAge is the idle timeout: how long a session lives after it was last
+	// saved or touched. Zero means that the store never expires anything,
+	// and leaves that to who prunes the directory. NIST SP 800-63B-4 names
+	// an hour at most for AAL2 and 15 minutes for AAL3; ASVS 5.0 7.3.1.
+	MaxAge time.Duration
+
+	// Lifetime is the absolute timeout: how long a session lives after it was
+	// made or renewed, however much it is used. Zero means forever. NIST
+	// SP 800-63B-4 names 30 days at most for AAL1, 24 hours for AAL2 and 12
+	// for AAL3; ASVS 5.0 7.3.2.
+	Lifetime time.Duration
+
+	// MaxSize is how many bytes the values of a session may take, encoded and
+	// sealed. A save of more is [ErrTooLarge]. The default is 1 MiB.
+	MaxSize int
+
+	// Codec encodes the values of new sessions. The default is [JSON]. A
+	// stored session keeps its codec, whatever this is.
+	Codec Codec
+
+	// Sealer encrypts the sessions at rest, each bound to its ID. The default
+	// is not to.
+	Sealer Sealer
+
+	// HashNames names the files by the SHA-256 of the ID, so that a listing of
+	// the directory, or a backup, gives nobody a cookie that works. List then
+	// gives the hashes.
+	HashNames bool
+
+	// Sync says what an acknowledged save survives. The default is [SyncNone].
+	Sync SyncMode
+
+	// Logger gets what no caller is told: damaged files, and what could not
+	// be tidied up. The default is [slog.Default].
+	Logger *slog.Logger
+}
+
+// SyncMode says what an acknowledged save survives.
+type SyncMode int
+
+const (
+	// SyncNone is safe against crashes of processes. A power cut may take a
+	// session back to an earlier state, or lose one that was just made or is
+	// larger than a page. It never makes a wrong or a half one.
+	SyncNone SyncMode = iota
+
+	// SyncFull waits for the disk: an acknowledged save, and an acknowledged
+	// end of a session, survive a power cut. That takes about as long as a
+	// disk takes for one write; see fdatasync(2).
+	SyncFull
+)
+
+// A Sealer encrypts bytes so that they can be neither read nor changed, nor be
+// opened in another context. A key ring of package securecookie is one. Its
+// methods are called by several goroutines at once.
+type Sealer interface {
+	Seal(plaintext []byte, context string) ([]byte, error)
+	Open(sealed []byte, context string) ([]byte, error)
+}
+
+const (
+	defaultTemplate = "session_%s.sess"
+	defaultMode     = 0o600
+	defaultMaxSize  = 1 << 20
+
+	// tempSuffix ends the names of files that are not finished. When their
+	// writer was killed they stay, until somebody prunes the directory.
+	tempSuffix = ".__sess_tmp"
+
+	// maxFilename is what the usual file systems allow, in bytes.
+	maxFilename = 255
+)
+
+// withDefaults fills in what is not set, and finds all that is wrong.
+func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
+	var errs []error
+	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if o.Path == "" {
+		o.Path = filepath.Join(os.TempDir(), fmt.Sprintf("sessions-%d", os.Getuid()))
+	}
+	if strings.ContainsRune(o.Path, 0) {
+		refuse("Path has a NUL byte")
+	}
+	if o.FilenameTemplate == "" {
+		o.FilenameTemplate = defaultTemplate
+	}
+	if err := checkTemplate(o.FilenameTemplate, max(2*o.Keys.size(), 2*sha256Size)); err != nil {
+		errs = append(errs, err)
+	}
+	if o.Mode == 0 {
+		o.Mode = defaultMode
+	}
+	if o.Mode&^0o660 != 0 || o.Mode&0o600 != 0o600 {
+		refuse("Mode %04o: want 0600, 0640 or 0660; sessions are nobody else's business", o.Mode)
+	}
+	if o.MaxAge < 0 {
+		refuse("MaxAge is negative")
+	}
+	if o.Lifetime < 0 {
+		refuse("Lifetime is negative")
+	}
+	if o.MaxSize == 0 {
+		o.MaxSize = defaultMaxSize
+	}
+	if o.MaxSize < 0 || o.MaxSize > 1<<30 {
+		refuse("MaxSize %d: want 1 byte to 1 GiB", o.MaxSize)
+	}
+	if o.Codec == nil {
+		o.Codec = JSON
+	}
+	if name := o.Codec.Name(); !validCodecName(name) {
+		refuse("Codec has the name %q: want 1 to 16 lower-case letters, digits and hyphens", name)
+	}
+	if o.Sync != SyncNone && o.Sync != SyncFull {
+		refuse("Sync is neither SyncNone nor SyncFull")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o, errors.Join(errs...)
+}
+
+func validCodecName(name string) bool {
+	return len(name) >= 1 && len(name) <= 16 &&
+		strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// checkTemplate finds what is wrong with a filename template.
+func checkTemplate(t string, keyLength int) error {
+	var why string
+	switch {
+	case strings.ContainsAny(t, `/\`+string(filepath.Separator)):
+		why = "names a file, not a path: put the directory into Path"
+	case strings.Count(t, "%s") != 1:
+		why = "needs exactly one %s, for the session's ID"
+	case strings.Count(t, "%") != 1:
+		why = "has a % besides its %s"
+	case strings.HasSuffix(t, tempSuffix):
+		why = "ends in " + tempSuffix + ", which is for unfinished files"
+	case strings.ContainsAny(t, "\x00\n"):
+		why = "has a NUL byte or a line break"
+	case len(t)-len("%s")+keyLength > maxFilename:
+		why = fmt.Sprintf("gives names of more than %d bytes", maxFilename)
+	default:
+		return nil
+	}
+	return fmt.Errorf("FilenameTemplate %q %s", t, why)
+}
+
+// makeDir makes a directory and its parents, mode 0700 whatever the umask.
+func makeDir(path string) error {
+	err := os.Mkdir(path, 0o700)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(path) != path {
+		if err := makeDir(filepath.Dir(path)); err != nil {
+			return err
+		}
+		err = os.Mkdir(path, 0o700)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o700)
+}
+
+// checkDir refuses a directory in which others could put, swap or read files.
+func checkDir(path string, info fs.FileMode, owner uint32) error {
+	if runtime.GOOS == "windows" {
+		return nil // permission bits say nothing there
+	}
+	if uid := os.Geteuid(); int64(owner) != int64(uid) {
+		return fmt.Errorf("Path %s belongs to the user %d, not to %d who runs this: sessions would be at their mercy", path, owner, uid)
+	}
+	if info.Perm()&0o022 != 0 {
+		return fmt.Errorf("Path %s may be written to by others (mode %04o): chmod go-w it, or give a directory of its own", path, info.Perm())
+	}
+	return nil
+}

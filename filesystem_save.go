@@ -1,0 +1,377 @@
+package sessions
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/sessfs/sessions/internal/slotfile"
+)
+
+// Save stores the session. It waits for others who save the same session, but
+// no longer than ctx; see [SessionStore] for the rest.
+func (st *FilesystemSessionStore) Save(ctx context.Context, s *Session) error {
+	return st.save(ctx, s, nil)
+}
+
+// SaveIfModified is Save when [Session.ShouldSave].
+func (st *FilesystemSessionStore) SaveIfModified(ctx context.Context, s *Session) error {
+	if !s.ShouldSave() {
+		return nil
+	}
+	return st.save(ctx, s, nil)
+}
+
+// Update reads, changes and saves the session under its lock; see [Updater].
+// update is called once.
+func (st *FilesystemSessionStore) Update(ctx context.Context, s *Session, update func(*Session) error) error {
+	return st.save(ctx, s, update)
+}
+
+func (st *FilesystemSessionStore) save(ctx context.Context, s *Session, update func(*Session) error) error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	for {
+		err := st.saveOnce(ctx, s, update)
+		// Two requests that both adopted a missing ID: the second finds what
+		// the first has stored, and adds to it.
+		if errors.Is(err, ErrExists) && s.adopted {
+			continue
+		}
+		return err
+	}
+}
+
+func (st *FilesystemSessionStore) saveOnce(ctx context.Context, s *Session, update func(*Session) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	name, err := st.filenameOf(s)
+	if err != nil {
+		return err
+	}
+	t := &transaction{FilesystemSessionStore: st, s: s, name: name}
+	if s.stored || s.adopted {
+		if err := t.lock(ctx); err != nil {
+			return fmt.Errorf("sessions: save: %w", err)
+		}
+		defer t.unlock()
+	}
+	stored, err := t.stored()
+	if err != nil {
+		return fmt.Errorf("sessions: save: %w", err)
+	}
+	if update != nil {
+		err = s.commitUpdate(stored, update, t)
+	} else {
+		err = s.commit(stored, t)
+	}
+	if err == nil {
+		s.mu.Lock()
+		s.file, s.meta = t.name, t.meta
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// filenameOf is the name of a session's file.
+func (st *FilesystemSessionStore) filenameOf(s *Session) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.err != nil:
+		return "", s.err
+	case s.file != "":
+		return s.file, nil
+	case !st.IsValidKey(s.id):
+		return "", errors.New("sessions: the session's ID is not one of this store's")
+	}
+	return st.filename(s.id), nil
+}
+
+// A transaction is one save, from lock to unlock.
+type transaction struct {
+	*FilesystemSessionStore
+	s      *Session
+	name   string // of the session's file; after write, of the file it then has
+	meta   string // the text of that file's header, "" for none
+	file   slotfile.Lock
+	locked bool   // file is a lock; otherwise the session has no file
+	record Record // what is stored
+	text   [256]byte
+}
+
+// lock locks the session's file. Without one that is no error.
+func (t *transaction) lock(ctx context.Context) error {
+	err := t.files.Lock(ctx, t.name, &t.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return damagedError(err)
+	}
+	if errors.Is(t.file.Err(), fs.ErrNotExist) {
+		// Ended, by somebody who was stopped before the name was gone.
+		_, err := t.file.Remove()
+		t.file.Unlock()
+		return err
+	}
+	t.locked = true
+	return nil
+}
+
+func (t *transaction) unlock() {
+	if t.locked {
+		t.file.Unlock()
+	}
+}
+
+func damagedError(err error) error {
+	if errors.Is(err, slotfile.ErrCorrupt) {
+		return ErrCorrupt
+	}
+	return err
+}
+
+// stored returns what the file holds now, nil when there is none.
+func (t *transaction) stored() (*Record, error) {
+	if !t.locked {
+		return nil, nil
+	}
+	if err := t.file.Err(); err != nil {
+		return nil, damagedError(err)
+	}
+	if t.unchanged() {
+		// Nobody saved since: no copy to make, and nothing to take apart.
+		t.meta, t.record = t.s.meta, t.s.base
+		return &t.record, nil
+	}
+	t.meta = string(t.file.Meta())
+	h, ok := parseHeader(t.meta)
+	if !ok {
+		return nil, ErrCorrupt
+	}
+	var err error
+	t.record, err = t.decode(h, t.name, string(t.file.Payload()))
+	return &t.record, err
+}
+
+// unchanged says whether the file holds what the session was loaded from.
+func (t *transaction) unchanged() bool {
+	data := t.file.Payload()
+	if t.s.base.Owner != "" {
+		_, data, _ = bytes.Cut(data, []byte("\n"))
+	}
+	return t.opts.Sealer == nil && string(t.file.Meta()) == t.s.meta && string(data) == t.s.base.Data
+}
+
+// write carries out a save.
+func (t *transaction) write(c Change) error {
+	err := t.put(c)
+	if err == nil && c.Ended != "" && t.locked {
+		err = t.end(c)
+	}
+	if err != nil && !errors.Is(err, ErrExists) && !errors.Is(err, ErrTooLarge) {
+		return fmt.Errorf("sessions: save: %w", err)
+	}
+	return err
+}
+
+// put stores the change's record and notes what file it is in.
+func (t *transaction) put(c Change) error {
+	if c.Record == nil {
+		t.name, t.meta = "", ""
+		return nil
+	}
+	modTime := t.modTime(c.Record.MaxAge)
+	if c.Same {
+		if modTime.IsZero() {
+			modTime = time.Now()
+		}
+		return t.file.SetModTime(modTime)
+	}
+	if c.ID != t.s.id {
+		t.name = t.filename(c.ID)
+	}
+	meta, payload, err := t.encode(t.text[:0], c.Record, t.s.codec.Name(), t.name)
+	if err != nil {
+		return err
+	}
+	if string(meta) != t.meta {
+		t.meta = string(meta)
+	}
+	if !c.Fresh {
+		return t.file.Write(meta, payload, modTime)
+	}
+	err = t.files.Create(t.name, meta, payload, modTime)
+	if errors.Is(err, fs.ErrExist) {
+		return ErrExists
+	}
+	return err
+}
+
+// end removes the session that the save ends. If that fails before anything is
+// changed, the session under the new ID goes again.
+func (t *transaction) end(c Change) error {
+	gone, err := t.bury(&t.file)
+	if !gone && c.Record != nil {
+		err = errors.Join(err, t.files.Dir.Remove(t.name))
+	}
+	return err
+}
+
+// bury removes a session and its file. That the file stays although the
+// session is gone is nothing that a caller could act on.
+func (st *FilesystemSessionStore) bury(file *slotfile.Lock) (gone bool, err error) {
+	gone, err = file.Remove()
+	if gone && err != nil {
+		st.opts.Logger.Warn("sessions: the file of an ended session could not be removed", "error", err)
+		err = nil
+	}
+	return gone, err
+}
+
+// Delete ends the session at once.
+func (st *FilesystemSessionStore) Delete(ctx context.Context, s *Session) error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	name, err := st.filenameOf(s)
+	if err != nil {
+		return err
+	}
+	_, err = st.remove(ctx, name)
+	return err
+}
+
+// remove ends the session of that file, and reports whether there was one.
+func (st *FilesystemSessionStore) remove(ctx context.Context, name string) (bool, error) {
+	var file slotfile.Lock
+	err := st.files.Lock(ctx, name, &file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("sessions: delete: %w", damagedError(err))
+	}
+	defer file.Unlock()
+	gone, err := st.bury(&file)
+	if err != nil {
+		return gone, fmt.Errorf("sessions: delete: %w", err)
+	}
+	return gone, nil
+}
+
+// Touch begins the idle time of a stored session anew; see [Toucher].
+func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interval time.Duration) (bool, error) {
+	name, err := st.filenameOf(s)
+	if err != nil {
+		return false, err
+	}
+	now := time.Now()
+	modTime := st.modTime(s.MaxAge())
+	if modTime.IsZero() {
+		modTime = now
+	}
+	// Without the lock first: most touches come too early to do anything.
+	info, err := st.files.Dir.Lstat(name)
+	if err == nil && modTime.Sub(info.ModTime) < interval {
+		return false, nil
+	}
+	var file slotfile.Lock
+	err = st.files.Lock(ctx, name, &file)
+	if err == nil {
+		defer file.Unlock()
+		if err = file.Err(); err == nil {
+			err = file.SetModTime(modTime)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, ErrDeleted
+	}
+	if err != nil {
+		return false, fmt.Errorf("sessions: touch: %w", damagedError(err))
+	}
+	return true, nil
+}
+
+// DeleteAll ends every stored session; see [Clearer].
+func (st *FilesystemSessionStore) DeleteAll(ctx context.Context) (int, error) {
+	return st.removeWhere(ctx, func(string) (bool, error) { return true, nil })
+}
+
+// removeWhere ends the sessions of the files that match, and goes on after errors.
+func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(name string) (bool, error)) (n int, err error) {
+	var errs []error
+	for name, err := range st.names(ctx) {
+		matches := false
+		if err == nil {
+			matches, err = match(name)
+		}
+		if matches {
+			matches, err = st.remove(ctx, name)
+		}
+		if matches {
+			n++
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return n, errors.Join(errs...)
+}
+
+// ListOwner gives the sessions of an owner. It looks into every file: half a
+// second for a hundred thousand. With HashNames, the ID of a session is the
+// hash that List gives; the session can be deleted and saved all the same.
+func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) iter.Seq2[*Session, error] {
+	return func(yield func(*Session, error) bool) {
+		for name, err := range st.names(ctx) {
+			var s *Session
+			if err == nil {
+				s, err = st.ownedBy(ctx, name, owner)
+			}
+			if err != nil {
+				err = fmt.Errorf("sessions: list: %w", err)
+			}
+			if (s != nil || err != nil) && !yield(s, err) {
+				return
+			}
+		}
+	}
+}
+
+// ownedBy loads the session of that file if it is the owner's.
+func (st *FilesystemSessionStore) ownedBy(ctx context.Context, name, owner string) (*Session, error) {
+	file, err := st.files.Read(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, slotfile.ErrCorrupt) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if h, ok := parseHeader(file.Meta); !ok || h.owner != ownerHash(owner) {
+		return nil, nil
+	}
+	s, err := st.session(st.key(name), name, file)
+	if errors.Is(err, ErrCorrupt) || err == nil && st.expired(s, name, file.ModTime) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// DeleteOwner ends the sessions of an owner; see [OwnerStore].
+func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error) {
+	return st.removeWhere(ctx, func(name string) (bool, error) {
+		s, err := st.ownedBy(ctx, name, owner)
+		kept := slices.ContainsFunc(keep, func(id string) bool { return st.filename(id) == name })
+		return s != nil && !kept, err
+	})
+}

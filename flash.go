@@ -1,0 +1,43 @@
+package sessions
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// flashPrefix begins the keys of flash messages. Each has a key of its own, so
+// that requests that add one at the same time lose none.
+const flashPrefix = "_flash."
+
+// AddFlash leaves a message for the next request that asks for [Session.Flashes].
+// It is an ordinary value under a key that begins with "_flash.".
+func (s *Session) AddFlash(value any) {
+	var random [4]byte
+	rand.Read(random[:])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// In the order of time, and within one clock tick in the order of calls.
+	s.set(fmt.Sprintf("%s%016x.%08x.%s", flashPrefix,
+		time.Now().UnixNano(), s.clock, hex.EncodeToString(random[:])), value)
+}
+
+// Flashes returns the messages that AddFlash left, oldest first, and removes
+// them. Without any it returns nil, and the session stays unmodified.
+func (s *Session) Flashes() []any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var messages []any
+	for _, key := range s.keys() {
+		if !strings.HasPrefix(key, flashPrefix) {
+			continue
+		}
+		if v, ok := lookup[any](s, key); ok {
+			messages = append(messages, v)
+		}
+		s.remove(key)
+	}
+	return messages
+}

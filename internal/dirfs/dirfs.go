@@ -1,0 +1,84 @@
+// Package dirfs does file operations relative to one directory that was
+// opened once: no path is walked twice, a name cannot lead out of the
+// directory, and symbolic links are never followed.
+//
+// It works on bare descriptors where the system has the *at calls, because
+// an [os.File] costs more than the operation itself for files of a few
+// kilobytes (a poller registration and a finalizer for each), and on
+// [os.Root] elsewhere.
+//
+// Errors are [fs.PathError]s that carry the path of the directory, never the
+// name of the file: the names that this module's stores use are secrets.
+package dirfs
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// ErrIrregular says that a name leads to something that is no regular file:
+// a symbolic link, a directory, a FIFO, a socket or a device.
+var ErrIrregular = errors.New("not a regular file")
+
+// Info is what stat(2) says about a file.
+type Info struct {
+	Mode    fs.FileMode
+	Size    int64 // bytes
+	ModTime time.Time
+	Links   uint64 // number of names; zero when the file was removed or replaced
+
+	// Zero where the system has nothing of the kind.
+	UID    uint32 // owner
+	Device uint64 // with Inode: the file's identity
+	Inode  uint64
+}
+
+// Entry is one name in a directory.
+type Entry struct {
+	Name string
+	Type fs.FileMode // the type bits alone
+}
+
+// Error wraps what an operation on a file of the directory returned; nil stays nil.
+func (d *Dir) Error(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: d.path, Err: err}
+}
+
+// cause takes from an error of package os what names the file.
+func cause(err error) error {
+	var pathErr *fs.PathError
+	var linkErr *os.LinkError
+	switch {
+	case errors.As(err, &pathErr):
+		return pathErr.Err
+	case errors.As(err, &linkErr):
+		return linkErr.Err
+	}
+	return err
+}
+
+// list yields the entries of f, the opened directory.
+func (d *Dir) list(f *os.File, yield func(Entry, error) bool) {
+	for {
+		// Some names at a time: a directory may have millions.
+		entries, err := f.ReadDir(1024)
+		for _, e := range entries {
+			if !yield(Entry{e.Name(), e.Type()}, nil) {
+				return
+			}
+		}
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			yield(Entry{}, d.Error("getdents", cause(err)))
+			return
+		}
+	}
+}

@@ -1,0 +1,185 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
+
+package dirfs
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"time"
+)
+
+// A Dir is an open directory. Its methods may be called by several
+// goroutines at once, Close among them.
+type Dir struct {
+	path string
+	root *os.Root
+}
+
+// Open opens the directory at path, which must not be a symbolic link.
+func Open(path string) (*Dir, error) {
+	d := &Dir{path: path}
+	fi, err := os.Lstat(path)
+	if err != nil {
+		return nil, d.bare("lstat", err)
+	}
+	if !fi.IsDir() {
+		return nil, d.Error("open", errors.New("not a directory"))
+	}
+	d.root, err = os.OpenRoot(path)
+	if err != nil {
+		return nil, d.bare("open", err)
+	}
+	return d, nil
+}
+
+// bare is Error for errors of package os, which carry the name of the file.
+func (d *Dir) bare(op string, err error) error { return d.Error(op, cause(err)) }
+
+// Close releases the directory. Files opened from it stay usable.
+func (d *Dir) Close() error { return d.bare("close", d.root.Close()) }
+
+// Stat describes the directory itself.
+func (d *Dir) Stat() (Info, error) {
+	fi, err := d.root.Stat(".")
+	if err != nil {
+		return Info{}, d.bare("stat", err)
+	}
+	return infoOf(fi), nil
+}
+
+// Chmod sets the permission bits of the directory itself, as far as the
+// system has them.
+func (d *Dir) Chmod(mode fs.FileMode) error { return d.bare("chmod", d.root.Chmod(".", mode.Perm())) }
+
+// OpenRead opens a file for reading.
+func (d *Dir) OpenRead(name string) (File, error) { return d.open(name, os.O_RDONLY, 0) }
+
+// OpenWrite opens an existing file for reading and writing.
+func (d *Dir) OpenWrite(name string) (File, error) { return d.open(name, os.O_RDWR, 0) }
+
+// Create makes a file that did not exist.
+func (d *Dir) Create(name string, mode fs.FileMode) (File, error) {
+	return d.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode.Perm())
+}
+
+func (d *Dir) open(name string, flag int, mode fs.FileMode) (File, error) {
+	// Without O_NOFOLLOW, look first. A link that is put there in between
+	// still cannot lead out of the directory: os.Root sees to that.
+	if flag&os.O_CREATE == 0 {
+		fi, err := d.root.Lstat(name)
+		if err != nil {
+			return File{}, d.bare("lstat", err)
+		}
+		if !fi.Mode().IsRegular() {
+			return File{}, d.Error("open", ErrIrregular)
+		}
+	}
+	f, err := d.root.OpenFile(name, flag, mode)
+	if err != nil {
+		return File{}, d.bare("open", err)
+	}
+	return File{f: f, dir: d, name: name}, nil
+}
+
+// Rename gives the file old the name new, in place of whatever had it.
+func (d *Dir) Rename(old, new string) error { return d.bare("rename", d.root.Rename(old, new)) }
+
+// RenameNew gives the file old the name new, unless that is taken: then the
+// error is fs.ErrExist and nothing has changed.
+func (d *Dir) RenameNew(old, new string) error {
+	if err := d.root.Link(old, new); err != nil {
+		return d.bare("link", err)
+	}
+	return d.Remove(old)
+}
+
+// Remove removes a file.
+func (d *Dir) Remove(name string) error { return d.bare("remove", d.root.Remove(name)) }
+
+// Lstat describes a file, or the symbolic link that has the name.
+func (d *Dir) Lstat(name string) (Info, error) {
+	fi, err := d.root.Lstat(name)
+	if err != nil {
+		return Info{}, d.bare("lstat", err)
+	}
+	return infoOf(fi), nil
+}
+
+// SetModTime sets the modification time of a file, and its access time with it.
+func (d *Dir) SetModTime(name string, t time.Time) error {
+	return d.bare("chtimes", d.root.Chtimes(name, t, t))
+}
+
+// Entries gives what is in the directory, in no particular order. What is
+// made or removed meanwhile may or may not be given.
+func (d *Dir) Entries() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		f, err := d.root.Open(".")
+		if err != nil {
+			yield(Entry{}, d.bare("open", err))
+			return
+		}
+		defer f.Close()
+		d.list(f, yield)
+	}
+}
+
+// Sync does nothing: a directory cannot be flushed here.
+func (d *Dir) Sync() error { return nil }
+
+// A File is an open regular file. It must be closed exactly once; no method
+// may run beside Close.
+type File struct {
+	f    *os.File
+	dir  *Dir
+	name string
+}
+
+// ReadAt reads once from the offset on. Fewer bytes than len(p) are no error,
+// and none mean the end of the file.
+func (f File) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := f.f.ReadAt(p, offset)
+	if err == io.EOF {
+		err = nil
+	}
+	return n, cause(err)
+}
+
+// WriteAt writes all of p at the offset, or says why not.
+func (f File) WriteAt(p []byte, offset int64) error {
+	_, err := f.f.WriteAt(p, offset)
+	return cause(err)
+}
+
+// Stat describes the file. Whether it still has its name is found by looking
+// at who has the name, since not every system here counts links.
+func (f File) Stat() (Info, error) {
+	fi, err := f.f.Stat()
+	if err != nil {
+		return Info{}, cause(err)
+	}
+	info := infoOf(fi)
+	named, err := f.dir.root.Lstat(f.name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(fi, named):
+		info.Links = 0
+	case err != nil:
+		return Info{}, cause(err)
+	}
+	return info, nil
+}
+
+// SyncData waits until the file's bytes are on the disk.
+func (f File) SyncData() error { return cause(f.f.Sync()) }
+
+// Close closes the file and with it gives up its lock.
+func (f File) Close() error {
+	return errors.Join(f.unlock(), cause(f.f.Close()))
+}
+
+func infoOf(fi fs.FileInfo) Info {
+	return Info{Mode: fi.Mode(), Size: fi.Size(), ModTime: fi.ModTime(), Links: 1}
+}

@@ -1,0 +1,308 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package dirfs
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Dir is an open directory. Its methods may be called by several
+// goroutines at once, Close among them.
+type Dir struct {
+	path string
+
+	// A closed descriptor's number is given to the next open file of the
+	// process, so no call may be under way when it is closed.
+	mu sync.RWMutex
+	fd int // -1 once closed
+}
+
+// Open opens the directory at path, which must not be a symbolic link.
+func Open(path string) (*Dir, error) {
+	d := &Dir{path: path, fd: -1}
+	err := retry(func() (err error) {
+		d.fd, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, d.Error("open", err)
+	}
+	return d, nil
+}
+
+// Close releases the directory. Files opened from it stay usable.
+func (d *Dir) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fd < 0 {
+		return d.Error("close", fs.ErrClosed)
+	}
+	fd := d.fd
+	d.fd = -1
+	return d.Error("close", unix.Close(fd))
+}
+
+// at runs call with the directory's descriptor, again while a signal
+// interrupts it, and names the directory in its error.
+func (d *Dir) at(op string, call func(fd int) error) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.fd < 0 {
+		return d.Error(op, fs.ErrClosed)
+	}
+	return d.Error(op, retry(func() error { return call(d.fd) }))
+}
+
+// Stat describes the directory itself.
+func (d *Dir) Stat() (info Info, err error) {
+	err = d.at("fstat", func(fd int) error {
+		info, err = File{fd}.Stat()
+		return err
+	})
+	return info, err
+}
+
+// Chmod sets the permission bits of the directory itself.
+func (d *Dir) Chmod(mode fs.FileMode) error {
+	return d.at("fchmod", func(fd int) error { return unix.Fchmod(fd, uint32(mode.Perm())) })
+}
+
+// OpenRead opens a file for reading.
+func (d *Dir) OpenRead(name string) (File, error) { return d.open(name, unix.O_RDONLY, 0) }
+
+// OpenWrite opens an existing file for reading and writing.
+func (d *Dir) OpenWrite(name string) (File, error) { return d.open(name, unix.O_RDWR, 0) }
+
+// Create makes a file that did not exist, with exactly the permission bits of
+// mode, whatever the umask.
+func (d *Dir) Create(name string, mode fs.FileMode) (File, error) {
+	f, err := d.open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, uint32(mode.Perm()))
+	if err != nil {
+		return f, err
+	}
+	err = d.Error("fchmod", retry(func() error { return unix.Fchmod(f.fd, uint32(mode.Perm())) }))
+	if err != nil {
+		f.Close()
+		return noFile, errors.Join(err, d.Remove(name))
+	}
+	return f, nil
+}
+
+func (d *Dir) open(name string, flags int, mode uint32) (File, error) {
+	// O_NONBLOCK: opening a FIFO that somebody put there must not wait for
+	// its other end. It means nothing to a regular file.
+	flags |= unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.fd < 0 {
+		return noFile, d.Error("openat", fs.ErrClosed)
+	}
+	for { // not by d.at, whose closures would cost the hottest call two allocations
+		fd, err := unix.Openat(d.fd, name, flags, mode)
+		switch err {
+		case nil:
+			return File{fd}, nil
+		case unix.EINTR:
+			continue
+		case unix.ELOOP, unix.EMLINK, unix.EISDIR, unix.ENXIO, unix.EOPNOTSUPP:
+			err = ErrIrregular // the words of different systems for a link, a directory and a socket
+		}
+		return noFile, d.Error("openat", err)
+	}
+}
+
+// Rename gives the file old the name new, in place of whatever had it.
+func (d *Dir) Rename(old, new string) error {
+	return d.at("renameat", func(fd int) error { return unix.Renameat(fd, old, fd, new) })
+}
+
+// RenameNew gives the file old the name new, unless that is taken: then the
+// error is fs.ErrExist and nothing has changed.
+func (d *Dir) RenameNew(old, new string) error {
+	return d.at("renameat", func(fd int) error { return renameNew(fd, old, new) })
+}
+
+// linkNew is RenameNew in two steps, for systems and file systems that cannot
+// do it in one.
+func linkNew(fd int, old, new string) error {
+	if err := unix.Linkat(fd, old, fd, new, 0); err != nil {
+		return err
+	}
+	return unix.Unlinkat(fd, old, 0)
+}
+
+// Remove removes a file. It does not remove directories.
+func (d *Dir) Remove(name string) error {
+	return d.at("unlinkat", func(fd int) error { return unix.Unlinkat(fd, name, 0) })
+}
+
+// Lstat describes a file, or the symbolic link that has the name.
+func (d *Dir) Lstat(name string) (info Info, err error) {
+	err = d.at("fstatat", func(fd int) error {
+		var st unix.Stat_t
+		if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return err
+		}
+		info = infoOf(&st)
+		return nil
+	})
+	return info, err
+}
+
+// SetModTime sets the modification time of a file, and its access time with it.
+func (d *Dir) SetModTime(name string, t time.Time) error {
+	ts := unix.NsecToTimespec(t.UnixNano())
+	return d.at("utimensat", func(fd int) error {
+		return unix.UtimesNanoAt(fd, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	})
+}
+
+// Entries gives what is in the directory, in no particular order. What is
+// made or removed meanwhile may or may not be given.
+func (d *Dir) Entries() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		// The position in a directory belongs to the open file: a list of
+		// its own needs an open file of its own.
+		var f *os.File
+		err := d.at("openat", func(fd int) error {
+			own, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			f = os.NewFile(uintptr(own), d.path)
+			return err
+		})
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		defer f.Close()
+		d.list(f, yield)
+	}
+}
+
+// Sync waits until what was made, renamed and removed in the directory is on
+// the disk.
+func (d *Dir) Sync() error { return d.at("fsync", unix.Fsync) }
+
+// A File is an open regular file, a bare descriptor. It must be closed
+// exactly once; no method may run beside Close.
+type File struct{ fd int }
+
+var noFile = File{-1}
+
+// ReadAt reads once from the offset on. Fewer bytes than len(p) are no error,
+// and none mean the end of the file.
+func (f File) ReadAt(p []byte, offset int64) (int, error) {
+	for {
+		n, err := unix.Pread(f.fd, p, offset)
+		switch err {
+		case nil:
+			return n, nil
+		case unix.EINTR:
+			continue
+		case unix.ESPIPE, unix.EISDIR: // a FIFO, a directory
+			err = ErrIrregular
+		}
+		return 0, err
+	}
+}
+
+// WriteAt writes all of p at the offset, or says why not.
+func (f File) WriteAt(p []byte, offset int64) error {
+	for len(p) > 0 {
+		n, err := unix.Pwrite(f.fd, p, offset)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return err
+		case n == 0:
+			return io.ErrShortWrite
+		}
+		p, offset = p[n:], offset+int64(n)
+	}
+	return nil
+}
+
+// Stat describes the file.
+func (f File) Stat() (Info, error) {
+	var st unix.Stat_t
+	err := retry(func() error { return unix.Fstat(f.fd, &st) })
+	if err != nil {
+		return Info{}, err
+	}
+	return infoOf(&st), nil
+}
+
+// SyncData waits until the file's bytes are on the disk.
+func (f File) SyncData() error { return retry(func() error { return fdatasync(f.fd) }) }
+
+// Close closes the file and with it gives up its lock.
+func (f File) Close() error {
+	// Not again after EINTR: the descriptor is gone on Linux and the BSDs,
+	// and its number may be somebody else's by now. See close(2).
+	if err := unix.Close(f.fd); err != unix.EINTR {
+		return err
+	}
+	return nil
+}
+
+// TryLock takes the file's exclusive lock if it is free.
+func (f File) TryLock() (bool, error) {
+	err := retry(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
+	if err == unix.EWOULDBLOCK {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Lock waits for the file's exclusive lock, or with shared for one that
+// several readers may have.
+func (f File) Lock(shared bool) error {
+	how := unix.LOCK_EX
+	if shared {
+		how = unix.LOCK_SH
+	}
+	return retry(func() error { return unix.Flock(f.fd, how) })
+}
+
+// retry calls again while a signal interrupts the call: the Go runtime
+// installs its handlers with SA_RESTART, other code in the process may not.
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func infoOf(st *unix.Stat_t) Info {
+	mode := fs.FileMode(st.Mode & 0o777)
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+	case unix.S_IFDIR:
+		mode |= fs.ModeDir
+	case unix.S_IFLNK:
+		mode |= fs.ModeSymlink
+	default:
+		mode |= fs.ModeIrregular
+	}
+	if st.Mode&unix.S_ISVTX != 0 {
+		mode |= fs.ModeSticky
+	}
+	return Info{
+		Mode:    mode,
+		Size:    st.Size,
+		ModTime: time.Unix(st.Mtim.Unix()),
+		Links:   uint64(st.Nlink),
+		UID:     st.Uid,
+		Device:  uint64(st.Dev),
+		Inode:   uint64(st.Ino),
+	}
+}

@@ -1,0 +1,17 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd || windows)
+
+package dirfs
+
+import "errors"
+
+// What these systems have instead of flock(2) are record locks, which a
+// process loses when it closes any descriptor of the file, a reader's too.
+// Better no store than one that only seems to lock.
+
+// TryLock reports errors.ErrUnsupported.
+func (f File) TryLock() (bool, error) { return false, errors.ErrUnsupported }
+
+// Lock reports errors.ErrUnsupported.
+func (f File) Lock(shared bool) error { return errors.ErrUnsupported }
+
+func (f File) unlock() error { return nil }

@@ -1,0 +1,43 @@
+package dirfs
+
+import (
+	"errors"
+
+	"golang.org/x/sys/windows"
+)
+
+// Locks are mandatory on Windows, so the lock is on one byte far behind the
+// end of the file, where nobody reads or writes.
+func lockedByte() *windows.Overlapped { return &windows.Overlapped{OffsetHigh: 0x7fffffff} }
+
+// TryLock takes the file's exclusive lock if it is free.
+func (f File) TryLock() (bool, error) {
+	err := f.lock(windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY)
+	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) || errors.Is(err, windows.ERROR_IO_PENDING) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Lock waits for the file's exclusive lock, or with shared for one that
+// several readers may have.
+func (f File) Lock(shared bool) error {
+	if shared {
+		return f.lock(0)
+	}
+	return f.lock(windows.LOCKFILE_EXCLUSIVE_LOCK)
+}
+
+func (f File) lock(flags uint32) error {
+	return windows.LockFileEx(windows.Handle(f.f.Fd()), flags, 0, 1, 0, lockedByte())
+}
+
+// unlock does not leave it to Close, after which Windows lets go of the lock
+// only eventually. See LockFileEx.
+func (f File) unlock() error {
+	err := windows.UnlockFileEx(windows.Handle(f.f.Fd()), 0, 1, 0, lockedByte())
+	if errors.Is(err, windows.ERROR_NOT_LOCKED) {
+		return nil
+	}
+	return err
+}

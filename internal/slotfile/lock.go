@@ -1,0 +1,197 @@
+package slotfile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/sessfs/sessions/internal/dirfs"
+)
+
+// A Lock is the right to change one record. While somebody has it, nobody
+// else, in this process or another, can write or remove the record. It is for
+// one goroutine, and lives in a variable of the caller's.
+type Lock struct {
+	files *Files
+	name  string
+	sem   *semaphore
+	file  dirfs.File
+	buf   *[]byte
+	info  dirfs.Info
+	img   image // what the file holds, in buf
+	err   error // ErrCorrupt when img is nothing
+}
+
+// Lock takes the record's lock into l, which it waits for until ctx ends. The
+// error is fs.ErrNotExist when no file has the name and ErrCorrupt when
+// something has it that is no regular file; after an error l is no lock.
+func (s *Files) Lock(ctx context.Context, name string, l *Lock) error {
+	sem, err := s.locks.lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	*l = Lock{files: s, name: name, sem: sem}
+	if err := l.open(ctx); err != nil {
+		return irregularIsCorrupt(err)
+	}
+	l.buf = buffers.Get().(*[]byte)
+	l.img, l.err = s.readImage(l.file, l.buf)
+	if l.err != nil && !errors.Is(l.err, ErrCorrupt) {
+		l.Unlock()
+		return l.err
+	}
+	return nil
+}
+
+// open opens the file that has the name and locks it. On an error the
+// semaphore is given back, at once or when the system lets go of a wait that
+// ctx ended.
+func (l *Lock) open(ctx context.Context) (err error) {
+	for {
+		if l.file, err = l.files.Dir.OpenWrite(l.name); err != nil {
+			l.files.locks.unlock(l.name, l.sem)
+			return err
+		}
+		// A free lock, the usual case, needs no goroutine to wait for it.
+		locked, err := l.file.TryLock()
+		if err == nil && !locked {
+			if err := lockUnder(ctx, l.file, false, l.release); err != nil {
+				return l.files.Dir.Error("flock", err)
+			}
+		}
+		linked := false
+		if err == nil {
+			linked, err = l.linked()
+		}
+		if linked {
+			return nil
+		}
+		if err != nil {
+			l.release()
+			return l.files.Dir.Error("flock", err)
+		}
+		l.file.Close()
+		// While we waited, the record was removed, moved into a larger file
+		// or replaced by an operator: start over with what has the name now.
+	}
+}
+
+// linked says whether the open file is still the one of that name.
+func (l *Lock) linked() (_ bool, err error) {
+	l.info, err = l.file.Stat()
+	if err == nil && !l.info.Mode.IsRegular() {
+		err = dirfs.ErrIrregular
+	}
+	if err != nil || l.info.Links <= 1 {
+		return l.info.Links == 1, err
+	}
+	// Somebody has made a hard link, a backup perhaps, and the number of
+	// links tells nothing any more.
+	named, err := l.files.Dir.Lstat(l.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return named.Device == l.info.Device && named.Inode == l.info.Inode, err
+}
+
+// Unlock gives up the lock. It must be called exactly once.
+func (l *Lock) Unlock() {
+	buffers.Put(l.buf)
+	l.release()
+}
+
+func (l *Lock) release() {
+	l.file.Close()
+	l.files.locks.unlock(l.name, l.sem)
+}
+
+// Err says why there is no record to write to although there is a file:
+// ErrCorrupt, or fs.ErrNotExist for one whose removal was broken off. Such a
+// file can be removed, not written.
+func (l *Lock) Err() error {
+	switch newest := l.img.newest(); {
+	case l.err != nil:
+		return l.err
+	case newest < 0:
+		return ErrCorrupt
+	case l.img.slots[newest].dead:
+		return fs.ErrNotExist
+	}
+	return nil
+}
+
+// Meta returns the header's text, valid until Unlock. Err must be nil.
+func (l *Lock) Meta() []byte { return l.img.meta }
+
+// Payload returns what the record holds, valid until Unlock. Err must be nil.
+func (l *Lock) Payload() []byte { return l.img.slots[l.img.newest()].payload }
+
+// ModTime is the file's modification time as it was when the lock was taken.
+func (l *Lock) ModTime() time.Time { return l.info.ModTime }
+
+// Write replaces the record: in place, if the header's text is still the same
+// and the payload fits into a slot, otherwise by a new file. The modification
+// time becomes modTime, or now when that is zero. After an error the record is
+// what it was, or what it should have become, never anything else. A Lock is
+// for one Write or Remove.
+func (l *Lock) Write(meta []byte, payload string, modTime time.Time) error {
+	newest := l.img.newest()
+	seq := l.img.slots[newest].seq + 1
+	if !bytes.Equal(meta, l.img.meta) || slotHead+len(payload)+1 > l.img.slotSize {
+		return l.files.place(meta, seq, payload, modTime, func(temp string) error {
+			return l.files.Dir.Rename(temp, l.name)
+		})
+	}
+	if err := l.overwrite(1-newest, seq, false, payload); err != nil || modTime.IsZero() {
+		return err
+	}
+	return l.SetModTime(modTime)
+}
+
+// overwrite writes one slot.
+func (l *Lock) overwrite(which int, seq uint64, dead bool, payload string) error {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	b := appendSlot((*buf)[:0], seq, dead, payload)
+	// Spaces over what stood there before: a value that was deleted does not
+	// stay readable in the file behind a shorter one.
+	used := l.img.slotSize
+	if old := l.img.slots[which]; old.valid {
+		used = slotHead + len(old.payload) + 1
+	}
+	b = pad(b, used)
+	*buf = b
+	err := l.file.WriteAt(b, int64(headerSize+which*l.img.slotSize))
+	if err != nil {
+		return l.files.Dir.Error("pwrite", err)
+	}
+	if l.files.Sync {
+		return l.files.Dir.Error("fdatasync", l.file.SyncData())
+	}
+	return nil
+}
+
+// SetModTime sets the file's modification time.
+func (l *Lock) SetModTime(t time.Time) error { return l.files.Dir.SetModTime(l.name, t) }
+
+// Remove removes the record and its file. First a tombstone goes into the
+// file: with it the record is gone for whoever has the file open, and, with
+// Files.Sync, also after a power cut that takes the removal of the name back.
+// So the record can be gone although there is an error: then its name is still
+// there and Remove can be tried again.
+func (l *Lock) Remove() (gone bool, err error) {
+	newest := l.img.newest()
+	if newest >= 0 && !l.img.slots[newest].dead {
+		err = l.overwrite(1-newest, l.img.slots[newest].seq+1, true, "")
+	}
+	buried := newest >= 0 && err == nil
+	if removeErr := l.files.Dir.Remove(l.name); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
+		return buried, errors.Join(err, removeErr)
+	}
+	if l.files.Sync && !buried {
+		return true, l.files.Dir.Sync() // the name alone says that it is gone
+	}
+	return true, nil
+}

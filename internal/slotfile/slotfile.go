@@ -1,0 +1,274 @@
+// Package slotfile keeps records of bytes in the files of one directory, one
+// record a file, overwritten in place without ever being torn for a reader,
+// for a writer that is killed, or for a disk that is full.
+//
+// A file has two slots. A save writes the older one, with the next sequence
+// number and a checksum, under flock(2) of the file; the newest valid slot is
+// the record. Readers take no lock. ARCHITECTURE.md has the argument why that
+// is enough, and what the usual way, a temporary file and rename(2), costs.
+package slotfile
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/sessfs/sessions/internal/dirfs"
+)
+
+// ErrCorrupt says that a file is there and is no record: its header or both
+// slots are damaged, or it is no regular file.
+var ErrCorrupt = errors.New("damaged file")
+
+// Files is a directory of records. Its methods may be called by several
+// goroutines at once, and several processes may have the same directory.
+type Files struct {
+	Dir        *dirfs.Dir
+	Mode       fs.FileMode // permission bits of new files
+	Sync       bool        // wait for the disk: what was acknowledged survives a power cut
+	MaxPayload int         // bytes; a file that announces more is corrupt
+	TempSuffix string      // ends the names of files that are not finished yet
+	Times      bool        // Read fills in Record.ModTime, for one system call more
+
+	locks keyed
+}
+
+// A Record is what a file holds.
+type Record struct {
+	Meta    string // the header's text, the same for the life of the file
+	Payload string
+	ModTime time.Time // zero from a Read without Files.Times
+}
+
+// lockFreeReads is how often Read looks at a file that writers keep busy
+// before it waits for their lock. Two are enough beside a single save.
+const lockFreeReads = 10
+
+// Read returns the record of that name. The error is fs.ErrNotExist when
+// there is none, ErrCorrupt when there is something else, ctx's when ctx ends
+// while Read waits, and the system's otherwise.
+func (s *Files) Read(ctx context.Context, name string) (Record, error) {
+	f, err := s.Dir.OpenRead(name)
+	if err != nil {
+		return Record{}, irregularIsCorrupt(err)
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	rec, torn, err := s.readUnlocked(f, buf)
+	if torn {
+		// Writers are too busy on this one, or one of them died in a bad moment.
+		if err := lockUnder(ctx, f, true, func() { f.Close() }); err != nil {
+			return Record{}, err
+		}
+		rec, err = s.readLocked(f, buf)
+	}
+	f.Close()
+	return rec, err
+}
+
+// readUnlocked reads beside writers. It reports torn when they left it no
+// moment in which the newest finished save was certain.
+func (s *Files) readUnlocked(f dirfs.File, buf *[]byte) (rec Record, torn bool, err error) {
+	modTime, err := s.modTime(f)
+	if err != nil {
+		return Record{}, false, err
+	}
+	before := uint64(0) // the sequence number that the last read, torn, would have answered
+	for range lockFreeReads {
+		img, err := s.readImage(f, buf)
+		if err != nil {
+			return Record{}, false, err
+		}
+		newest := img.newest()
+		if img.intact() || newest >= 0 && img.slots[newest].seq == before {
+			rec, err = img.record(modTime)
+			return rec, false, err
+		}
+		// What is torn may be newer than what stands beside it by more than
+		// one save, of which this read then missed a finished one: look again.
+		if before = 0; newest >= 0 {
+			before = img.slots[newest].seq
+		}
+	}
+	return Record{}, true, nil
+}
+
+// readLocked reads a file that nobody writes meanwhile.
+func (s *Files) readLocked(f dirfs.File, buf *[]byte) (Record, error) {
+	modTime, err := s.modTime(f)
+	if err != nil {
+		return Record{}, err
+	}
+	img, err := s.readImage(f, buf)
+	if err != nil {
+		return Record{}, err
+	}
+	return img.record(modTime)
+}
+
+// modTime is asked before the file is read: a save in between makes a record
+// look older than it is, never younger, which matters to nobody who comes
+// after that save.
+func (s *Files) modTime(f dirfs.File) (time.Time, error) {
+	if !s.Times {
+		return time.Time{}, nil
+	}
+	info, err := f.Stat()
+	return info.ModTime, s.Dir.Error("fstat", err)
+}
+
+// Create makes a record under a name that has none; otherwise the error is
+// fs.ErrExist. The file's modification time is modTime, or now when that is
+// zero. A reader sees all of the record or none.
+func (s *Files) Create(name string, meta []byte, payload string, modTime time.Time) error {
+	return s.place(meta, 1, payload, modTime, func(temp string) error { return s.Dir.RenameNew(temp, name) })
+}
+
+// place writes a new file under a temporary name and hands it to rename.
+func (s *Files) place(meta []byte, seq uint64, payload string, modTime time.Time, rename func(temp string) error) (err error) {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	*buf, err = appendFile((*buf)[:0], meta, seq, payload)
+	if err != nil {
+		return err
+	}
+	var random [8]byte
+	rand.Read(random[:])
+	temp := "tmp-" + hex.EncodeToString(random[:]) + s.TempSuffix
+	if err := s.writeTemp(temp, *buf); err != nil {
+		return err
+	}
+	if !modTime.IsZero() {
+		err = s.Dir.SetModTime(temp, modTime)
+	}
+	if err == nil {
+		err = rename(temp)
+	}
+	if err != nil {
+		return errors.Join(err, s.Dir.Remove(temp))
+	}
+	if s.Sync {
+		return s.Dir.Sync()
+	}
+	return nil
+}
+
+// writeTemp makes a file, or leaves nothing behind.
+func (s *Files) writeTemp(temp string, content []byte) error {
+	f, err := s.Dir.Create(temp, s.Mode)
+	if err != nil {
+		return err
+	}
+	err = s.Dir.Error("pwrite", f.WriteAt(content, 0))
+	if err == nil && s.Sync {
+		err = s.Dir.Error("fdatasync", f.SyncData())
+	}
+	if err = errors.Join(err, s.Dir.Error("close", f.Close())); err != nil {
+		return errors.Join(err, s.Dir.Remove(temp))
+	}
+	return nil
+}
+
+// buffers holds what files are read into and put together in: the hot paths
+// would otherwise allocate 4 KiB at each call.
+var buffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, 4096)
+	return &b
+}}
+
+// readImage reads a file whole into *buf, which grows for a larger one.
+func (s *Files) readImage(f dirfs.File, buf *[]byte) (image, error) {
+	b := (*buf)[:cap(*buf)]
+	n, err := readUntil(f, b, 0, headerSize)
+	if err != nil {
+		return image{}, irregularIsCorrupt(s.Dir.Error("pread", err))
+	}
+	var img image
+	var ok bool
+	img.meta, img.slotSize, ok = parseHeader(b[:n])
+	if !ok || img.slotSize > slotSizeFor(s.MaxPayload) {
+		return image{}, ErrCorrupt
+	}
+	size := headerSize + 2*img.slotSize
+	if size > len(b) {
+		*buf = make([]byte, size)
+		copy(*buf, b[:n])
+		b = *buf
+		img.meta = b[:len(img.meta)] // not of the buffer that is given up
+	}
+	if n, err = readUntil(f, b[:max(size, n)], n, size); err != nil {
+		return image{}, s.Dir.Error("pread", err)
+	}
+	img.parseSlots(b[:min(n, size)])
+	return img, nil
+}
+
+// readUntil reads on into b, of which n bytes are read, until at least want
+// bytes are there or the file ends: a file that is cut off may still have a
+// slot that is whole.
+func readUntil(f dirfs.File, b []byte, n, want int) (int, error) {
+	for n < want {
+		m, err := f.ReadAt(b[n:], int64(n))
+		if err != nil {
+			return n, err
+		}
+		if m == 0 {
+			break
+		}
+		n += m
+	}
+	return n, nil
+}
+
+// record copies the newest slot out of the buffer.
+func (img *image) record(modTime time.Time) (Record, error) {
+	newest := img.newest()
+	if newest < 0 {
+		return Record{}, ErrCorrupt
+	}
+	if img.slots[newest].dead {
+		return Record{}, fs.ErrNotExist
+	}
+	return Record{string(img.meta), string(img.slots[newest].payload), modTime}, nil
+}
+
+func irregularIsCorrupt(err error) error {
+	if errors.Is(err, dirfs.ErrIrregular) {
+		return ErrCorrupt
+	}
+	return err
+}
+
+// lockUnder waits for the lock of f until ctx ends, without polling. When it
+// returns an error the file is no longer the caller's: release, which must
+// close it, was called, or will be as soon as the system lets go of the wait.
+func lockUnder(ctx context.Context, f dirfs.File, shared bool, release func()) error {
+	if err := ctx.Err(); err != nil {
+		release()
+		return err
+	}
+	done := make(chan error) // unbuffered: either side knows whether the other is there
+	gone := make(chan struct{})
+	go func() {
+		err := f.Lock(shared)
+		select {
+		case done <- err:
+		case <-gone:
+			release()
+		}
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			release()
+		}
+		return err
+	case <-ctx.Done():
+		close(gone)
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,72 @@
+package sessions
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// Keys makes session IDs and knows their form. Stores embed one. Its zero value
+// is RandomKeys(32).
+type Keys struct {
+	bytes int // random bytes, in hex; zero means 32
+	uuid  bool
+}
+
+// minRandomBytes is 128 bits, which ASVS 5.0 7.2.3 demands.
+const minRandomBytes = 16
+
+// maxRandomBytes keeps an ID, in hex, within a file name of 255 bytes.
+const maxRandomBytes = 64
+
+// RandomKeys makes IDs of n bytes from [crypto/rand] in lower-case hex. The
+// default of a store is 32, which is 256 bits. It panics when n is less than 16
+// (ASVS 5.0 7.2.3 demands 128 bits) or more than 64.
+func RandomKeys(n int) Keys {
+	if n < minRandomBytes || n > maxRandomBytes {
+		panic(fmt.Sprintf("sessions: RandomKeys(%d): want %d to %d bytes", n, minRandomBytes, maxRandomBytes))
+	}
+	return Keys{bytes: n}
+}
+
+// UUIDKeys makes random UUIDs (RFC 9562, version 4), for those who have to have
+// them. Their 122 bits are less than the 128 that ASVS 5.0 7.2.3 demands.
+func UUIDKeys() Keys { return Keys{uuid: true} }
+
+// GenerateKey makes a new ID.
+func (k Keys) GenerateKey() string {
+	if k.uuid {
+		return uuid.NewString()
+	}
+	b := make([]byte, k.size())
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+func (k Keys) size() int {
+	if k.bytes == 0 {
+		return 32
+	}
+	return k.bytes
+}
+
+// IsValidKey reports whether key is what GenerateKey can have made: nothing
+// else is ever used as part of a file name.
+func (k Keys) IsValidKey(key string) bool {
+	if k.uuid {
+		id, err := uuid.Parse(key)
+		return err == nil && id.String() == key && id.Version() == 4 && id.Variant() == uuid.RFC4122
+	}
+	return len(key) == 2*k.size() && isLowerHex(key)
+}
+
+func isLowerHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,399 @@
+// Package sessions keeps the sessions of a net/http server in files.
+//
+// Start with [NewFilesystemSessionStore], and either wrap a handler in
+// [Middleware] and ask [FromContext] for the [Session], or use [NewCookies] to
+// load and save it by hand. A session is a map from string to value that knows
+// whether it is new, modified and worth saving; a [Key] gives one of its values
+// a type.
+//
+// # What is guaranteed
+//
+// Requests that overlap, in one process or several on one machine, do not lose
+// each other's changes: a save carries what its own request changed, and
+// [Updater] reads, changes and writes under one lock. A session that was ended
+// stays ended, however slow a request that still holds it. A process that is
+// killed leaves each session as it was or as it should have become. An ID that
+// the store did not issue is never adopted. No ID, key or value appears in an
+// error or a log.
+//
+// # What is not
+//
+// Without [SyncFull], a power cut may take a session back to an earlier state
+// or lose it; it is never half one state and half another. Network file systems
+// are not supported: the guarantees rest on flock(2) and on reads that see the
+// writes of other processes at once. Nested changes to values are not noticed
+// (see [Session.MarkModified]).
+//
+// # Compatibility
+//
+// The package follows semantic versioning, and a file that one version wrote is
+// read by later ones. It is not published yet.
+package sessions
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+)
+
+// A Session is a map from string to value that knows what was done to it. It
+// does no I/O of its own: a [SessionStore] makes, loads and saves it.
+//
+// All methods may be called by several goroutines at once. Values that are
+// changed in place, maps and slices for example, are the caller's to guard.
+type Session struct {
+	// saving is held through a whole save, so that two saves of one Session
+	// do not mix. It is taken before mu, and before any lock of a store.
+	saving sync.Mutex
+
+	mu sync.Mutex // guards state
+	state
+}
+
+// state is all of a Session that can be copied.
+type state struct {
+	id       string
+	codec    Codec
+	isNew    bool
+	stored   bool // a record is thought to be stored under id
+	adopted  bool // the client chose id: whoever stores a record first is no stranger
+	modified bool
+	err      error
+
+	created time.Time
+	maxAge  time.Duration
+	owner   string
+
+	base   Record  // as it was loaded or last saved
+	fields []field // base.Data, taken apart
+	cells  map[string]*cell
+
+	// When something was asked for, by the clock that counts changes; zero
+	// when it was not. A save resets what was asked for before it began, and
+	// nothing later.
+	clock                                            uint64
+	cleared, marked, aged, owned, renewed, destroyed uint64
+
+	// FilesystemSessionStore's own: the name of the session's file, "" before
+	// there is one, and the text of its header.
+	file, meta string
+}
+
+// NewSession makes a new, empty session, for the New method of a store. A nil
+// codec means [JSON].
+func NewSession(id string, codec Codec) *Session {
+	if codec == nil {
+		codec = JSON
+	}
+	return &Session{state: state{id: id, codec: codec, isNew: true, created: time.Now().UTC()}}
+}
+
+// LoadSession makes a session of what a store has kept, for the Get method of
+// a store: not new, and unmodified. A nil codec means [JSON]. The error is
+// [ErrCorrupt] when the record's data is not what the codec writes.
+func LoadSession(id string, codec Codec, rec Record) (*Session, error) {
+	if codec == nil {
+		codec = JSON
+	}
+	fields, err := parseFields(codec, rec.Data)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{state: state{
+		id: id, codec: codec, stored: true,
+		created: rec.Created, maxAge: rec.MaxAge, owner: rec.Owner,
+		base: rec, fields: fields,
+	}}, nil
+}
+
+// failedSession stands in for a session that could not be loaded.
+func failedSession(err error) *Session {
+	s := NewSession("", nil)
+	s.err = err
+	return s
+}
+
+// ID returns the session's ID, a secret that whoever has it is taken for the
+// session's owner. It changes with the save after [Session.Renew] or
+// [Session.Destroy].
+func (s *Session) ID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.id
+}
+
+// New reports whether the session was made now, not loaded. A saved session is
+// not new any more.
+func (s *Session) New() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.isNew
+}
+
+// Modified reports whether the session was changed since it was loaded or last
+// saved. Setting a value counts, also to what it was; so do deleting a value
+// that is there, Clear, Update, Renew, Destroy, and a changed owner or timeout.
+// A change inside a value does not: see [Session.MarkModified].
+func (s *Session) Modified() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.modified
+}
+
+// ShouldSave reports whether there is anything to save. A new session is not
+// worth saving before something is put into it.
+func (s *Session) ShouldSave() bool { return s.Modified() }
+
+// MarkModified says that a value was changed in place, say a map that Get
+// returned. The next save then encodes every value that was handed out and
+// carries those whose encoding changed.
+func (s *Session) MarkModified() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marked = s.touch()
+}
+
+// touch notes a change and returns the time of it.
+func (s *Session) touch() uint64 {
+	s.modified = true
+	s.clock++
+	return s.clock
+}
+
+// Created returns when the session was made, or renewed, in UTC. An absolute
+// timeout counts from then.
+func (s *Session) Created() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.created
+}
+
+// Err returns why the session could not be loaded, nil when it could. Such a
+// session is empty, and saving it returns the same error.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Get returns the value of key, nil when there is none or when it cannot be
+// decoded.
+//
+// What was loaded with the [JSON] codec is a string, bool, nil, int64 or float64,
+// []any or map[string]any; a [Key] gives other types. What was set in this
+// request is what was set.
+func (s *Session) Get(key string) any {
+	v, _ := s.Lookup(key)
+	return v
+}
+
+// Lookup is Get and whether there was a value.
+func (s *Session) Lookup(key string) (any, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return lookup[any](s, key)
+}
+
+// Set sets the value of key. The value is encoded when the session is saved:
+// until then the caller may change it in place, and an error of encoding is
+// the save's (see [ValueError]).
+func (s *Session) Set(key string, value any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.set(key, value)
+}
+
+func (s *Session) set(key string, value any) {
+	c := s.cells[key]
+	if c == nil {
+		c = new(cell)
+		s.putCell(key, c)
+	}
+	*c = cell{value: value, changed: s.touch()}
+}
+
+func (s *Session) putCell(key string, c *cell) {
+	if s.cells == nil {
+		s.cells = make(map[string]*cell)
+	}
+	s.cells[key] = c
+}
+
+// Delete removes the value of key. Without one the session stays unmodified.
+func (s *Session) Delete(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remove(key)
+}
+
+func (s *Session) remove(key string) {
+	if s.has(key) {
+		s.putCell(key, &cell{gone: true, changed: s.touch()})
+	}
+}
+
+// Pop removes the value of key and returns it, and whether there was one that
+// could be decoded.
+func (s *Session) Pop(key string) (any, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := lookup[any](s, key)
+	s.remove(key)
+	return v, ok
+}
+
+// SetDefault returns the value of key, which it first sets to value when there
+// is none.
+func (s *Session) SetDefault(key string, value any) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.has(key) {
+		s.set(key, value)
+	}
+	v, _ := lookup[any](s, key)
+	return v
+}
+
+// Update sets every value of seq, of [maps.All] for example. The session is
+// modified even when there are none.
+func (s *Session) Update(seq iter.Seq2[string, any]) {
+	values := maps.Collect(seq) // before the lock: seq is the caller's code
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.touch()
+	for key, value := range values {
+		s.set(key, value)
+	}
+}
+
+// Clear removes all values, also those that another request saves before this
+// one does. The session keeps its ID, owner and timeout.
+func (s *Session) Clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clear()
+}
+
+func (s *Session) clear() {
+	s.cleared = s.touch()
+	s.cells = nil
+}
+
+// Len returns the number of values.
+func (s *Session) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.keys())
+}
+
+// All returns the values in the order of their keys, as [Session.Get] gives
+// them. The session may be changed meanwhile; the sequence may be used again.
+func (s *Session) All() iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		s.mu.Lock()
+		keys := s.keys()
+		s.mu.Unlock()
+		for _, key := range keys {
+			if v, ok := s.Lookup(key); ok && !yield(key, v) {
+				return
+			}
+		}
+	}
+}
+
+// Clone returns a flat copy: a session of the same ID and state whose values
+// are set and deleted independently, but are themselves shared.
+func (s *Session) Clone() *Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &Session{state: s.snapshot()}
+}
+
+// Renew gives the session a new ID with the next save, and ends it under the
+// old one. To be called at login and at any change of privilege (ASVS 5.0
+// 7.2.4), when the user has just proved who they are: the absolute timeout
+// counts anew from here.
+func (s *Session) Renew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renewed = s.touch()
+	s.created = time.Now().UTC()
+}
+
+// Destroy ends the session with the next save, and its cookie with it. To be
+// called at logout (ASVS 5.0 7.4.1). All values are gone at once; what is set
+// afterwards, a farewell flash message say, goes into a session of a new ID.
+func (s *Session) Destroy() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clear()
+	s.destroyed = s.touch()
+	s.created, s.maxAge, s.owner = time.Now().UTC(), 0, ""
+}
+
+// MaxAge returns the session's own idle timeout; zero means that of its store.
+func (s *Session) MaxAge() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.maxAge
+}
+
+// SetMaxAge gives the session an idle timeout of its own: "remember me". Its
+// cookie is kept by the browser for as long. Zero, and less, means the store's.
+func (s *Session) SetMaxAge(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Whole seconds are what a cookie can say.
+	if d = max(0, d.Truncate(time.Second)); d != s.maxAge {
+		s.maxAge, s.aged = d, s.touch()
+	}
+}
+
+// Owner returns whose session it is, "" when nobody said.
+func (s *Session) Owner() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owner
+}
+
+// SetOwner says whose session it is, the ID of a user for example, so that an
+// [OwnerStore] finds all sessions of that owner.
+func (s *Session) SetOwner(owner string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if owner != s.owner {
+		s.owner, s.owned = owner, s.touch()
+	}
+}
+
+// String gives counts and flags, never values or the ID: `<Session 3 values
+// new*>`, with a star when the session should be saved.
+func (s *Session) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	flags := ""
+	if s.isNew {
+		flags += " new"
+	}
+	if s.modified {
+		flags += "*"
+	}
+	return fmt.Sprintf("<Session %d values%s>", len(s.keys()), flags)
+}
+
+// Format prints String for every verb: %#v and %d would print the fields.
+func (s *Session) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
+
+// LogValue logs String.
+func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalJSON fails: what encodes a session by mistake, in a log say, would
+// publish it.
+func (s *Session) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("sessions: a Session is not encoded as JSON; use All for its values")
+}

@@ -1,0 +1,111 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// A SessionStore makes, keeps and finds sessions. Its methods may be called by
+// several goroutines at once; with a store that processes or machines share,
+// also by those.
+//
+// What a store can do beyond this is found by asking whether it implements
+// [Updater], [Toucher], [Clearer], [Pruner] or [OwnerStore].
+//
+// A store of one's own embeds a [Keys] and builds on [NewSession],
+// [LoadSession] and [Session.Commit], which hold all the judgement.
+type SessionStore interface {
+	// New makes an empty session with a new ID. Nothing is stored yet.
+	New() *Session
+
+	// Get loads the session of that ID. For an ID that is not valid, not
+	// known, expired or unreadable because damaged it returns a new session
+	// with a new ID. A failure of the system is an error, never a new session.
+	Get(ctx context.Context, id string) (*Session, error)
+
+	// Save stores the session, or ends it when [Session.Destroy] was called.
+	// What another request has saved since it was loaded is kept, except for
+	// the values that this session changed. After a save the session holds
+	// the merged values, is not new and not modified; after an error it is
+	// what it was, and so is what is stored.
+	//
+	// The error is [ErrDeleted] when the session was ended since it was
+	// loaded, [ErrExists] when a new session's ID is taken, [ErrTooLarge], or
+	// a [*ValueError].
+	Save(ctx context.Context, s *Session) error
+
+	// SaveIfModified is Save when [Session.ShouldSave].
+	SaveIfModified(ctx context.Context, s *Session) error
+
+	// Delete ends the session at once. That it is not stored is no error.
+	Delete(ctx context.Context, s *Session) error
+
+	// List gives the IDs of the stored sessions in no particular order.
+	List(ctx context.Context) iter.Seq2[string, error]
+
+	// IsValidKey reports whether key has the form of an ID of this store.
+	IsValidKey(key string) bool
+
+	// GenerateKey makes an ID that nobody can guess.
+	GenerateKey() string
+}
+
+// An Updater is a store that can read, change and save a session in one step.
+type Updater interface {
+	// Update locks the session, brings it up to what is stored, calls update
+	// with it and saves it. No other save comes in between, so that a counter
+	// counts. When update or the save fails, nothing is saved and the session
+	// is what it was, nested changes aside; the error is update's or one of
+	// Save's.
+	//
+	// update must not call the store; a store that cannot lock may call it
+	// more than once.
+	Update(ctx context.Context, s *Session, update func(*Session) error) error
+}
+
+// A Toucher is a store whose sessions can be kept alive without a save.
+type Toucher interface {
+	// Touch begins the idle time of a stored session anew, unless that was
+	// done less than interval ago, and reports whether it did. The error is
+	// ErrDeleted when the session is not stored.
+	Touch(ctx context.Context, s *Session, interval time.Duration) (bool, error)
+}
+
+// A Clearer is a store whose sessions can be ended all at once.
+type Clearer interface {
+	// DeleteAll ends every stored session and returns how many those were. It
+	// goes on after an error and returns all of them joined.
+	DeleteAll(ctx context.Context) (int, error)
+}
+
+// An OwnerStore is a store that finds sessions by their owner: for the page on
+// which users see and end their sessions, and for an administrator who ends
+// them (ASVS 5.0 7.4.2, 7.4.3, 7.5.2).
+type OwnerStore interface {
+	// ListOwner gives the sessions of an owner, loaded, in no particular order.
+	ListOwner(ctx context.Context, owner string) iter.Seq2[*Session, error]
+
+	// DeleteOwner ends the sessions of an owner, apart from those with the
+	// IDs to keep, and returns how many those were. It goes on after an error
+	// and returns all of them joined.
+	DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error)
+}
+
+var (
+	// ErrDeleted says that a session was ended, by a logout, a renewal or
+	// expiry, since it was loaded. Nothing was saved, and nothing will be.
+	ErrDeleted = errors.New("sessions: the session was ended")
+
+	// ErrExists says that a new session's ID is taken.
+	ErrExists = errors.New("sessions: a session of that ID exists")
+
+	// ErrTooLarge says that a session is larger than its store, or its
+	// cookies, can keep.
+	ErrTooLarge = errors.New("sessions: the session is too large")
+
+	// ErrCorrupt says that stored bytes are no session. Get does not return
+	// it: it answers with a new session.
+	ErrCorrupt = errors.New("sessions: stored session is damaged")
+)
