@@ -5,6 +5,7 @@ package sessions_test
 import (
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -180,4 +181,12 @@ func besideFloor(b *testing.B, floor, subject func(i int)) {
 	b.ReportMetric(float64(subjectTime)/float64(n), "ns")
 	b.ReportMetric(float64(subjectTime)/float64(floorTime), "x-floor")
 	b.ReportMetric(testing.AllocsPerRun(1000, func() { subject(n); n++ }), "allocs")
+}
+
+// A request that never touches its session, beside the bare handler.
+func BenchmarkMiddlewareUntouched(b *testing.B) {
+	bare, wrapped := untouched(b)
+	r := httptest.NewRequest("GET", "/", nil)
+	w := httptest.NewRecorder()
+	besideFloor(b, func(int) { bare.ServeHTTP(w, r) }, func(int) { wrapped.ServeHTTP(w, r) })
 }

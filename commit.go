@@ -246,6 +246,7 @@ func (s *Session) saved(p *plan) {
 		}
 	}
 	s.id, s.adopted = p.ID, false
+	s.ended = s.ended || p.Ended != ""
 	s.stored, s.isNew = p.Record != nil, p.Record == nil
 	s.modified = s.clock != p.clock
 	if p.Record == nil {

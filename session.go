@@ -61,6 +61,7 @@ type state struct {
 	codec    Codec
 	isNew    bool
 	stored   bool // a record is thought to be stored under id
+	ended    bool // one was, until the session was destroyed
 	adopted  bool // the client chose id: whoever stores a record first is no stranger
 	modified bool
 	err      error
@@ -163,6 +164,14 @@ func (s *Session) touch() uint64 {
 	s.modified = true
 	s.clock++
 	return s.clock
+}
+
+// modifiedAt reports whether there is a change that is not saved, and the time
+// of the last change.
+func (s *Session) modifiedAt() (bool, uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.modified, s.clock
 }
 
 // Created returns when the session was made, or renewed, in UTC. An absolute
@@ -331,6 +340,10 @@ func (s *Session) Renew() {
 func (s *Session) Destroy() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.destroy()
+}
+
+func (s *Session) destroy() {
 	s.clear()
 	s.destroyed = s.touch()
 	s.created, s.maxAge, s.owner = time.Now().UTC(), 0, ""
