@@ -126,12 +126,20 @@ func plainNumbers(v any) any {
 // plain says whether a string stands in JSON as it is.
 func plain(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+		if !plainByte[s[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// plainByte is a table, since every key that is read is looked at.
+var plainByte = func() (t [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
 
 func appendQuoted(dst []byte, s string) []byte {
 	dst = append(dst, '"')

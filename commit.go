@@ -14,6 +14,20 @@ func (r Record) equal(o Record) bool {
 	return r.Created.Equal(o.Created) && r.MaxAge == o.MaxAge && r.Owner == o.Owner && r.Data == o.Data
 }
 
+// Stored returns what is stored of the session, as far as it knows: what it
+// was loaded from or last saved as. It is false for one that was not stored, or
+// was destroyed. It is for a [Carrier] that keeps sessions in the browser, and
+// so cannot look.
+func (s *Session) Stored() (Record, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.base, s.stored
+}
+
+// Codec returns what the session's values are encoded with: for a store, or a
+// [Carrier], that writes the codec's name beside them.
+func (s *Session) Codec() Codec { return s.codec } // which never changes
+
 // A Change is what one save has to do to a store.
 type Change struct {
 	// ID is the session's ID after the save.
@@ -223,7 +237,7 @@ func (s *Session) merge(p *plan, stored *Record) error {
 // parse takes a record's data apart, if that was not done when it was loaded.
 func (s *Session) parse(rec *Record) ([]field, error) {
 	if rec.Data == s.base.Data && s.stored {
-		return s.fields, nil
+		return s.baseFields(), s.err
 	}
 	return parseFields(s.codec, rec.Data)
 }
@@ -258,7 +272,7 @@ func (s *Session) saved(p *plan) {
 // rebase puts another record under what was changed in the session. Values
 // that were decoded from what is stored no longer are forgotten.
 func (s *Session) rebase(rec Record, fields []field) {
-	s.base, s.fields = rec, fields
+	s.base, s.fields, s.parsed = rec, fields, true
 	if s.renewed == 0 && s.destroyed == 0 {
 		s.created = rec.Created
 	}

@@ -46,9 +46,16 @@ func parseFields(c Codec, data string) (fields []field, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.IsSortedFunc(fields, byKey) {
-		slices.SortFunc(fields, byKey)
+	for i := 1; i < len(fields); i++ {
+		if fields[i].key <= fields[i-1].key { // not what encodeFields wrote
+			return sortFields(fields)
+		}
 	}
+	return fields, nil
+}
+
+func sortFields(fields []field) ([]field, error) {
+	slices.SortFunc(fields, byKey)
 	for i := 1; i < len(fields); i++ {
 		if fields[i].key == fields[i-1].key {
 			return nil, corrupt("a key stands twice")
@@ -123,7 +130,9 @@ type scanner struct {
 
 // take skips white space and then c, if it is next.
 func (p *scanner) take(c byte) bool {
-	p.space()
+	if p.at < len(p.data) && p.data[p.at] != c {
+		p.space()
+	}
 	if p.at < len(p.data) && p.data[p.at] == c {
 		p.at++
 		return true
@@ -152,12 +161,11 @@ func (p *scanner) key() (string, bool) {
 	if !p.skipString() {
 		return "", false
 	}
-	quoted := p.data[start:p.at]
-	if key := quoted[1 : len(quoted)-1]; plain(key) {
+	if key := p.data[start+1 : p.at-1]; plain(key) {
 		return key, true
 	}
 	var key string
-	err := json.Unmarshal([]byte(quoted), &key)
+	err := json.Unmarshal([]byte(p.data[start:p.at]), &key)
 	return key, err == nil
 }
 
@@ -187,14 +195,14 @@ func (p *scanner) skipString() bool {
 // belongs to the object around it.
 func (p *scanner) value() (string, bool) {
 	p.space()
-	start, depth := p.at, 0
-	for p.at < len(p.data) {
+	start := p.at
+	for depth := 0; p.at < len(p.data); p.at++ {
 		switch c := p.data[p.at]; c {
 		case '"':
 			if !p.skipString() {
 				return "", false
 			}
-			continue
+			p.at-- // back onto the closing quote
 		case '{', '[':
 			depth++
 		case '}', ']', ',':
@@ -209,7 +217,6 @@ func (p *scanner) value() (string, bool) {
 				depth--
 			}
 		}
-		p.at++
 	}
 	return "", false
 }

@@ -77,7 +77,7 @@ func openDir(o FilesystemOptions) (*dirfs.Dir, error) {
 	}
 	dir, err := dirfs.Open(o.Path)
 	if err != nil {
-		return nil, fmt.Errorf("Path must be a directory, and no symbolic link: %w", err)
+		return nil, fmt.Errorf("the Path must be a directory, and no symbolic link: %w", err)
 	}
 	info, err := dir.Stat()
 	if err == nil {
@@ -148,11 +148,9 @@ func (st *FilesystemSessionStore) session(id, name string, file slotfile.Record)
 	if err != nil {
 		return nil, err
 	}
-	s, err := LoadSession(id, codec, rec)
-	if err == nil {
-		s.file, s.meta = name, file.Meta
-	}
-	return s, err
+	s := loadSession(id, codec, rec) // the checksum, and the seal, vouch for the data
+	s.file, s.meta = name, file.Meta
+	return s, nil
 }
 
 // expired applies the one rule of idle expiry, which find -mmin and sessprune

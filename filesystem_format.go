@@ -55,38 +55,56 @@ func appendSeconds(dst []byte, d time.Duration) []byte {
 }
 
 func parseHeader(meta string) (h header, ok bool) {
-	rest, ok := strings.CutPrefix(meta, formatName+" ")
+	rest, ok := strings.CutPrefix(meta, formatName)
 	if !ok {
 		return h, false
 	}
 	for rest != "" {
-		var pair string
-		pair, rest, _ = strings.Cut(rest, " ")
-		name, value, _ := strings.Cut(pair, "=")
-		var err error
-		switch name {
-		case "created":
-			h.created, err = time.Parse(time.RFC3339Nano, value)
-		case "max-age":
-			h.maxAge, err = time.ParseDuration(value)
-		case "lifetime":
-			h.lifetime, err = time.ParseDuration(value)
-		case "idle":
-			h.idle, err = time.ParseDuration(value)
-		case "owner":
-			h.owner = value
-		case "codec":
-			h.codec = value
-		case "sealed":
-			h.sealed = value == "true"
+		if rest[0] != ' ' {
+			return h, false
 		}
-		// A name that is not known is of a later version that still calls
-		// itself 1, and so can be left aside.
-		if err != nil {
+		pair := rest[1:]
+		if end := strings.IndexByte(pair, ' '); end >= 0 {
+			pair = pair[:end]
+		}
+		rest = rest[1+len(pair):]
+		equals := strings.IndexByte(pair, '=')
+		if equals < 0 || !h.set(pair[:equals], pair[equals+1:]) {
 			return h, false
 		}
 	}
 	return h, !h.created.IsZero() && h.codec != ""
+}
+
+// set takes over one pair. A name that is not known is of a later version that
+// still calls itself 1, and so can be left aside.
+func (h *header) set(name, value string) bool {
+	var err error
+	switch name {
+	case "created":
+		h.created, err = time.Parse(time.RFC3339Nano, value)
+	case "max-age":
+		h.maxAge, err = parseSeconds(value)
+	case "lifetime":
+		h.lifetime, err = parseSeconds(value)
+	case "idle":
+		h.idle, err = parseSeconds(value)
+	case "owner":
+		h.owner = value
+	case "codec":
+		h.codec = value
+	case "sealed":
+		h.sealed = value == "true"
+	}
+	return err == nil
+}
+
+// parseSeconds reads what appendSeconds wrote.
+func parseSeconds(text string) (time.Duration, error) {
+	if text == "0s" { // the usual one
+		return 0, nil
+	}
+	return time.ParseDuration(text)
 }
 
 // ownerHash is what the header says of the owner: enough to find the sessions

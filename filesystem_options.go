@@ -215,10 +215,10 @@ func checkDir(path string, info fs.FileMode, owner uint32) error {
 		return nil // permission bits say nothing there
 	}
 	if uid := os.Geteuid(); int64(owner) != int64(uid) {
-		return fmt.Errorf("Path %s belongs to the user %d, not to %d who runs this: sessions would be at their mercy", path, owner, uid)
+		return fmt.Errorf("the Path %s belongs to the user %d, not to %d who runs this: sessions would be at their mercy", path, owner, uid)
 	}
 	if info.Perm()&0o022 != 0 {
-		return fmt.Errorf("Path %s may be written to by others (mode %04o): chmod go-w it, or give a directory of its own", path, info.Perm())
+		return fmt.Errorf("the Path %s may be written to by others (mode %04o): chmod go-w it, or give a directory of its own", path, info.Perm())
 	}
 	return nil
 }

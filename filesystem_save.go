@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -287,7 +288,9 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 	if err == nil {
 		defer file.Unlock()
 		if err = file.Err(); err == nil {
-			err = file.SetModTime(modTime)
+			// By the timeout that is stored: another request may have changed it.
+			h, _ := parseHeader(string(file.Meta()))
+			err = file.SetModTime(cmp.Or(st.modTime(h.idle), now))
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -371,7 +374,9 @@ func (st *FilesystemSessionStore) ownedBy(ctx context.Context, name, owner strin
 func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error) {
 	return st.removeWhere(ctx, func(name string) (bool, error) {
 		s, err := st.ownedBy(ctx, name, owner)
-		kept := slices.ContainsFunc(keep, func(id string) bool { return st.filename(id) == name })
+		kept := slices.ContainsFunc(keep, func(id string) bool {
+			return st.filename(id) == name || id == st.key(name) // with HashNames, as ListOwner gives it
+		})
 		return s != nil && !kept, err
 	})
 }

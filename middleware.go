@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"github.com/sessfs/sessions/internal/httpheader"
 )
 
 // MiddlewareOptions says which requests get a session, and what happens when
@@ -115,7 +117,7 @@ func (o MiddlewareOptions) hasCookieOptions() bool {
 func addPattern(mux *http.ServeMux, pattern string) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("Exclude: %v", p)
+			err = fmt.Errorf("a pattern of Exclude: %v", p)
 		}
 	}()
 	mux.Handle(pattern, http.NotFoundHandler())
@@ -154,7 +156,7 @@ func isWebSocket(r *http.Request) bool {
 	if r.Method == http.MethodConnect {
 		return strings.EqualFold(r.Header.Get(":protocol"), "websocket")
 	}
-	return hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
+	return httpheader.HasToken(r.Header["Connection"], "upgrade") && httpheader.HasToken(r.Header["Upgrade"], "websocket")
 }
 
 type contextKey struct{}

@@ -35,7 +35,7 @@ func TestEveryWayToBeginAResponseSavesFirst(t *testing.T) {
 		{"io.WriteString", 200, "hello", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }},
 		{"WriteHeader", 418, "", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(418) }},
 		{"WriteHeader twice", 201, "", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(201); w.WriteHeader(500) }},
-		{"http.Error", 403, "no\n", func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", 403) }},
+		{"http.Error", 403, "no\n", func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusForbidden) }},
 		{"http.Redirect", 200, "landed", func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/landing" {
 				fmt.Fprint(w, "landed")

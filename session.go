@@ -71,7 +71,8 @@ type state struct {
 	owner   string
 
 	base   Record  // as it was loaded or last saved
-	fields []field // base.Data, taken apart
+	fields []field // base.Data, taken apart; see baseFields
+	parsed bool    // fields are that
 	cells  map[string]*cell
 
 	// When something was asked for, by the clock that counts changes; zero
@@ -91,7 +92,7 @@ func NewSession(id string, codec Codec) *Session {
 	if codec == nil {
 		codec = JSON
 	}
-	return &Session{state: state{id: id, codec: codec, isNew: true, created: time.Now().UTC()}}
+	return &Session{state: state{id: id, codec: codec, isNew: true, parsed: true, created: time.Now().UTC()}}
 }
 
 // LoadSession makes a session of what a store has kept, for the Get method of
@@ -101,15 +102,22 @@ func LoadSession(id string, codec Codec, rec Record) (*Session, error) {
 	if codec == nil {
 		codec = JSON
 	}
-	fields, err := parseFields(codec, rec.Data)
-	if err != nil {
-		return nil, err
+	s := loadSession(id, codec, rec)
+	s.baseFields()
+	if s.err != nil {
+		return nil, s.err
 	}
+	return s, nil
+}
+
+// loadSession is LoadSession for data that are known to be what a save wrote:
+// they are taken apart when somebody asks for a value.
+func loadSession(id string, codec Codec, rec Record) *Session {
 	return &Session{state: state{
 		id: id, codec: codec, stored: true,
 		created: rec.Created, maxAge: rec.MaxAge, owner: rec.Owner,
-		base: rec, fields: fields,
-	}}, nil
+		base: rec,
+	}}
 }
 
 // failedSession stands in for a session that could not be loaded.

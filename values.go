@@ -30,10 +30,21 @@ func (s *Session) field(key string) (string, bool) {
 	if s.cleared > 0 {
 		return "", false
 	}
-	if i, ok := slices.BinarySearchFunc(s.fields, key, compareKeys); ok {
-		return s.fields[i].value, true
+	fields := s.baseFields()
+	if i, ok := slices.BinarySearchFunc(fields, key, compareKeys); ok {
+		return fields[i].value, true
 	}
 	return "", false
+}
+
+// baseFields returns the stored values. Data that cannot be taken apart make
+// the session one that could not be loaded.
+func (s *Session) baseFields() []field {
+	if !s.parsed {
+		s.parsed = true
+		s.fields, s.err = parseFields(s.codec, s.base.Data)
+	}
+	return s.fields
 }
 
 func (s *Session) has(key string) bool {
@@ -48,7 +59,7 @@ func (s *Session) has(key string) bool {
 func (s *Session) keys() []string {
 	var keys []string
 	if s.cleared == 0 {
-		for _, f := range s.fields {
+		for _, f := range s.baseFields() {
 			if c := s.cells[f.key]; c == nil || !c.gone {
 				keys = append(keys, f.key)
 			}

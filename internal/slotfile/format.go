@@ -12,7 +12,7 @@ import (
 // The file, in bytes:
 //
 //	0                  header: "<meta> slot=<n> sum=<16 hex>\n", spaces, "\n"
-//	headerSize         slot A: "slot <sequence> <length> live <sum>\n", payload, "\n", spaces
+//	headerSize         slot A: "slot <sequence> <length> live <check> <sum>\n", payload, "\n", spaces
 //	headerSize + n     slot B: the same, or spaces while nothing was written there
 //
 // The header is written once, before the file gets its name. A slot starts on
@@ -21,9 +21,10 @@ const (
 	sector     = 512
 	headerSize = sector
 
-	// slotHead is "slot " + 16 hex digits + " " + 8 hex digits + " live " + 16 hex digits + "\n".
-	slotHead   = 5 + 16 + 1 + 8 + 6 + 16 + 1
-	slotSummed = slotHead - 17 // what stands before the sum, and is covered by it
+	// slotHead is "slot " + 16 hex digits + " " + 8 hex digits + " live ", of
+	// which the check is a checksum, + 8 hex digits + " " + 16 hex digits + "\n".
+	slotChecked = 5 + 16 + 1 + 8 + 6
+	slotHead    = slotChecked + 8 + 1 + 16 + 1
 
 	headerSumLen = len(" sum=") + 16
 
@@ -54,6 +55,18 @@ func sum(head, payload []byte) uint64 {
 	c := crc32.Update(crc32.Update(0, castagnoli, head), castagnoli, payload)
 	i := crc32.Update(crc32.Update(0, crc32.IEEETable, head), crc32.IEEETable, payload)
 	return uint64(c)<<32 | uint64(i)
+}
+
+func appendHex32(dst []byte, v uint32) []byte {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], v)
+	return hex.AppendEncode(dst, b[:])
+}
+
+func parseHex32(src []byte) (uint32, bool) {
+	var b [4]byte
+	n, err := hex.Decode(b[:], src)
+	return binary.BigEndian.Uint32(b[:]), err == nil && n == len(b)
 }
 
 func appendHex64(dst []byte, v uint64) []byte {
@@ -113,10 +126,15 @@ func parseHeader(b []byte) (meta []byte, slotSize int, ok bool) {
 // A slot is one version of the record, or a torn attempt at one.
 type slot struct {
 	seq     uint64 // of the save that wrote it, counted from 1; zero: nothing was written yet
-	valid   bool
-	dead    bool // a tombstone: the record was removed
+	valid   bool   // the head is whole
+	dead    bool   // a tombstone: the record was removed
+	head    []byte // up to the check
 	payload []byte
+	sum     uint64 // that head and payload should have
 }
+
+// whole reports whether the payload is, too.
+func (s *slot) whole() bool { return s.seq > 0 && sum(s.head, s.payload) == s.sum }
 
 // appendSlot appends a slot without the spaces behind it.
 func appendSlot(dst []byte, seq uint64, dead bool, payload string) []byte {
@@ -124,23 +142,24 @@ func appendSlot(dst []byte, seq uint64, dead bool, payload string) []byte {
 	dst = append(dst, "slot "...)
 	dst = appendHex64(dst, seq)
 	dst = append(dst, ' ')
-	var n [4]byte
-	binary.BigEndian.PutUint32(n[:], uint32(len(payload)))
-	dst = hex.AppendEncode(dst, n[:])
+	dst = appendHex32(dst, uint32(len(payload)))
 	if dead {
 		dst = append(dst, " dead "...)
 	} else {
 		dst = append(dst, " live "...)
 	}
-	summed := len(dst)
+	head := dst[start:]
+	dst = appendHex32(dst, crc32.Checksum(head, castagnoli))
+	dst = append(dst, ' ')
+	sumAt := len(dst)
 	dst = append(dst, "0123456789abcdef\n"...) // the sum's place
 	dst = append(dst, payload...)
-	appendHex64(dst[summed:summed], sum(dst[start:summed], dst[start+slotHead:]))
+	appendHex64(dst[sumAt:sumAt], sum(dst[start:start+slotChecked], dst[start+slotHead:]))
 	return append(dst, '\n')
 }
 
 // parseSlot reads what appendSlot wrote from the bytes of a slot, which may be
-// anything. The payload aliases b.
+// anything. Whether the payload is whole is not looked at. The result aliases b.
 func parseSlot(b []byte) slot {
 	if len(b) < slotHead {
 		return slot{}
@@ -148,20 +167,23 @@ func parseSlot(b []byte) slot {
 	if bytes.Equal(b[:slotHead], blankSlot) {
 		return slot{valid: true}
 	}
-	head := b[:slotSummed]
-	seq, okSeq := parseHex64(b[5:21])
-	var n [4]byte
-	_, err := hex.Decode(n[:], b[22:30])
-	want, okSum := parseHex64(b[slotSummed : slotHead-1])
-	length := uint64(binary.BigEndian.Uint32(n[:]))
-	if !okSeq || err != nil || !okSum || seq == 0 || length > uint64(len(b)-slotHead) {
+	head := b[:slotChecked]
+	seq, okSeq := parseHex64(head[5:21])
+	length, okLength := parseHex32(head[22:30])
+	check, okCheck := parseHex32(b[slotChecked : slotChecked+8])
+	want, okSum := parseHex64(b[slotChecked+9 : slotHead-1])
+	if !okSeq || !okLength || !okCheck || !okSum || check != crc32.Checksum(head, castagnoli) ||
+		seq == 0 || uint64(length) > uint64(len(b)-slotHead) {
 		return slot{}
 	}
-	payload := b[slotHead : slotHead+int(length)]
-	if sum(head, payload) != want {
-		return slot{}
+	return slot{
+		seq:     seq,
+		valid:   true,
+		dead:    string(head[30:]) == " dead ",
+		head:    head,
+		payload: b[slotHead : slotHead+int(length)],
+		sum:     want,
 	}
-	return slot{seq: seq, valid: true, dead: string(head[30:]) == " dead ", payload: payload}
 }
 
 // pad appends spaces up to the given length.
@@ -189,7 +211,19 @@ type image struct {
 	meta     []byte // the header's text
 	slotSize int
 	slots    [2]slot
+
+	// newest is the index of the slot that is the record: of the whole ones,
+	// that with the higher sequence number. It is -1 when there is none.
+	newest int
+
+	// torn says that a slot is not whole, or may not be: a save was under way,
+	// or was broken off. An older slot's payload is nobody's business: that
+	// the head is whole, and older, tells that no newer save had finished.
+	torn bool
 }
+
+// noImage is what a damaged file gives.
+var noImage = image{newest: -1, torn: true}
 
 // parseSlots fills in the slots from a file's bytes, of which there may be too few.
 func (img *image) parseSlots(b []byte) {
@@ -198,19 +232,18 @@ func (img *image) parseSlots(b []byte) {
 		to := min(from+img.slotSize, len(b))
 		img.slots[i] = parseSlot(b[from:to])
 	}
-}
-
-// newest gives the index of the slot that is the record, or -1 when neither
-// slot is valid or nothing was ever written.
-func (img *image) newest() int {
-	best := -1
-	for i, s := range img.slots {
-		if s.valid && s.seq > 0 && (best < 0 || s.seq > img.slots[best].seq) {
-			best = i
-		}
+	newer := 0
+	if img.slots[1].seq > img.slots[0].seq {
+		newer = 1
 	}
-	return best
+	img.newest = -1
+	img.torn = !img.slots[0].valid || !img.slots[1].valid
+	switch {
+	case img.slots[newer].whole():
+		img.newest = newer
+	case img.slots[1-newer].whole():
+		img.newest, img.torn = 1-newer, true
+	default:
+		img.torn = true
+	}
 }
-
-// intact says that both slots are whole: no save was under way or was broken off.
-func (img *image) intact() bool { return img.slots[0].valid && img.slots[1].valid }

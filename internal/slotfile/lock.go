@@ -57,7 +57,10 @@ func (l *Lock) open(ctx context.Context) (err error) {
 		// A free lock, the usual case, needs no goroutine to wait for it.
 		locked, err := l.file.TryLock()
 		if err == nil && !locked {
-			if err := lockUnder(ctx, l.file, false, l.release); err != nil {
+			// A copy: after an error the caller may use its variable for
+			// another lock before the wait for this one has ended.
+			waiting := *l
+			if err := lockUnder(ctx, l.file, false, waiting.release); err != nil {
 				return l.files.Dir.Error("flock", err)
 			}
 		}
@@ -111,7 +114,7 @@ func (l *Lock) release() {
 // ErrCorrupt, or fs.ErrNotExist for one whose removal was broken off. Such a
 // file can be removed, not written.
 func (l *Lock) Err() error {
-	switch newest := l.img.newest(); {
+	switch newest := l.img.newest; {
 	case l.err != nil:
 		return l.err
 	case newest < 0:
@@ -126,7 +129,7 @@ func (l *Lock) Err() error {
 func (l *Lock) Meta() []byte { return l.img.meta }
 
 // Payload returns what the record holds, valid until Unlock. Err must be nil.
-func (l *Lock) Payload() []byte { return l.img.slots[l.img.newest()].payload }
+func (l *Lock) Payload() []byte { return l.img.slots[l.img.newest].payload }
 
 // ModTime is the file's modification time as it was when the lock was taken.
 func (l *Lock) ModTime() time.Time { return l.info.ModTime }
@@ -137,10 +140,11 @@ func (l *Lock) ModTime() time.Time { return l.info.ModTime }
 // what it was, or what it should have become, never anything else. A Lock is
 // for one Write or Remove.
 func (l *Lock) Write(meta []byte, payload string, modTime time.Time) error {
-	newest := l.img.newest()
+	newest := l.img.newest
 	seq := l.img.slots[newest].seq + 1
-	if !bytes.Equal(meta, l.img.meta) || slotHead+len(payload)+1 > l.img.slotSize {
-		return l.files.place(meta, seq, payload, modTime, func(temp string) error {
+	// Nobody saves 2^64 times, but a file can say so: then a new one begins at 1.
+	if seq == 0 || !bytes.Equal(meta, l.img.meta) || slotHead+len(payload)+1 > l.img.slotSize {
+		return l.files.place(meta, max(seq, 1), payload, modTime, func(temp string) error {
 			return l.files.Dir.Rename(temp, l.name)
 		})
 	}
@@ -182,7 +186,7 @@ func (l *Lock) SetModTime(t time.Time) error { return l.files.Dir.SetModTime(l.n
 // So the record can be gone although there is an error: then its name is still
 // there and Remove can be tried again.
 func (l *Lock) Remove() (gone bool, err error) {
-	newest := l.img.newest()
+	newest := l.img.newest
 	if newest >= 0 && !l.img.slots[newest].dead {
 		err = l.overwrite(1-newest, l.img.slots[newest].seq+1, true, "")
 	}

@@ -83,8 +83,8 @@ func (s *Files) readUnlocked(f dirfs.File, buf *[]byte) (rec Record, torn bool, 
 		if err != nil {
 			return Record{}, false, err
 		}
-		newest := img.newest()
-		if img.intact() || newest >= 0 && img.slots[newest].seq == before {
+		newest := img.newest
+		if !img.torn || newest >= 0 && img.slots[newest].seq == before {
 			rec, err = img.record(modTime)
 			return rec, false, err
 		}
@@ -185,13 +185,13 @@ func (s *Files) readImage(f dirfs.File, buf *[]byte) (image, error) {
 	b := (*buf)[:cap(*buf)]
 	n, err := readUntil(f, b, 0, headerSize)
 	if err != nil {
-		return image{}, irregularIsCorrupt(s.Dir.Error("pread", err))
+		return noImage, irregularIsCorrupt(s.Dir.Error("pread", err))
 	}
 	var img image
 	var ok bool
 	img.meta, img.slotSize, ok = parseHeader(b[:n])
 	if !ok || img.slotSize > slotSizeFor(s.MaxPayload) {
-		return image{}, ErrCorrupt
+		return noImage, ErrCorrupt
 	}
 	size := headerSize + 2*img.slotSize
 	if size > len(b) {
@@ -201,7 +201,7 @@ func (s *Files) readImage(f dirfs.File, buf *[]byte) (image, error) {
 		img.meta = b[:len(img.meta)] // not of the buffer that is given up
 	}
 	if n, err = readUntil(f, b[:max(size, n)], n, size); err != nil {
-		return image{}, s.Dir.Error("pread", err)
+		return noImage, s.Dir.Error("pread", err)
 	}
 	img.parseSlots(b[:min(n, size)])
 	return img, nil
@@ -226,14 +226,17 @@ func readUntil(f dirfs.File, b []byte, n, want int) (int, error) {
 
 // record copies the newest slot out of the buffer.
 func (img *image) record(modTime time.Time) (Record, error) {
-	newest := img.newest()
+	newest := img.newest
 	if newest < 0 {
 		return Record{}, ErrCorrupt
 	}
 	if img.slots[newest].dead {
 		return Record{}, fs.ErrNotExist
 	}
-	return Record{string(img.meta), string(img.slots[newest].payload), modTime}, nil
+	// One allocation for both: they are brought together in the buffer, which
+	// nobody looks at again.
+	both := string(append(img.meta, img.slots[newest].payload...))
+	return Record{both[:len(img.meta)], both[len(img.meta):], modTime}, nil
 }
 
 func irregularIsCorrupt(err error) error {
