@@ -1,0 +1,324 @@
+package sessions_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+// openStore keeps sessions in a directory that goes away with the example.
+func openStore() (store *sessions.FilesystemSessionStore, remove func()) {
+	dir, err := os.MkdirTemp("", "sessions-example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	store, err = sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: dir})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return store, func() {
+		store.Close()
+		os.RemoveAll(dir)
+	}
+}
+
+// A store can be used directly: this is all there is to it.
+func Example() {
+	store, remove := openStore()
+	defer remove()
+	ctx := context.Background()
+
+	s := store.New()
+	s.Set("cart", []string{"apple", "pear"})
+	if err := store.Save(ctx, s); err != nil {
+		log.Fatal(err)
+	}
+
+	// In the next request, by the ID from its cookie:
+	s, err := store.Get(ctx, s.ID())
+	if err != nil {
+		log.Fatal(err) // the disk failed; an unknown ID is no error
+	}
+	fmt.Println(s.New(), s.Get("cart"))
+	// Output: false [apple pear]
+}
+
+// Login, logout, and everything between, in handlers wrapped in the middleware.
+func ExampleMiddleware() {
+	store, remove := openStore()
+	defer remove()
+	withSessions, err := sessions.Middleware(store, sessions.MiddlewareOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	const userID sessions.Key[int64] = "user_id"
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		s := sessions.FromContext(r.Context())
+		s.Renew() // a new ID: whoever knew the old one is not logged in with the user
+		userID.Set(s, 42)
+		s.AddFlash("Welcome.")
+	})
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		s := sessions.FromContext(r.Context())
+		id, ok := userID.Lookup(s)
+		fmt.Println(r.URL.Path, id, ok, s.Flashes())
+	})
+	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) {
+		sessions.FromContext(r.Context()).Destroy()
+	})
+	handler := withSessions(mux)
+
+	var cookie *http.Cookie
+	visit := func(method, path string) {
+		r := httptest.NewRequest(method, path, nil)
+		if cookie != nil {
+			r.AddCookie(cookie)
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if cookies := w.Result().Cookies(); len(cookies) > 0 {
+			cookie = cookies[0]
+		}
+	}
+	visit("GET", "/before")
+	visit("POST", "/login")
+	visit("GET", "/first")
+	visit("GET", "/second")
+	visit("POST", "/logout")
+	visit("GET", "/after")
+	// Output:
+	// /before 0 false []
+	// /first 42 true [Welcome.]
+	// /second 42 true []
+	// /after 0 false []
+}
+
+// Without the middleware, a carrier's two methods do its work.
+func ExampleCookies() {
+	store, remove := openStore()
+	defer remove()
+	cookies, err := sessions.NewCookies(store, sessions.CookieOptions{Cookie: http.Cookie{MaxAge: 14 * 24 * 3600}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		s, err := cookies.Load(r)
+		if err != nil {
+			http.Error(w, "try again", http.StatusServiceUnavailable)
+			return
+		}
+		s.Set("foo", 42)
+		if err := cookies.Commit(w, r, s); err != nil { // before the first byte
+			http.Error(w, "try again", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "saved")
+	}
+	w := httptest.NewRecorder()
+	handler(w, httptest.NewRequest("GET", "/", nil))
+	fmt.Println(w.Result().Cookies()[0].Name, w.Header().Get("Cache-Control"))
+	// Output: __Host-session no-store
+}
+
+// A counter that many requests increment at once needs more than Get and Save:
+// between the two, somebody else may count.
+func ExampleUpdater() {
+	store, remove := openStore()
+	defer remove()
+	ctx := context.Background()
+	const count sessions.Key[int] = "count"
+	s := store.New()
+	if err := store.Save(ctx, s); err != nil {
+		log.Fatal(err)
+	}
+	id := s.ID()
+
+	var requests sync.WaitGroup
+	for range 10 {
+		requests.Go(func() {
+			s, err := store.Get(ctx, id)
+			if err == nil {
+				err = store.Update(ctx, s, func(s *sessions.Session) error {
+					count.Set(s, count.Get(s)+1)
+					return nil
+				})
+			}
+			if err != nil {
+				log.Fatal(err)
+			}
+		})
+	}
+	requests.Wait()
+	s, _ = store.Get(ctx, id)
+	fmt.Println(count.Get(s))
+	// Output: 10
+}
+
+// What a user sees of their own sessions, and ends with one click.
+func ExampleOwnerStore() {
+	store, remove := openStore()
+	defer remove()
+	ctx := context.Background()
+	var here *sessions.Session
+	for _, device := range []string{"phone", "laptop"} {
+		here = store.New()
+		here.SetOwner("ann")
+		here.Set("device", device)
+		if err := store.Save(ctx, here); err != nil {
+			log.Fatal(err)
+		}
+	}
+	n, err := store.DeleteOwner(ctx, "ann", here.ID())
+	fmt.Println("ended elsewhere:", n, err)
+	for s, err := range store.ListOwner(ctx, "ann") {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("left:", s.Get("device"))
+	}
+	// Output:
+	// ended elsewhere: 1 <nil>
+	// left: laptop
+}
+
+// A value that was changed in place is saved only when that is said.
+func ExampleSession_MarkModified() {
+	store, remove := openStore()
+	defer remove()
+	ctx := context.Background()
+	s := store.New()
+	s.Set("prefs", map[string]any{"theme": "light"})
+	if err := store.Save(ctx, s); err != nil {
+		log.Fatal(err)
+	}
+
+	s, _ = store.Get(ctx, s.ID())
+	s.Get("prefs").(map[string]any)["theme"] = "dark"
+	fmt.Println("should be saved:", s.ShouldSave()) // nothing would be saved: incorrect
+	s.MarkModified()
+	fmt.Println("should be saved:", s.ShouldSave())
+	// Output:
+	// should be saved: false
+	// should be saved: true
+}
+
+// An error of a save can be told apart.
+func ExampleSessionStore_errors() {
+	store, remove := openStore()
+	defer remove()
+	ctx := context.Background()
+	s := store.New()
+	s.Set("callback", func() {})
+	var bad *sessions.ValueError
+	if err := store.Save(ctx, s); errors.As(err, &bad) {
+		fmt.Println(bad.Key, "-", err)
+	}
+	// Output: callback - sessions: a value of type func() cannot be encoded: json has no form for a func()
+}
+
+// A store of one's own: a map, with the judgement of Session.Commit.
+func ExampleSession_Commit() {
+	store := &mapStore{records: make(map[string]sessions.Record)}
+	ctx := context.Background()
+	s := store.New()
+	s.Set("a", 1)
+	if err := store.Save(ctx, s); err != nil {
+		log.Fatal(err)
+	}
+	other, _ := store.Get(ctx, s.ID()) // a request that runs at the same time
+	other.Set("b", 2)
+	s.Set("a", 3)
+	fmt.Println(store.Save(ctx, other), store.Save(ctx, s))
+	fmt.Println(maps.Collect(s.All()))
+	// Output:
+	// <nil> <nil>
+	// map[a:3 b:2]
+}
+
+type mapStore struct {
+	sessions.Keys
+	mu      sync.Mutex
+	records map[string]sessions.Record
+}
+
+var _ sessions.SessionStore = (*mapStore)(nil)
+
+func (m *mapStore) New() *sessions.Session { return sessions.NewSession(m.GenerateKey(), nil) }
+
+func (m *mapStore) Get(ctx context.Context, id string) (*sessions.Session, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if rec, ok := m.records[id]; ok {
+		return sessions.LoadSession(id, nil, rec)
+	}
+	return m.New(), ctx.Err()
+}
+
+func (m *mapStore) Save(ctx context.Context, s *sessions.Session) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var stored *sessions.Record
+	if rec, ok := m.records[s.ID()]; ok {
+		stored = &rec
+	}
+	return s.Commit(stored, m.GenerateKey, func(c sessions.Change) error {
+		delete(m.records, c.Ended)
+		if c.Record != nil {
+			m.records[c.ID] = *c.Record
+		}
+		return nil
+	})
+}
+
+func (m *mapStore) SaveIfModified(ctx context.Context, s *sessions.Session) error {
+	if !s.ShouldSave() {
+		return nil
+	}
+	return m.Save(ctx, s)
+}
+
+func (m *mapStore) Delete(ctx context.Context, s *sessions.Session) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.records, s.ID())
+	return ctx.Err()
+}
+
+func (m *mapStore) List(ctx context.Context) iter.Seq2[string, error] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ids := maps.Clone(m.records)
+	return func(yield func(string, error) bool) {
+		for id := range ids {
+			if !yield(id, ctx.Err()) {
+				return
+			}
+		}
+	}
+}
+
+// "Remember me" gives one session a timeout of its own.
+func ExampleSession_SetMaxAge() {
+	store, remove := openStore()
+	defer remove()
+	s := store.New()
+	s.Set("user", "ann")
+	s.SetMaxAge(30 * 24 * time.Hour)
+	fmt.Println(store.Save(context.Background(), s), s.MaxAge())
+	// Output: <nil> 720h0m0s
+}
