@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -226,90 +224,6 @@ func ExampleSessionStore_errors() {
 		fmt.Println(bad.Key, "-", err)
 	}
 	// Output: callback - sessions: a value of type func() cannot be encoded: json has no form for a func()
-}
-
-// A store of one's own: a map, with the judgement of Session.Commit.
-func ExampleSession_Commit() {
-	store := &mapStore{records: make(map[string]sessions.Record)}
-	ctx := context.Background()
-	s := store.New()
-	s.Set("a", 1)
-	if err := store.Save(ctx, s); err != nil {
-		log.Fatal(err)
-	}
-	other, _ := store.Get(ctx, s.ID()) // a request that runs at the same time
-	other.Set("b", 2)
-	s.Set("a", 3)
-	fmt.Println(store.Save(ctx, other), store.Save(ctx, s))
-	fmt.Println(maps.Collect(s.All()))
-	// Output:
-	// <nil> <nil>
-	// map[a:3 b:2]
-}
-
-type mapStore struct {
-	sessions.Keys
-	mu      sync.Mutex
-	records map[string]sessions.Record
-}
-
-var _ sessions.SessionStore = (*mapStore)(nil)
-
-func (m *mapStore) New() *sessions.Session { return sessions.NewSession(m.GenerateKey(), nil) }
-
-func (m *mapStore) Get(ctx context.Context, id string) (*sessions.Session, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if rec, ok := m.records[id]; ok {
-		return sessions.LoadSession(id, nil, rec)
-	}
-	return m.New(), ctx.Err()
-}
-
-func (m *mapStore) Save(ctx context.Context, s *sessions.Session) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	var stored *sessions.Record
-	if rec, ok := m.records[s.ID()]; ok {
-		stored = &rec
-	}
-	return s.Commit(stored, m.GenerateKey, func(c sessions.Change) error {
-		delete(m.records, c.Ended)
-		if c.Record != nil {
-			m.records[c.ID] = *c.Record
-		}
-		return nil
-	})
-}
-
-func (m *mapStore) SaveIfModified(ctx context.Context, s *sessions.Session) error {
-	if !s.ShouldSave() {
-		return nil
-	}
-	return m.Save(ctx, s)
-}
-
-func (m *mapStore) Delete(ctx context.Context, s *sessions.Session) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.records, s.ID())
-	return ctx.Err()
-}
-
-func (m *mapStore) List(ctx context.Context) iter.Seq2[string, error] {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	ids := maps.Clone(m.records)
-	return func(yield func(string, error) bool) {
-		for id := range ids {
-			if !yield(id, ctx.Err()) {
-				return
-			}
-		}
-	}
 }
 
 // "Remember me" gives one session a timeout of its own.

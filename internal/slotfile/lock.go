@@ -28,6 +28,9 @@ type Lock struct {
 // error is fs.ErrNotExist when no file has the name and ErrCorrupt when
 // something has it that is no regular file; after an error l is no lock.
 func (s *Files) Lock(ctx context.Context, name string, l *Lock) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	sem, err := s.locks.lock(ctx, name)
 	if err != nil {
 		return err
@@ -160,9 +163,10 @@ func (l *Lock) overwrite(which int, seq uint64, dead bool, payload string) error
 	defer buffers.Put(buf)
 	b := appendSlot((*buf)[:0], seq, dead, payload)
 	// Spaces over what stood there before: a value that was deleted does not
-	// stay readable in the file behind a shorter one.
+	// stay readable in the file behind a shorter one. What a torn save has left
+	// may be anywhere.
 	used := l.img.slotSize
-	if old := l.img.slots[which]; old.valid {
+	if old := l.img.slots[which]; old.valid && !l.img.torn {
 		used = slotHead + len(old.payload) + 1
 	}
 	b = pad(b, used)

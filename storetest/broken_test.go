@@ -1,0 +1,298 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+func TestMemoryKeepsEveryRule(t *testing.T) {
+	Run(t, func(t *testing.T, o Options) sessions.SessionStore { return NewMemory(o.MaxAge) })
+}
+
+func TestChecksHaveNamesAndRules(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, c := range checks() {
+		if c.name == "" || seen[c.name] || c.rule == "" || c.run == nil {
+			t.Errorf("check %q has no name of its own, no rule or nothing to run", c.name)
+		}
+		seen[c.name] = true
+	}
+}
+
+// A broken store is Memory with one method replaced. Each must be found by the
+// check that is meant for it, by name.
+func TestBrokenStoresAreFound(t *testing.T) {
+	for _, test := range []struct {
+		what  string
+		check string
+		make  func(m *Memory) sessions.SessionStore
+	}{
+		{"loses updates", "NoConcurrentSaveIsLost", func(m *Memory) sessions.SessionStore { return overwriting{m} }},
+		{"loses the other request's value", "DifferentValuesAreBothKept", func(m *Memory) sessions.SessionStore { return overwriting{m} }},
+		{"loses nested changes of others", "NestedChangeIsCarriedAlone", func(m *Memory) sessions.SessionStore { return overwriting{m} }},
+		{"revives after logout", "LogoutIsFinal", func(m *Memory) sessions.SessionStore { return reviving{m} }},
+		{"revives after delete", "DeleteIsFinal", func(m *Memory) sessions.SessionStore { return reviving{m} }},
+		{"revives under load", "LogoutDuringSlowRequests", func(m *Memory) sessions.SessionStore { return reviving{m} }},
+		{"keeps the old ID at a renewal", "RenewalIsFinal", func(m *Memory) sessions.SessionStore { return keepingOldID{m} }},
+		{"adopts IDs", "UnknownIDIsNotAdopted", func(m *Memory) sessions.SessionStore { return adopting{m} }},
+		{"takes any ID", "InvalidIDGivesANewSession", func(m *Memory) sessions.SessionStore { return adopting{m} }},
+		{"makes short IDs", "KeysAreValidAndUnique", func(m *Memory) sessions.SessionStore { return shortKeys{m} }},
+		{"allows a line break at an ID's end", "KeysAreValidAndUnique", func(m *Memory) sessions.SessionStore { return trimming{m} }},
+		{"lists temporary files", "ListGivesTheStoredSessions", func(m *Memory) sessions.SessionStore { return leaking{m} }},
+		{"forgets expiry", "IdleSessionExpires", func(m *Memory) sessions.SessionStore { m.maxAge = 0; return m }},
+		{"forgets a session's own timeout", "OwnTimeoutTakesTheStoresPlace", func(m *Memory) sessions.SessionStore { return ownAgeless{m} }},
+		{"does not count a save as use", "SaveBeginsTheIdleTimeAnew", func(m *Memory) sessions.SessionStore { return unused{m} }},
+		{"takes a failure for a miss", "FailureIsNoMiss", func(m *Memory) sessions.SessionStore { return missing{m} }},
+		{"ignores its context", "EndedContextIsObeyed", func(m *Memory) sessions.SessionStore { return timeless{m} }},
+		{"stores at New", "NewStoresNothing", func(m *Memory) sessions.SessionStore { return eager{m} }},
+		{"always saves", "SaveIfModified", func(m *Memory) sessions.SessionStore { return saving{m} }},
+		{"never deletes", "DeleteEndsOneSession", func(m *Memory) sessions.SessionStore { return undeleting{m} }},
+		{"replaces a taken ID", "TakenIDIsRefused", func(m *Memory) sessions.SessionStore { return overwriting{m} }},
+		{"updates without a lock", "UpdateCounts", func(m *Memory) sessions.SessionStore { return racing{m} }},
+		{"saves a failed update", "FailedUpdateChangesNothing", func(m *Memory) sessions.SessionStore { return racing{m} }},
+		{"touches nothing", "TouchBeginsTheIdleTimeAnew", func(m *Memory) sessions.SessionStore { return untouching{m} }},
+		{"deletes everybody's sessions", "SessionsByOwner", func(m *Memory) sessions.SessionStore { return greedy{m} }},
+		{"deletes not quite all", "DeleteAllEndsAll", func(m *Memory) sessions.SessionStore { return lazy{m} }},
+		{"shows half a save", "ReadersNeverSeeHalfASave", func(m *Memory) sessions.SessionStore { return &halving{Memory: m} }},
+		{"forgets the owner", "CreatedTimeoutAndOwnerComeBack", func(m *Memory) sessions.SessionStore { return ownerless{m} }},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range checks() {
+				if c.name != test.check {
+					continue
+				}
+				err := c.run(t.Context(), test.make(NewMemory(c.options.MaxAge)))
+				if err == nil || errors.As(err, new(lacking)) {
+					t.Errorf("%s did not find it (%v)", c.name, err)
+				}
+				return
+			}
+			t.Errorf("there is no check %s", test.check)
+		})
+	}
+}
+
+func TestLackingCapabilitiesAreSkippedByName(t *testing.T) {
+	for _, c := range capabilityChecks {
+		// The interface alone, without what Memory can do besides.
+		bare := struct{ sessions.SessionStore }{NewMemory(0)}
+		err := c.run(t.Context(), bare)
+		var l lacking
+		if !errors.As(err, &l) || !strings.HasPrefix(l.Error(), "the store is no ") {
+			t.Errorf("%s on a store without capabilities: %v", c.name, err)
+		}
+	}
+}
+
+// overwriting saves what the session holds, and looks at nothing.
+type overwriting struct{ *Memory }
+
+func (b overwriting) Save(ctx context.Context, s *sessions.Session) error {
+	rec := record(s)
+	b.mu.Lock()
+	b.kept[s.ID()] = memoryRecord{rec, time.Now()}
+	b.mu.Unlock()
+	return nil
+}
+
+// record takes a session apart as a store would that knows nothing of merging.
+func record(s *sessions.Session) (rec sessions.Record) {
+	copied := sessions.NewSession(s.ID(), nil)
+	copied.Update(s.All())
+	copied.SetOwner(s.Owner())
+	copied.SetMaxAge(s.MaxAge())
+	copied.Commit(nil, nil, func(c sessions.Change) error {
+		rec = *c.Record
+		return nil
+	})
+	return rec
+}
+
+// reviving stores again what was ended.
+type reviving struct{ *Memory }
+
+func (b reviving) Save(ctx context.Context, s *sessions.Session) error {
+	err := b.Memory.Save(ctx, s)
+	if errors.Is(err, sessions.ErrDeleted) {
+		return overwriting(b).Save(ctx, s)
+	}
+	return err
+}
+
+type keepingOldID struct{ *Memory }
+
+func (b keepingOldID) Save(ctx context.Context, s *sessions.Session) error {
+	b.mu.Lock()
+	old, ok := b.kept[s.ID()]
+	id := s.ID()
+	b.mu.Unlock()
+	err := b.Memory.Save(ctx, s)
+	if ok && s.ID() != id {
+		b.mu.Lock()
+		b.kept[id] = old
+		b.mu.Unlock()
+	}
+	return err
+}
+
+type adopting struct{ *Memory }
+
+func (b adopting) Get(ctx context.Context, id string) (*sessions.Session, error) {
+	if s, err := b.Memory.Get(ctx, id); err != nil || !s.New() {
+		return s, err
+	}
+	return sessions.NewSession(id, nil), nil
+}
+
+type shortKeys struct{ *Memory }
+
+func (b shortKeys) GenerateKey() string        { return b.Memory.GenerateKey()[:8] }
+func (b shortKeys) IsValidKey(key string) bool { return len(key) == 8 }
+
+type trimming struct{ *Memory }
+
+func (b trimming) IsValidKey(key string) bool { return b.Memory.IsValidKey(strings.TrimSpace(key)) }
+
+type leaking struct{ *Memory }
+
+func (b leaking) List(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if yield("tmp-1", nil) {
+			b.Memory.List(ctx)(yield)
+		}
+	}
+}
+
+type ownAgeless struct{ *Memory }
+
+func (b ownAgeless) Get(ctx context.Context, id string) (*sessions.Session, error) {
+	b.mu.Lock()
+	rec := b.kept[id]
+	rec.MaxAge = 0
+	b.kept[id] = rec
+	b.mu.Unlock()
+	return b.Memory.Get(ctx, id)
+}
+
+type unused struct{ *Memory }
+
+func (b unused) Save(ctx context.Context, s *sessions.Session) error {
+	b.mu.Lock()
+	used := b.kept[s.ID()].used
+	b.mu.Unlock()
+	err := b.Memory.Save(ctx, s)
+	if rec := b.kept[s.ID()]; !used.IsZero() && err == nil {
+		rec.used = used
+		b.kept[s.ID()] = rec
+	}
+	return err
+}
+
+type missing struct{ *Memory }
+
+func (b missing) Get(ctx context.Context, id string) (*sessions.Session, error) {
+	if s, err := b.Memory.Get(ctx, id); err == nil {
+		return s, nil
+	}
+	return b.New(), nil
+}
+
+type timeless struct{ *Memory }
+
+func (b timeless) Save(_ context.Context, s *sessions.Session) error {
+	return b.Memory.Save(context.Background(), s)
+}
+
+type eager struct{ *Memory }
+
+func (b eager) New() *sessions.Session {
+	s := b.Memory.New()
+	b.Memory.Save(context.Background(), s)
+	return s
+}
+
+type saving struct{ *Memory }
+
+func (b saving) SaveIfModified(ctx context.Context, s *sessions.Session) error { return b.Save(ctx, s) }
+
+type undeleting struct{ *Memory }
+
+func (b undeleting) Delete(context.Context, *sessions.Session) error { return nil }
+
+// racing lets go of the lock between reading and writing, and saves whatever
+// update says.
+type racing struct{ *Memory }
+
+func (b racing) Update(ctx context.Context, s *sessions.Session, update func(*sessions.Session) error) error {
+	fresh, err := b.Get(ctx, s.ID())
+	if err != nil {
+		return err
+	}
+	err = update(fresh)
+	time.Sleep(time.Microsecond)
+	return errors.Join(err, overwriting(b).Save(ctx, fresh))
+}
+
+type untouching struct{ *Memory }
+
+func (b untouching) Touch(context.Context, *sessions.Session, time.Duration) (bool, error) {
+	return true, nil
+}
+
+type greedy struct{ *Memory }
+
+func (b greedy) DeleteOwner(ctx context.Context, _ string, _ ...string) (int, error) {
+	return b.DeleteAll(ctx)
+}
+
+type lazy struct{ *Memory }
+
+func (b lazy) DeleteAll(ctx context.Context) (n int, err error) {
+	for id := range b.List(ctx) {
+		if n++; n == 10 {
+			break
+		}
+		b.mu.Lock()
+		delete(b.kept, id)
+		b.mu.Unlock()
+	}
+	return 10, nil
+}
+
+// halving stores a save in two halves.
+type halving struct{ *Memory }
+
+func (b *halving) Save(ctx context.Context, s *sessions.Session) error {
+	b.mu.Lock()
+	_, stored := b.kept[s.ID()]
+	b.mu.Unlock()
+	if first, ok := s.Lookup("first"); ok && stored {
+		half := record(s)
+		half.Data = strings.Replace(half.Data, first.(string), "z", 1)
+		b.mu.Lock()
+		b.kept[s.ID()] = memoryRecord{half, time.Now()}
+		b.mu.Unlock()
+		time.Sleep(time.Millisecond)
+	}
+	return overwriting{b.Memory}.Save(ctx, s)
+}
+
+type ownerless struct{ *Memory }
+
+func (b ownerless) Save(ctx context.Context, s *sessions.Session) error {
+	err := b.Memory.Save(ctx, s)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if rec, ok := b.kept[s.ID()]; ok {
+		rec.Owner = ""
+		b.kept[s.ID()] = rec
+	}
+	return err
+}

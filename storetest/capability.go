@@ -1,0 +1,144 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+var capabilityChecks = []check{
+	withCapability("FailedUpdateChangesNothing", "Updater",
+		"When update fails, nothing is saved and the session is what it was.",
+		func(ctx context.Context, store sessions.SessionStore, updater sessions.Updater) {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			s.Set("pending", true)
+			errOwn := errors.New("the update's own")
+			err := updater.Update(ctx, s, func(s *sessions.Session) error {
+				s.Set("a", int64(2))
+				s.Delete("pending")
+				return errOwn
+			})
+			want(errors.Is(err, errOwn), "got error %v, want update's", err)
+			want(s.Get("a") == int64(1) && s.Get("pending") == true && s.Modified(), "the session is changed: %v", s)
+			want(load(ctx, store, s.ID()).Get("a") == int64(1), "the stored session is changed")
+		}),
+	withCapability("UpdateSeesWhatIsStored", "Updater",
+		"update gets what is stored, with what the session itself has changed.",
+		func(ctx context.Context, store sessions.SessionStore, updater sessions.Updater) {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			other := load(ctx, store, s.ID())
+			other.Set("a", int64(5))
+			need(store.Save(ctx, other), "another request's save")
+			s.Set("b", int64(1))
+			need(updater.Update(ctx, s, func(s *sessions.Session) error {
+				a, _ := s.Get("a").(int64)
+				b, _ := s.Get("b").(int64)
+				s.Set("sum", a+b)
+				return nil
+			}), "update")
+			got := load(ctx, store, s.ID())
+			want(got.Get("sum") == int64(6) && got.Get("b") == int64(1), "sum = %v, b = %v", got.Get("sum"), got.Get("b"))
+		}),
+	withCapability("UpdateStoresANewSession", "Updater", "Update of a session that is not stored yet stores it.",
+		func(ctx context.Context, store sessions.SessionStore, updater sessions.Updater) {
+			s := store.New()
+			need(updater.Update(ctx, s, func(s *sessions.Session) error {
+				s.Set("a", int64(1))
+				return nil
+			}), "update")
+			want(load(ctx, store, s.ID()).Get("a") == int64(1), "it was not stored")
+		}),
+	withCapability("UpdateOfAnEndedSession", "Updater", "Update of a session that was ended is ErrDeleted, and revives nothing.",
+		func(ctx context.Context, store sessions.SessionStore, updater sessions.Updater) {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			need(store.Delete(ctx, load(ctx, store, s.ID())), "delete")
+			err := updater.Update(ctx, s, func(s *sessions.Session) error {
+				s.Set("a", int64(2))
+				return nil
+			})
+			want(errors.Is(err, sessions.ErrDeleted), "got error %v, want ErrDeleted", err)
+			gone(ctx, store, s.ID(), "the session was deleted")
+		}),
+	withCapability("TouchRevivesNothing", "Toucher",
+		"Touch of an ended session is ErrDeleted; of another one it changes no value, and reports that it did.",
+		func(ctx context.Context, store sessions.SessionStore, toucher sessions.Toucher) {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			touched, err := toucher.Touch(ctx, s, 0)
+			need(err, "touch")
+			want(touched, "nothing was done")
+			want(load(ctx, store, s.ID()).Get("a") == int64(1), "a value changed")
+			touched, err = toucher.Touch(ctx, s, time.Hour)
+			need(err, "touch")
+			want(!touched, "a session was touched that had been touched within the interval")
+			need(store.Delete(ctx, s), "delete")
+			_, err = toucher.Touch(ctx, s, 0)
+			want(errors.Is(err, sessions.ErrDeleted), "got error %v, want ErrDeleted", err)
+			gone(ctx, store, s.ID(), "the session was deleted")
+		}),
+	withCapability("DeleteAllEndsAll", "Clearer", "DeleteAll ends every session, and says how many.",
+		func(ctx context.Context, store sessions.SessionStore, clearer sessions.Clearer) {
+			held := saved(ctx, store, map[string]any{"a": int64(1)})
+			for range 9 {
+				saved(ctx, store, nil)
+			}
+			n, err := clearer.DeleteAll(ctx)
+			need(err, "DeleteAll")
+			want(n == 10 && len(list(ctx, store)) == 0, "ended %d of 10, %d are left", n, len(list(ctx, store)))
+			held.Set("a", int64(2))
+			err = store.Save(ctx, held)
+			want(errors.Is(err, sessions.ErrDeleted), "a save afterwards is %v, want ErrDeleted", err)
+		}),
+	withCapability("SessionsByOwner", "OwnerStore",
+		"ListOwner gives the sessions of an owner, DeleteOwner ends them but for those to keep, and no others.",
+		func(ctx context.Context, store sessions.SessionStore, owners sessions.OwnerStore) {
+			var ids []string
+			for range 3 {
+				ids = append(ids, savedFor(ctx, store, "ann"))
+			}
+			other := savedFor(ctx, store, "bob")
+			nobodys := savedFor(ctx, store, "")
+			n := 0
+			for s, err := range owners.ListOwner(ctx, "ann") {
+				need(err, "ListOwner")
+				want(s.Owner() == "ann" && !s.New() && !s.Modified(), "ListOwner gave %v", s)
+				n++
+			}
+			want(n == 3, "ListOwner gave %d of 3 sessions", n)
+			n, err := owners.DeleteOwner(ctx, "ann", ids[1])
+			need(err, "DeleteOwner")
+			want(n == 2, "DeleteOwner ended %d sessions, want 2", n)
+			gone(ctx, store, ids[0], "its owner's sessions were ended")
+			for _, id := range []string{ids[1], other, nobodys} {
+				load(ctx, store, id)
+			}
+		}),
+	withCapability("PruneKeepsWhatLives", "Pruner", "Prune removes no session that has not expired.",
+		func(ctx context.Context, store sessions.SessionStore, pruner sessions.Pruner) {
+			id := saved(ctx, store, map[string]any{"a": int64(1)}).ID()
+			_, err := pruner.Prune(ctx, sessions.PruneOptions{MaxAge: time.Hour})
+			need(err, "prune")
+			want(load(ctx, store, id).Get("a") == int64(1), "a value changed")
+		}),
+}
+
+// withCapability is a check for stores that are a C.
+func withCapability[C any](name, capabilityName, rule string, do func(ctx context.Context, store sessions.SessionStore, c C)) check {
+	return check{name: name, rule: rule, run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		c, err := capability[C](store, capabilityName)
+		if err != nil {
+			panic(failed{err})
+		}
+		do(ctx, store, c)
+	})}
+}
+
+// savedFor returns the ID of a saved session of that owner.
+func savedFor(ctx context.Context, store sessions.SessionStore, owner string) string {
+	s := store.New()
+	s.SetOwner(owner)
+	s.Set("a", int64(1))
+	need(store.Save(ctx, s), "save")
+	return s.ID()
+}

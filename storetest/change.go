@@ -1,0 +1,145 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sessfs/sessions"
+)
+
+// changeChecks are the rows of "What concurrent requests get" that two
+// requests, one after the other, can show: each loaded the session before the
+// other saved it.
+var changeChecks = []check{
+	twoRequests("DifferentValuesAreBothKept", "A sets a, B sets b: both are there.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			a.Set("a", "A")
+			b.Set("b", "B")
+			need(store.Save(ctx, a), "A's save")
+			need(store.Save(ctx, b), "B's save")
+			s := load(ctx, store, a.ID())
+			want(s.Get("a") == "A" && s.Get("b") == "B", "a = %v, b = %v", s.Get("a"), s.Get("b"))
+			want(b.Get("a") == "A" && !b.Modified() && !b.New(), "after its save B does not hold the merged values")
+			want(s.Get("old") == "kept", "a value that nobody changed is lost")
+		}),
+	twoRequests("TheLaterSaveOfAValueWins", "A sets a, B sets a: it is the later save's, also when that set what it was.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			a.Set("old", "A")
+			b.Set("old", "kept")
+			need(store.Save(ctx, a), "A's save")
+			need(store.Save(ctx, b), "B's save")
+			want(load(ctx, store, a.ID()).Get("old") == "kept", "the earlier save's value is there")
+		}),
+	twoRequests("DeletedValueStaysDeleted", "A deletes a, B sets b: a is gone, b is there.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			a.Delete("old")
+			b.Set("b", "B")
+			need(store.Save(ctx, a), "A's save")
+			need(store.Save(ctx, b), "B's save")
+			s := load(ctx, store, a.ID())
+			_, there := s.Lookup("old")
+			want(!there && s.Get("b") == "B", "a is there: %v, b = %v", there, s.Get("b"))
+		}),
+	twoRequests("ClearThenAnotherSave", "A clears, B sets b and saves later: what stood before is gone, b is there.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			a.Clear()
+			b.Set("b", "B")
+			need(store.Save(ctx, a), "A's save")
+			need(store.Save(ctx, b), "B's save")
+			s := load(ctx, store, a.ID())
+			want(s.Len() == 1 && s.Get("b") == "B", "%d values, b = %v", s.Len(), s.Get("b"))
+		}),
+	twoRequests("ClearAfterAnotherSave", "B sets b, A clears and saves later: everything is gone.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			a.Clear()
+			b.Set("b", "B")
+			need(store.Save(ctx, b), "B's save")
+			need(store.Save(ctx, a), "A's save")
+			want(load(ctx, store, a.ID()).Len() == 0, "values are left")
+		}),
+	twoRequests("LogoutIsFinal", "A logs out, B saves: the session stays gone, and B's save is ErrDeleted.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			id := a.ID()
+			a.Destroy()
+			need(store.Save(ctx, a), "A's save")
+			b.Set("b", "B")
+			err := store.Save(ctx, b)
+			want(errors.Is(err, sessions.ErrDeleted), "B's save is %v, want ErrDeleted", err)
+			gone(ctx, store, id, "the session was destroyed")
+			want(len(list(ctx, store)) == 0, "the session was revived under another ID")
+		}),
+	twoRequests("DeleteIsFinal", "A deletes the session, B saves: it stays gone, and B's save is ErrDeleted.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			need(store.Delete(ctx, a), "A's delete")
+			b.Set("b", "B")
+			err := store.Save(ctx, b)
+			want(errors.Is(err, sessions.ErrDeleted), "B's save is %v, want ErrDeleted", err)
+			want(b.Modified(), "B's session counts as saved")
+			gone(ctx, store, b.ID(), "the session was deleted")
+		}),
+	twoRequests("RenewalIsFinal", "A renews, B saves under the old ID: the old ID never works again, and nothing is revived.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			old := a.ID()
+			a.Renew()
+			a.Set("user", "ann")
+			need(store.Save(ctx, a), "A's save")
+			want(a.ID() != old && store.IsValidKey(a.ID()), "the ID is not a new one")
+			b.Set("b", "B")
+			err := store.Save(ctx, b)
+			want(errors.Is(err, sessions.ErrDeleted), "B's save is %v, want ErrDeleted", err)
+			gone(ctx, store, old, "the session was renewed")
+			s := load(ctx, store, a.ID())
+			want(s.Get("user") == "ann" && s.Get("old") == "kept", "values were lost with the renewal")
+			want(len(list(ctx, store)) == 1, "%d sessions are stored", len(list(ctx, store)))
+		}),
+	twoRequests("RenewalKeepsWhatOthersSaved", "B saves, A renews later: B's values are under the new ID.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			b.Set("b", "B")
+			need(store.Save(ctx, b), "B's save")
+			a.Renew()
+			need(store.Save(ctx, a), "A's save")
+			want(load(ctx, store, a.ID()).Get("b") == "B", "what B saved is lost")
+		}),
+	twoRequests("NestedChangeIsCarriedAlone", "A changes inside a value and says so, B sets b: both are kept, and no more is carried than changed.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			a.Get("untouched") // handed out, and not changed
+			a.Get("prefs").(map[string]any)["theme"] = "dark"
+			a.MarkModified()
+			b.Set("b", "B")
+			b.Set("untouched", []any{"B"})
+			need(store.Save(ctx, b), "B's save")
+			need(store.Save(ctx, a), "A's save")
+			s := load(ctx, store, a.ID())
+			prefs, _ := s.Get("prefs").(map[string]any)
+			want(prefs["theme"] == "dark", "the change inside a value is lost")
+			list, _ := s.Get("untouched").([]any)
+			want(s.Get("b") == "B" && len(list) == 1, "what B saved is lost")
+		}),
+	{
+		name: "DestroyedSessionMayBeginAnew",
+		rule: "What is set after Destroy is stored under a new ID, and nothing from before with it.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			s := saved(ctx, store, map[string]any{"user": "ann"})
+			old := s.ID()
+			s.Destroy()
+			s.Set("farewell", true)
+			need(store.Save(ctx, s), "save")
+			gone(ctx, store, old, "the session was destroyed")
+			loaded := load(ctx, store, s.ID())
+			want(loaded.Len() == 1 && loaded.Get("farewell") == true, "%d values came back", loaded.Len())
+		}),
+	},
+}
+
+// twoRequests is a check of what two requests do that have loaded the same
+// session.
+func twoRequests(name, rule string, do func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session)) check {
+	return check{name: name, rule: rule, run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		id := saved(ctx, store, map[string]any{
+			"old":       "kept",
+			"prefs":     map[string]any{"theme": "light"},
+			"untouched": []any{},
+		}).ID()
+		do(ctx, store, load(ctx, store, id), load(ctx, store, id))
+	})}
+}

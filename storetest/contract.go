@@ -1,0 +1,258 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+var contractChecks = []check{
+	{
+		name: "NewStoresNothing",
+		rule: "New makes an empty session with a valid ID of its own; nothing is stored before Save.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			s, other := store.New(), store.New()
+			want(s.New() && !s.Modified() && s.Len() == 0, "a new session is %v", s)
+			want(store.IsValidKey(s.ID()) && s.ID() != other.ID(), "IDs of new sessions are not valid, or the same")
+			want(len(list(ctx, store)) == 0, "sessions are listed before one was saved")
+			gone(ctx, store, s.ID(), "a session was never saved")
+		}),
+	},
+	{
+		name: "KeysAreValidAndUnique",
+		rule: "GenerateKey makes IDs that IsValidKey knows, and that nobody can guess; nothing else is valid.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			seen := make(map[string]bool)
+			for range 1000 {
+				key := store.GenerateKey()
+				want(store.IsValidKey(key), "a generated key is not valid")
+				want(!seen[key], "a key was generated twice")
+				want(len(key) >= 32, "a key has %d characters", len(key))
+				seen[key] = true
+			}
+			for name, id := range invalidIDs(store) {
+				want(!store.IsValidKey(id), "an ID is valid: %s", name)
+			}
+		}),
+	},
+	{
+		name: "InvalidIDGivesANewSession",
+		rule: "Get of an ID that cannot be one gives a new session with another ID, and no error.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			for name, id := range invalidIDs(store) {
+				s, err := store.Get(ctx, id)
+				need(err, "get of an invalid ID, "+name)
+				want(s.New() && s.ID() != id, "an invalid ID was taken: %s", name)
+			}
+			want(len(list(ctx, store)) == 0, "getting invalid IDs stored something")
+		}),
+	},
+	{
+		name: "UnknownIDIsNotAdopted",
+		rule: "Get of a well-formed ID that the store does not know gives a new session with another ID.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			id := store.GenerateKey()
+			s, err := store.Get(ctx, id)
+			need(err, "get of an unknown ID")
+			want(s.New() && s.Len() == 0 && !s.Modified(), "an unknown ID gives %v", s)
+			want(s.ID() != id, "an unknown ID was adopted: whoever sets a cookie chooses the ID")
+		}),
+	},
+	{
+		name: "SavedSessionIsLoaded",
+		rule: "What was saved is loaded: equal, not new, not modified; and the saved session itself is clean.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			s := store.New()
+			s.Set("foo", int64(42))
+			want(s.ShouldSave(), "a session with a value should be saved")
+			need(store.Save(ctx, s), "save")
+			want(!s.New() && !s.Modified(), "after its save a session is %v", s)
+			loaded := load(ctx, store, s.ID())
+			want(loaded != s && !loaded.Modified(), "a loaded session is the saved one, or modified")
+			want(loaded.Len() == 1 && loaded.Get("foo") == int64(42), "a loaded session has %d values, foo = %v", loaded.Len(), loaded.Get("foo"))
+			loaded.Set("foo", int64(43))
+			want(loaded.Modified() && !loaded.New(), "a changed session is %v", loaded)
+		}),
+	},
+	{
+		name: "ValuesComeBack",
+		rule: "Values of every JSON type, under any key, of any size that a session may have, come back as they were.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			values := map[string]any{
+				"string": "text", "int": int64(1) << 60, "float": 1.5, "bool": true, "nil": nil,
+				"list": []any{int64(1), "two"}, "map": map[string]any{"a": int64(1)},
+				"": "empty key", "a/../b": "path", "a.b": "dot", "Ünïcødé ☃": "unicode", "\"\\\x00\n": "escapes",
+				"large": strings.Repeat("0123456789", 10_000),
+			}
+			s := saved(ctx, store, values)
+			loaded := load(ctx, store, s.ID())
+			want(loaded.Len() == len(values), "got %d values of %d", loaded.Len(), len(values))
+			for key, value := range values {
+				got, ok := loaded.Lookup(key)
+				want(ok && fmt.Sprint(got) == fmt.Sprint(value), "the value under %q came back as a %T that is not equal", key, got)
+			}
+		}),
+	},
+	{
+		name: "CreatedTimeoutAndOwnerComeBack",
+		rule: "When a session was made, its own timeout and its owner are stored with it.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			s := store.New()
+			s.SetMaxAge(time.Hour)
+			s.SetOwner("o=1 \"ann\"\n")
+			created := s.Created()
+			need(store.Save(ctx, s), "save")
+			loaded := load(ctx, store, s.ID())
+			want(loaded.MaxAge() == time.Hour, "the session's own timeout came back as %v", loaded.MaxAge())
+			want(loaded.Owner() == "o=1 \"ann\"\n", "the session's owner did not come back")
+			want(loaded.Created().Sub(created).Abs() < time.Second, "the time of creation moved by %v", loaded.Created().Sub(created))
+		}),
+	},
+	{
+		name: "SaveIfModified",
+		rule: "SaveIfModified saves a session that should be saved, and no other.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			s := store.New()
+			need(store.SaveIfModified(ctx, s), "save of an unmodified session")
+			want(len(list(ctx, store)) == 0, "an unmodified session was saved")
+			s.Set("a", int64(1))
+			need(store.SaveIfModified(ctx, s), "save of a modified session")
+			want(load(ctx, store, s.ID()).Get("a") == int64(1), "a modified session was not saved")
+		}),
+	},
+	{
+		name: "DeleteEndsOneSession",
+		rule: "Delete ends that session and no other; a second time is no error; nor is one that was never saved.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			other := saved(ctx, store, map[string]any{"a": int64(2)})
+			need(store.Delete(ctx, s), "delete")
+			gone(ctx, store, s.ID(), "a session was deleted")
+			need(store.Delete(ctx, s), "second delete")
+			need(store.Delete(ctx, store.New()), "delete of a session that was never saved")
+			want(load(ctx, store, other.ID()).Get("a") == int64(2), "another session changed")
+		}),
+	},
+	{
+		name: "ListGivesTheStoredSessions",
+		rule: "List gives the IDs of the stored sessions, and nothing else, also while sessions are made.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			saves := make(chan error, 1)
+			go func() {
+				var err error
+				for i := 0; i < 50 && err == nil; i++ {
+					s := store.New()
+					s.Set("a", strings.Repeat("x", i*100))
+					err = store.Save(ctx, s)
+				}
+				saves <- err
+			}()
+			for done := false; !done; {
+				select {
+				case err := <-saves:
+					need(err, "save")
+					done = true
+				default:
+				}
+				for id := range list(ctx, store) {
+					want(store.IsValidKey(id), "list gave something that is no ID")
+					load(ctx, store, id)
+				}
+			}
+			want(len(list(ctx, store)) == 50, "list gave %d of 50 sessions", len(list(ctx, store)))
+			for range store.List(ctx) {
+				break // a caller may stop
+			}
+		}),
+	},
+	{
+		name: "TakenIDIsRefused",
+		rule: "Save of a new session under an ID that is taken is ErrExists, and changes nothing.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			second := sessions.NewSession(s.ID(), nil)
+			second.Set("a", int64(2))
+			err := store.Save(ctx, second)
+			want(errors.Is(err, sessions.ErrExists), "got error %v, want ErrExists", err)
+			want(load(ctx, store, s.ID()).Get("a") == int64(1), "the stored session was overwritten")
+		}),
+	},
+	{
+		name: "BadValueChangesNothing",
+		rule: "A value that cannot be encoded is a *ValueError that names its key; what is stored stays as it was.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			s.Set("a", int64(2))
+			s.Set("bad", make(chan int))
+			err := store.Save(ctx, s)
+			var bad *sessions.ValueError
+			want(errors.As(err, &bad) && bad.Key == "bad", "got error %v, want a *ValueError for the key", err)
+			want(s.Modified(), "the session counts as saved")
+			want(load(ctx, store, s.ID()).Get("a") == int64(1), "the stored session changed")
+		}),
+	},
+	{
+		name: "EndedContextIsObeyed",
+		rule: "With a context that has ended every method returns its error and changes nothing.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			ended, cancel := context.WithCancel(ctx)
+			cancel()
+			_, err := store.Get(ended, s.ID())
+			want(errors.Is(err, context.Canceled), "Get returned %v", err)
+			s.Set("a", int64(2))
+			err = store.Save(ended, s)
+			want(errors.Is(err, context.Canceled), "Save returned %v", err)
+			err = store.SaveIfModified(ended, s)
+			want(errors.Is(err, context.Canceled), "SaveIfModified returned %v", err)
+			err = store.Delete(ended, s)
+			want(errors.Is(err, context.Canceled), "Delete returned %v", err)
+			err = nil
+			for _, err = range store.List(ended) {
+			}
+			want(errors.Is(err, context.Canceled), "List ended with %v", err)
+			want(load(ctx, store, s.ID()).Get("a") == int64(1), "the stored session changed")
+		}),
+	},
+	{
+		name: "FailureIsNoMiss",
+		rule: "When the store cannot be reached, Get is an error, never a new session: that would log everybody out.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			closer, err := capability[io.Closer](store, "io.Closer, and cannot be made to fail")
+			if err != nil {
+				panic(failed{err})
+			}
+			need(closer.Close(), "close")
+			_, err = store.Get(ctx, s.ID())
+			want(err != nil, "Get from a closed store is a new session, and no error")
+			s.Set("a", int64(2))
+			want(store.Save(ctx, s) != nil, "Save to a closed store is no error")
+			want(s.Modified(), "after a failed save the session counts as saved")
+		}),
+	},
+}
+
+// invalidIDs are what attackers send, by what is wrong with it.
+func invalidIDs(store sessions.SessionStore) map[string]string {
+	valid := store.GenerateKey()
+	return map[string]string{
+		"empty":                   "",
+		"one character":           "a",
+		"a path upwards":          "../" + valid[3:],
+		"an absolute path":        "/etc/passwd",
+		"a separator":             valid[:8] + "/" + valid[9:],
+		"a NUL byte":              valid[:8] + "\x00" + valid[9:],
+		"a line break at the end": valid + "\n",
+		"a space before":          " " + valid,
+		"upper case":              strings.ToUpper(strings.Repeat("a", len(valid))),
+		"one character too many":  valid + "0",
+		"one character too few":   valid[1:],
+		"a megabyte":              strings.Repeat("a", 1<<20),
+	}
+}

@@ -1,0 +1,98 @@
+package storetest
+
+import (
+	"context"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+// maxAge is short, since it is waited for. On a machine that is too slow for it
+// a session may expire between two lines; the checks see that, and try again.
+const maxAge = time.Second / 2
+
+// ownMaxAge lets a session have a timeout that is shorter: those are whole
+// seconds.
+const ownMaxAge = 2 * time.Second
+
+var expiryChecks = []check{
+	expiry("IdleSessionExpires", "A session that was not saved for MaxAge is gone: Get gives a new one.", maxAge,
+		func(ctx context.Context, store sessions.SessionStore) bool {
+			before := time.Now()
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			if !alive(ctx, store, s.ID(), before) {
+				return false
+			}
+			time.Sleep(maxAge + maxAge/10)
+			gone(ctx, store, s.ID(), "the session was idle for longer than MaxAge")
+			return true
+		}),
+	expiry("SaveBeginsTheIdleTimeAnew", "A save begins the idle time anew, also one that changes no value.", maxAge,
+		func(ctx context.Context, store sessions.SessionStore) bool {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			time.Sleep(maxAge * 6 / 10)
+			before := time.Now()
+			need(store.Save(ctx, s), "save")
+			time.Sleep(maxAge * 6 / 10)
+			return alive(ctx, store, s.ID(), before)
+		}),
+	expiry("TouchBeginsTheIdleTimeAnew", "A touch begins the idle time anew.", maxAge,
+		func(ctx context.Context, store sessions.SessionStore) bool {
+			toucher, err := capability[sessions.Toucher](store, "Toucher")
+			if err != nil {
+				panic(failed{err})
+			}
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			time.Sleep(maxAge * 6 / 10)
+			before := time.Now()
+			if _, err = toucher.Touch(ctx, s, 0); time.Since(before) >= maxAge*4/10 {
+				return false // it may have expired first
+			}
+			need(err, "touch")
+			time.Sleep(maxAge * 6 / 10)
+			return alive(ctx, store, s.ID(), before)
+		}),
+	expiry("OwnTimeoutTakesTheStoresPlace", "A session with a timeout of its own expires by that, be it longer or shorter.", ownMaxAge,
+		func(ctx context.Context, store sessions.SessionStore) bool {
+			longer, shorter := store.New(), store.New()
+			longer.SetMaxAge(time.Hour)
+			shorter.SetMaxAge(ownMaxAge / 2)
+			need(store.Save(ctx, longer), "save")
+			need(store.Save(ctx, shorter), "save")
+			time.Sleep(ownMaxAge * 6 / 10)
+			gone(ctx, store, shorter.ID(), "the session was idle for longer than its own timeout")
+			time.Sleep(ownMaxAge / 2)
+			load(ctx, store, longer.ID())
+			return true
+		}),
+}
+
+// alive loads a session that was used after before. It is false when so much
+// time has passed since that nothing follows from a session that is gone.
+func alive(ctx context.Context, store sessions.SessionStore, id string, before time.Time) bool {
+	s, err := store.Get(ctx, id)
+	need(err, "get")
+	if !s.New() {
+		return true
+	}
+	idle := time.Since(before)
+	want(idle >= maxAge, "a session is gone %v after it was used, and MaxAge is %v", idle, maxAge)
+	return false
+}
+
+// expiry is a check that says whether it came to a result.
+func expiry(name, rule string, maxAge time.Duration, do func(ctx context.Context, store sessions.SessionStore) bool) check {
+	return check{
+		name:    name,
+		rule:    rule,
+		options: Options{MaxAge: maxAge},
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			for range 10 {
+				if do(ctx, store) {
+					return
+				}
+			}
+			want(false, "the machine is too slow to tell")
+		}),
+	}
+}

@@ -1,0 +1,161 @@
+// Package storetest tries a [sessions.SessionStore] against everything that
+// the interface, its optional capabilities and the promises about concurrent
+// requests demand. A test of a store of one's own is
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, func(t *testing.T, o storetest.Options) sessions.SessionStore {
+//			return newStore(t, o.MaxAge)
+//		})
+//	}
+//
+// Each check is a subtest that says which rule it found broken. Checks of a
+// capability that the store lacks are skipped, and say which. [NewMemory] is a
+// store that passes all of them, and small enough to start from.
+//
+// What one process cannot see, that of several processes or machines, is not
+// tried.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+// Options is what a store under test has to be made with.
+type Options struct {
+	// MaxAge is the store's idle timeout, a fraction of a second in the checks
+	// of expiry; zero, in all others, means none. For a store that has none
+	// newStore returns nil when MaxAge is not zero.
+	MaxAge time.Duration
+}
+
+// Run tries the stores that newStore makes: a new one, with no sessions in it,
+// for each check. A store that is an io.Closer is closed in the course of one
+// check, to see it fail; whatever else is to be tidied up is newStore's to
+// register with t.
+func Run(t *testing.T, newStore func(t *testing.T, o Options) sessions.SessionStore) {
+	t.Helper()
+	for _, c := range checks() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			store := newStore(t, c.options)
+			if store == nil && c.options != (Options{}) {
+				t.Skip("the store has no MaxAge")
+			}
+			switch err := c.run(t.Context(), store); {
+			case errors.As(err, new(lacking)):
+				t.Skip(err)
+			case err != nil:
+				t.Errorf("%v\nThe rule: %s", err, c.rule)
+			}
+		})
+	}
+}
+
+// A check is one rule and how to find out whether a store keeps it. The error
+// of run says how it does not, or is lacking.
+type check struct {
+	name    string
+	rule    string
+	options Options
+	run     func(ctx context.Context, store sessions.SessionStore) error
+}
+
+func checks() []check {
+	var all []check
+	all = append(all, contractChecks...)
+	all = append(all, changeChecks...)
+	all = append(all, concurrencyChecks...)
+	all = append(all, capabilityChecks...)
+	return append(all, expiryChecks...)
+}
+
+// lacking is the error of a check for a capability that the store has not.
+type lacking struct{ capability string }
+
+func (l lacking) Error() string { return "the store is no " + l.capability }
+
+// capability returns the store as a C.
+func capability[C any](store sessions.SessionStore, name string) (C, error) {
+	c, ok := store.(C)
+	if !ok {
+		return c, lacking{name}
+	}
+	return c, nil
+}
+
+// need takes the place of the usual three lines after a call that must not
+// fail: the check that calls it ends with the error.
+func need(err error, what string) {
+	if err != nil {
+		panic(failed{fmt.Errorf("%s: %w", what, err)})
+	}
+}
+
+// want ends the check unless ok.
+func want(ok bool, format string, args ...any) {
+	if !ok {
+		panic(failed{fmt.Errorf(format, args...)})
+	}
+}
+
+type failed struct{ err error }
+
+// straight makes a run of a check that is written straight on, with need and
+// want. Both end it from its own goroutine only.
+func straight(f func(ctx context.Context, store sessions.SessionStore)) func(context.Context, sessions.SessionStore) error {
+	return func(ctx context.Context, store sessions.SessionStore) (err error) {
+		defer func() {
+			switch p := recover().(type) {
+			case nil:
+			case failed:
+				err = p.err
+			default:
+				panic(p)
+			}
+		}()
+		f(ctx, store)
+		return nil
+	}
+}
+
+// saved returns a session that was saved with these values.
+func saved(ctx context.Context, store sessions.SessionStore, values map[string]any) *sessions.Session {
+	s := store.New()
+	for key, value := range values {
+		s.Set(key, value)
+	}
+	need(store.Save(ctx, s), "save of a new session")
+	return s
+}
+
+// load returns the stored session of that ID, which must be there.
+func load(ctx context.Context, store sessions.SessionStore, id string) *sessions.Session {
+	s, err := store.Get(ctx, id)
+	need(err, "get of a stored session")
+	want(!s.New() && s.ID() == id, "get of a stored session gave a new one")
+	return s
+}
+
+// gone makes sure that there is no session of that ID.
+func gone(ctx context.Context, store sessions.SessionStore, id, why string) {
+	s, err := store.Get(ctx, id)
+	need(err, "get of a session that is gone")
+	want(s.New() && s.ID() != id && s.Len() == 0, "%s, and its ID still gives a session", why)
+}
+
+// list returns the listed IDs.
+func list(ctx context.Context, store sessions.SessionStore) map[string]bool {
+	ids := make(map[string]bool)
+	for id, err := range store.List(ctx) {
+		need(err, "list")
+		want(!ids[id], "list gave an ID twice")
+		ids[id] = true
+	}
+	return ids
+}
