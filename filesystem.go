@@ -24,8 +24,6 @@ const sha256Size = sha256.Size
 // directory. It is a [SessionStore], [Updater], [Toucher], [Clearer] and
 // [OwnerStore].
 type FilesystemSessionStore struct {
-	Keys // IsValidKey and GenerateKey
-
 	opts           FilesystemOptions
 	files          slotfile.Files
 	prefix, suffix string // of file names, around the ID or its hash
@@ -55,7 +53,6 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 	}
 	prefix, suffix, _ := strings.Cut(o.FilenameTemplate, "%s")
 	return &FilesystemSessionStore{
-		Keys: o.Keys,
 		opts: o,
 		files: slotfile.Files{
 			Dir:        dir,
@@ -92,6 +89,12 @@ func openDir(o FilesystemOptions) (*dirfs.Dir, error) {
 	}
 	return dir, nil
 }
+
+// IsValidKey reports whether key has the form of this store's IDs; see [Keys].
+func (st *FilesystemSessionStore) IsValidKey(key string) bool { return st.opts.Keys.IsValidKey(key) }
+
+// GenerateKey makes a new ID; see [Keys].
+func (st *FilesystemSessionStore) GenerateKey() string { return st.opts.Keys.GenerateKey() }
 
 // Close releases the directory. The store cannot be used any more.
 func (st *FilesystemSessionStore) Close() error { return st.files.Dir.Close() }
