@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/sessfs/sessions/internal/httpheader"
 )
 
 // A Carrier brings a session from a request into a handler and back into the
@@ -98,7 +100,7 @@ func (c *Cookies) Commit(w http.ResponseWriter, r *http.Request, s *Session) err
 	if err := s.Err(); err != nil {
 		return err
 	}
-	varyCookie(w.Header())
+	httpheader.VaryCookie(w.Header())
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitTimeout)
 	defer cancel()
 	sent := c.sent(r)
@@ -120,11 +122,11 @@ func (c *Cookies) Commit(w http.ResponseWriter, r *http.Request, s *Session) err
 		}
 		if after.id != sent || before.aged || renewed && cookie.MaxAge > 0 {
 			cookie.Value = after.id
-			setCookie(w.Header(), cookie)
+			httpheader.SetCookie(w.Header(), cookie)
 		}
 	case sent != "" && (before.destroyed || after.ended):
 		cookie.MaxAge = -1
-		setCookie(w.Header(), cookie)
+		httpheader.SetCookie(w.Header(), cookie)
 	}
 	return nil
 }

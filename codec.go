@@ -40,6 +40,9 @@ type jsonCodec struct{}
 
 func (jsonCodec) Name() string { return "json" }
 
+// maxJSONDepth is where encoding/json stops reading.
+const maxJSONDepth = 10_000
+
 // Marshal has short ways for the types that most values have: together they
 // save four of five allocations of a save.
 func (jsonCodec) Marshal(v any) ([]byte, error) {
@@ -63,7 +66,13 @@ func (jsonCodec) Marshal(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	data := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	// What is nested too deeply to be read again is encoded all the same; it
+	// takes a bracket at each end of each level.
+	if len(data) >= 2*maxJSONDepth && !json.Valid(data) {
+		return nil, errTooDeep
+	}
+	return data, nil
 }
 
 func (jsonCodec) Unmarshal(data []byte, v any) error {

@@ -26,7 +26,11 @@ func (s *Session) Stored() (Record, bool) {
 
 // Codec returns what the session's values are encoded with: for a store, or a
 // [Carrier], that writes the codec's name beside them.
-func (s *Session) Codec() Codec { return s.codec } // which never changes
+func (s *Session) Codec() Codec {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.codec
+}
 
 // A Change is what one save has to do to a store.
 type Change struct {
@@ -123,6 +127,7 @@ func (s *Session) refresh(stored *Record) error {
 	if err != nil {
 		return err
 	}
+	s.noteInPlace()
 	s.rebase(*stored, fields)
 	return nil
 }

@@ -58,7 +58,7 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 			Dir:        dir,
 			Mode:       o.Mode,
 			Sync:       o.Sync == SyncFull,
-			MaxPayload: o.MaxSize,
+			MaxPayload: max(o.MaxSize, minReadSize),
 			TempSuffix: tempSuffix,
 			Times:      o.MaxAge > 0,
 		},
@@ -147,7 +147,7 @@ func (st *FilesystemSessionStore) session(id, name string, file slotfile.Record)
 	if codec == nil {
 		return nil, fmt.Errorf("the session is encoded by codec %q, which is not this store's %q", h.codec, st.opts.Codec.Name())
 	}
-	rec, err := st.decode(h, name, file.Payload)
+	rec, err := st.decode(h, file.Meta, name, file.Payload)
 	if err != nil {
 		return nil, err
 	}

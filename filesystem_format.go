@@ -134,8 +134,9 @@ func (st *FilesystemSessionStore) encode(meta []byte, rec *Record, codec, name s
 		// In base64, since an owner is any bytes and a line is not.
 		payload = base64.StdEncoding.EncodeToString([]byte(rec.Owner)) + "\n" + payload
 	}
+	meta = h.append(meta)
 	if h.sealed {
-		sealed, err := st.opts.Sealer.Seal([]byte(payload), st.key(name))
+		sealed, err := st.opts.Sealer.Seal([]byte(payload), st.sealContext(name, string(meta)))
 		if err != nil {
 			return nil, "", err
 		}
@@ -144,17 +145,23 @@ func (st *FilesystemSessionStore) encode(meta []byte, rec *Record, codec, name s
 	if len(payload) > st.opts.MaxSize {
 		return nil, "", ErrTooLarge
 	}
-	return h.append(meta), payload, nil
+	return meta, payload, nil
+}
+
+// sealContext is what a seal is bound to: the session's ID, or its hash, and the
+// header, which would otherwise let whoever can write the file prolong it.
+func (st *FilesystemSessionStore) sealContext(name, meta string) string {
+	return st.key(name) + "\n" + meta
 }
 
 // decode is the inverse of encode. Bytes that are sealed when they should not
 // be, or the other way round, are refused like any others that do not open.
-func (st *FilesystemSessionStore) decode(h header, name, payload string) (rec Record, err error) {
+func (st *FilesystemSessionStore) decode(h header, meta, name, payload string) (rec Record, err error) {
 	if h.sealed != (st.opts.Sealer != nil) {
 		return rec, corrupt("sealed, or not sealed")
 	}
 	if h.sealed {
-		opened, err := st.opts.Sealer.Open([]byte(payload), st.key(name))
+		opened, err := st.opts.Sealer.Open([]byte(payload), st.sealContext(name, meta))
 		if err != nil {
 			return rec, corrupt("the seal is broken")
 		}

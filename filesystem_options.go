@@ -95,8 +95,9 @@ const (
 )
 
 // A Sealer encrypts bytes so that they can be neither read nor changed, nor be
-// opened in another context. A key ring of package securecookie is one. Its
-// methods are called by several goroutines at once.
+// opened in another context: that of another session, or of another time of
+// creation or timeout. A key ring of package securecookie is one. Its methods
+// are called by several goroutines at once.
 type Sealer interface {
 	Seal(plaintext []byte, context string) ([]byte, error)
 	Open(sealed []byte, context string) ([]byte, error)
@@ -106,6 +107,11 @@ const (
 	defaultTemplate = "session_%s.sess"
 	defaultMode     = 0o600
 	defaultMaxSize  = 1 << 20
+	maxMaxSize      = 1 << 28 // two slots of it, and an int of 32 bits, are enough
+
+	// minReadSize is what is read in any case, so that a smaller MaxSize than
+	// before loses no session that is stored.
+	minReadSize = 16 << 20
 
 	// tempSuffix ends the names of files that are not finished. When their
 	// writer was killed they stay, until somebody prunes the directory.
@@ -146,8 +152,8 @@ func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 	if o.MaxSize == 0 {
 		o.MaxSize = defaultMaxSize
 	}
-	if o.MaxSize < 0 || o.MaxSize > 1<<30 {
-		refuse("MaxSize %d: want 1 byte to 1 GiB", o.MaxSize)
+	if o.MaxSize < 0 || o.MaxSize > maxMaxSize {
+		refuse("MaxSize %d: want 1 byte to 256 MiB", o.MaxSize)
 	}
 	if o.Codec == nil {
 		o.Codec = JSON

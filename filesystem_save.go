@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
-	"slices"
 	"time"
 
 	"github.com/sessfs/sessions/internal/slotfile"
@@ -145,6 +143,9 @@ func (t *transaction) stored() (*Record, error) {
 		return nil, nil
 	}
 	if err := t.file.Err(); err != nil {
+		if t.s.isDestroyed() {
+			return &t.record, nil // whatever it was, it ends
+		}
 		return nil, damagedError(err)
 	}
 	if t.unchanged() {
@@ -158,7 +159,7 @@ func (t *transaction) stored() (*Record, error) {
 		return nil, ErrCorrupt
 	}
 	var err error
-	t.record, err = t.decode(h, t.name, string(t.file.Payload()))
+	t.record, err = t.decode(h, t.meta, t.name, string(t.file.Payload()))
 	return &t.record, err
 }
 
@@ -300,83 +301,4 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 		return false, fmt.Errorf("sessions: touch: %w", damagedError(err))
 	}
 	return true, nil
-}
-
-// DeleteAll ends every stored session; see [Clearer].
-func (st *FilesystemSessionStore) DeleteAll(ctx context.Context) (int, error) {
-	return st.removeWhere(ctx, func(string) (bool, error) { return true, nil })
-}
-
-// removeWhere ends the sessions of the files that match, and goes on after errors.
-func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(name string) (bool, error)) (n int, err error) {
-	var errs []error
-	for name, err := range st.names(ctx) {
-		matches := false
-		if err == nil {
-			matches, err = match(name)
-		}
-		if matches {
-			matches, err = st.remove(ctx, name)
-		}
-		if matches {
-			n++
-		}
-		if err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return n, errors.Join(errs...)
-}
-
-// ListOwner gives the sessions of an owner. It looks into every file: half a
-// second for a hundred thousand. With HashNames, the ID of a session is the
-// hash that List gives; the session can be deleted and saved all the same.
-func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) iter.Seq2[*Session, error] {
-	return func(yield func(*Session, error) bool) {
-		for name, err := range st.names(ctx) {
-			var s *Session
-			if err == nil {
-				s, err = st.ownedBy(ctx, name, owner)
-			}
-			if err != nil {
-				err = fmt.Errorf("sessions: list: %w", err)
-			}
-			if (s != nil || err != nil) && !yield(s, err) {
-				return
-			}
-		}
-	}
-}
-
-// ownedBy loads the session of that file if it is the owner's.
-func (st *FilesystemSessionStore) ownedBy(ctx context.Context, name, owner string) (*Session, error) {
-	file, err := st.files.Read(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, slotfile.ErrCorrupt) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if h, ok := parseHeader(file.Meta); !ok || h.owner != ownerHash(owner) {
-		return nil, nil
-	}
-	s, err := st.session(st.key(name), name, file)
-	if errors.Is(err, ErrCorrupt) || err == nil && st.expired(s, name, file.ModTime) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// DeleteOwner ends the sessions of an owner; see [OwnerStore].
-func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error) {
-	return st.removeWhere(ctx, func(name string) (bool, error) {
-		s, err := st.ownedBy(ctx, name, owner)
-		kept := slices.ContainsFunc(keep, func(id string) bool {
-			return st.filename(id) == name || id == st.key(name) // with HashNames, as ListOwner gives it
-		})
-		return s != nil && !kept, err
-	})
 }

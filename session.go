@@ -351,6 +351,12 @@ func (s *Session) Destroy() {
 	s.destroy()
 }
 
+func (s *Session) isDestroyed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.destroyed > 0
+}
+
 func (s *Session) destroy() {
 	s.clear()
 	s.destroyed = s.touch()

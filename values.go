@@ -156,17 +156,36 @@ func (s *Session) changes(changes []change) ([]change, error) {
 }
 
 // changedInPlace compares a value with what it was decoded from. Not every
-// codec gives equal values equal encodings (gob writes maps in any order), so
-// different encodings are compared decoded.
+// value has its old encoding when it is encoded again (gob writes maps in any
+// order, and an untyped Get makes a map of a struct), so different encodings
+// are compared decoded: as a T of its own, and as an untyped Get decodes.
 func (s *Session) changedInPlace(c *cell, encoded string) bool {
 	if encoded == c.encoded {
 		return false
 	}
-	was := reflect.New(reflect.TypeOf(c.value))
-	if err := s.codec.Unmarshal([]byte(c.encoded), was.Interface()); err != nil {
-		return true
+	same := func(was any) bool {
+		return s.codec.Unmarshal([]byte(c.encoded), was) == nil &&
+			reflect.DeepEqual(reflect.ValueOf(was).Elem().Interface(), c.value)
 	}
-	return !reflect.DeepEqual(was.Elem().Interface(), c.value)
+	return !same(new(any)) && (c.value == nil || !same(reflect.New(reflect.TypeOf(c.value)).Interface()))
+}
+
+// noteInPlace makes ordinary changes of those in place, when there may be any:
+// what a value was decoded from is about to be forgotten.
+func (s *Session) noteInPlace() {
+	if s.marked == 0 {
+		return
+	}
+	for _, c := range s.cells {
+		if c.changed > 0 || c.gone {
+			continue
+		}
+		// What cannot be encoded any more is the save's to report.
+		data, err := s.codec.Marshal(c.value)
+		if err != nil || s.changedInPlace(c, string(data)) {
+			c.changed = s.marked
+		}
+	}
 }
 
 // apply carries changes over to the fields that are stored now.

@@ -110,6 +110,9 @@ var capabilityChecks = []check{
 			need(err, "DeleteOwner")
 			want(n == 2, "DeleteOwner ended %d sessions, want 2", n)
 			gone(ctx, store, ids[0], "its owner's sessions were ended")
+			n, err = owners.DeleteOwner(ctx, "")
+			need(err, "DeleteOwner of no owner")
+			want(n == 0, "DeleteOwner of the owner \"\" ended %d sessions", n)
 			for _, id := range []string{ids[1], other, nobodys} {
 				load(ctx, store, id)
 			}

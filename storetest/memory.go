@@ -189,7 +189,7 @@ func (m *Memory) ListOwner(ctx context.Context, owner string) iter.Seq2[*session
 				yield(nil, err)
 				return
 			}
-			if s.Owner() == owner && !s.New() && !yield(s, nil) {
+			if owner != "" && s.Owner() == owner && !s.New() && !yield(s, nil) {
 				return
 			}
 		}
@@ -203,7 +203,7 @@ func (m *Memory) DeleteOwner(ctx context.Context, owner string, keep ...string) 
 	}
 	defer m.mu.Unlock()
 	for id, rec := range m.kept {
-		if rec.Owner == owner && !slices.Contains(keep, id) {
+		if owner != "" && rec.Owner == owner && !slices.Contains(keep, id) {
 			delete(m.kept, id)
 			n++
 		}

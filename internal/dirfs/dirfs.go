@@ -15,6 +15,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"time"
 )
@@ -63,22 +64,66 @@ func cause(err error) error {
 	return err
 }
 
-// list yields the entries of f, the opened directory.
-func (d *Dir) list(f *os.File, yield func(Entry, error) bool) {
-	for {
-		// Some names at a time: a directory may have millions.
-		entries, err := f.ReadDir(1024)
-		for _, e := range entries {
-			if !yield(Entry{e.Name(), e.Type()}, nil) {
+// A List goes through the names in a directory, some hundreds at a time. It is
+// for one goroutine.
+type List struct {
+	dir *Dir
+	f   *os.File // with a position of its own
+	buf []byte   // for systems where the names are read without package os
+}
+
+// List begins to go through the directory. The List must be closed.
+func (d *Dir) List() (*List, error) {
+	f, err := d.self()
+	if err != nil {
+		return nil, err
+	}
+	return &List{dir: d, f: f}, nil
+}
+
+// Next appends the next entries to dst, in no particular order. The error is
+// io.EOF, and dst as it was, when there are none any more. What is made or
+// removed meanwhile may or may not be given.
+func (l *List) Next(dst []Entry) ([]Entry, error) {
+	n := len(dst)
+	dst, err := l.next(dst)
+	switch {
+	case err == io.EOF || err == nil && len(dst) == n:
+		return dst, io.EOF
+	case err != nil:
+		return dst, l.dir.Error("getdents", cause(err))
+	}
+	return dst, nil
+}
+
+// Close ends the List.
+func (l *List) Close() error { return l.dir.Error("close", cause(l.f.Close())) }
+
+// Entries gives what is in the directory, in no particular order. What is
+// made or removed meanwhile may or may not be given.
+func (d *Dir) Entries() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		list, err := d.List()
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		defer list.Close()
+		var batch []Entry
+		for {
+			batch, err = list.Next(batch[:0])
+			for _, e := range batch {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if err == io.EOF {
 				return
 			}
-		}
-		if err == io.EOF {
-			return
-		}
-		if err != nil {
-			yield(Entry{}, d.Error("getdents", cause(err)))
-			return
+			if err != nil {
+				yield(Entry{}, err)
+				return
+			}
 		}
 	}
 }

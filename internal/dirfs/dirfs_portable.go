@@ -6,8 +6,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -20,6 +20,7 @@ type Dir struct {
 
 // Open opens the directory at path, which must not be a symbolic link.
 func Open(path string) (*Dir, error) {
+	path = filepath.Clean(path) // "link/" and "link/." would follow the link
 	d := &Dir{path: path}
 	fi, err := os.Lstat(path)
 	if err != nil {
@@ -113,18 +114,13 @@ func (d *Dir) SetModTime(name string, t time.Time) error {
 	return d.bare("chtimes", d.root.Chtimes(name, t, t))
 }
 
-// Entries gives what is in the directory, in no particular order. What is
-// made or removed meanwhile may or may not be given.
-func (d *Dir) Entries() iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
-		f, err := d.root.Open(".")
-		if err != nil {
-			yield(Entry{}, d.bare("open", err))
-			return
-		}
-		defer f.Close()
-		d.list(f, yield)
+// self opens the directory itself, for a List.
+func (d *Dir) self() (*os.File, error) {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return nil, d.bare("open", err)
 	}
+	return f, nil
 }
 
 // Sync does nothing: a directory cannot be flushed here.

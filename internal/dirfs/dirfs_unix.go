@@ -6,8 +6,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -27,6 +27,7 @@ type Dir struct {
 
 // Open opens the directory at path, which must not be a symbolic link.
 func Open(path string) (*Dir, error) {
+	path = filepath.Clean(path) // "link/" and "link/." would follow the link
 	d := &Dir{path: path, fd: -1}
 	err := retry(func() (err error) {
 		d.fd, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -141,20 +142,32 @@ func linkNew(fd int, old, new string) error {
 
 // Remove removes a file. It does not remove directories.
 func (d *Dir) Remove(name string) error {
-	return d.at("unlinkat", func(fd int) error { return unix.Unlinkat(fd, name, 0) })
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	err := error(fs.ErrClosed)
+	for d.fd >= 0 { // not by d.at: see open
+		if err = unix.Unlinkat(d.fd, name, 0); err != unix.EINTR {
+			break
+		}
+	}
+	return d.Error("unlinkat", err)
 }
 
 // Lstat describes a file, or the symbolic link that has the name.
-func (d *Dir) Lstat(name string) (info Info, err error) {
-	err = d.at("fstatat", func(fd int) error {
-		var st unix.Stat_t
-		if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return err
+func (d *Dir) Lstat(name string) (Info, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var st unix.Stat_t
+	err := error(fs.ErrClosed)
+	for d.fd >= 0 { // not by d.at: see open
+		if err = unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != unix.EINTR {
+			break
 		}
-		info = infoOf(&st)
-		return nil
-	})
-	return info, err
+	}
+	if err != nil {
+		return Info{}, d.Error("fstatat", err)
+	}
+	return infoOf(&st), nil
 }
 
 // SetModTime sets the modification time of a file, and its access time with it.
@@ -165,25 +178,17 @@ func (d *Dir) SetModTime(name string, t time.Time) error {
 	})
 }
 
-// Entries gives what is in the directory, in no particular order. What is
-// made or removed meanwhile may or may not be given.
-func (d *Dir) Entries() iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
-		// The position in a directory belongs to the open file: a list of
-		// its own needs an open file of its own.
-		var f *os.File
-		err := d.at("openat", func(fd int) error {
-			own, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// self opens the directory once more: the position in it belongs to the open
+// file, so that each List needs one of its own.
+func (d *Dir) self() (f *os.File, err error) {
+	err = d.at("openat", func(fd int) error {
+		own, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err == nil {
 			f = os.NewFile(uintptr(own), d.path)
-			return err
-		})
-		if err != nil {
-			yield(Entry{}, err)
-			return
 		}
-		defer f.Close()
-		d.list(f, yield)
-	}
+		return err
+	})
+	return f, err
 }
 
 // Sync waits until what was made, renamed and removed in the directory is on

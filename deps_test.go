@@ -1,0 +1,40 @@
+package sessions_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sessfs/sessions"
+
+// Imports run one way; see DESIGN, "The house". What the root package depends
+// on is what everybody who imports it gets.
+func TestImportsRunOneWay(t *testing.T) {
+	for _, row := range []struct {
+		pkg     string
+		allowed []string // packages, and what is below them, besides the standard library
+	}{
+		{module, []string{module + "/internal/", "github.com/google/uuid", "github.com/gofrs/flock", "golang.org/x/sys/"}},
+		{module + "/internal/dirfs", []string{"golang.org/x/sys/"}},
+		{module + "/internal/slotfile", []string{module + "/internal/dirfs", "golang.org/x/sys/"}},
+	} {
+		for _, goos := range []string{"linux", "darwin", "freebsd", "windows"} {
+			cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", row.pkg)
+			cmd.Env = append(cmd.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("go list: %v", err)
+			}
+			for dep := range strings.FieldsSeq(string(out)) {
+				ok := dep == row.pkg
+				for _, allowed := range row.allowed {
+					ok = ok || dep == strings.TrimSuffix(allowed, "/") || strings.HasPrefix(dep, strings.TrimSuffix(allowed, "/")+"/")
+				}
+				if !ok {
+					t.Errorf("on %s, %s depends on %s", goos, row.pkg, dep)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package dirfs
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// listBuffer is how much getdents64(2) gives at a time, in bytes: some 600
+// names of sessions. Package os has an eighth of it, and makes two more
+// allocations a name; larger buffers bring nothing.
+const listBuffer = 64 << 10
+
+// next reads the entries of struct linux_dirent64: 8 bytes inode, 8 bytes
+// position, 2 bytes length of the entry, 1 byte type, the name and a NUL.
+func (l *List) next(dst []Entry) ([]Entry, error) {
+	const nameAt = 19
+	if l.buf == nil {
+		l.buf = make([]byte, listBuffer)
+	}
+	for start := len(dst); len(dst) == start; { // again when there were only . and ..
+		var n int
+		err := retry(func() (err error) {
+			n, err = unix.Getdents(int(l.f.Fd()), l.buf)
+			return err
+		})
+		if err != nil || n == 0 {
+			return dst, err
+		}
+		for b := l.buf[:n]; len(b) > nameAt; {
+			size := int(binary.NativeEndian.Uint16(b[16:]))
+			name, _, _ := bytes.Cut(b[nameAt:size], []byte{0})
+			if kind := b[18]; string(name) != "." && string(name) != ".." {
+				entry, err := l.entry(string(name), kind)
+				if err != nil {
+					return dst, err
+				}
+				if entry.Name != "" {
+					dst = append(dst, entry)
+				}
+			}
+			b = b[size:]
+		}
+	}
+	return dst, nil
+}
+
+// entry is empty for a name that is gone by now.
+func (l *List) entry(name string, kind byte) (Entry, error) {
+	switch kind {
+	case unix.DT_REG:
+		return Entry{name, 0}, nil
+	case unix.DT_DIR:
+		return Entry{name, fs.ModeDir}, nil
+	case unix.DT_LNK:
+		return Entry{name, fs.ModeSymlink}, nil
+	case unix.DT_UNKNOWN: // some file systems do not say
+		info, err := l.dir.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return Entry{}, nil
+		}
+		return Entry{name, info.Mode.Type()}, err
+	}
+	return Entry{name, fs.ModeIrregular}, nil
+}

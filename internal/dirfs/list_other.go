@@ -1,0 +1,15 @@
+//go:build !linux
+
+package dirfs
+
+func (l *List) next(dst []Entry) ([]Entry, error) {
+	// Some names at a time: a directory may have millions.
+	entries, err := l.f.ReadDir(1024)
+	for _, e := range entries {
+		dst = append(dst, Entry{e.Name(), e.Type()})
+	}
+	if len(entries) > 0 {
+		return dst, nil // an error will come again
+	}
+	return dst, err
+}
