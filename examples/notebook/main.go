@@ -1,10 +1,12 @@
-// Command notebook is a small web application with its sessions in files:
-// notes, login, logout, flash messages and "remember me".
+// Command notebook is a small web application with its sessions in files, or
+// in cookies: notes, login, logout, flash messages and "remember me".
 //
 //	go run ./examples/notebook
+//	go run ./examples/notebook -store cookies
 //
 // Open http://localhost:8080 in two tabs and write in both at once: no note is
-// lost, since a save carries only what its own request changed.
+// lost, since a save carries only what its own request changed. With cookies
+// that cannot be had: the later response wins.
 package main
 
 import (
@@ -25,20 +27,22 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/securecookie"
 )
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	where := flag.String("store", "files", "where sessions are kept: files or cookies")
 	dir := flag.String("dir", "notebook-sessions", "directory of the session files")
 	flag.Parse()
-	if err := run(*addr, *dir); err != nil {
+	if err := run(*addr, *where, *dir); err != nil {
 		log.Fatal("notebook: ", err)
 	}
 }
 
 // run serves until it is interrupted.
-func run(addr, dir string) error {
-	handler, err := newHandler(dir)
+func run(addr, where, dir string) error {
+	handler, err := newHandler(where, dir)
 	if err != nil {
 		return err
 	}
@@ -46,7 +50,7 @@ func run(addr, dir string) error {
 	if err != nil {
 		return err
 	}
-	log.Printf("notebook: http://%s, sessions in %s", listener.Addr(), dir)
+	log.Printf("notebook: http://%s, sessions in %s", listener.Addr(), where)
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -63,21 +67,23 @@ func run(addr, dir string) error {
 	return nil
 }
 
-// newHandler puts the application together.
-func newHandler(dir string) (http.Handler, error) {
-	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{
-		Path:     dir,
-		MaxAge:   12 * time.Hour,
-		Lifetime: 30 * 24 * time.Hour,
-	})
+// newHandler puts the application together. Where the sessions are kept is
+// all the same to its handlers.
+func newHandler(where, dir string) (http.Handler, error) {
+	var carrier sessions.Carrier
+	var err error
+	switch where {
+	case "files":
+		carrier, err = inFiles(dir)
+	case "cookies":
+		carrier, err = inCookies()
+	default:
+		err = errors.New("-store is files or cookies")
+	}
 	if err != nil {
 		return nil, err
 	}
-	withSessions, err := sessions.Middleware(store, sessions.MiddlewareOptions{
-		CookieOptions: sessions.CookieOptions{
-			InsecureAllowHTTP: true, // localhost has no TLS
-			RenewOnAccess:     time.Minute,
-		},
+	withSessions, err := sessions.CarrierMiddleware(carrier, sessions.MiddlewareOptions{
 		Exclude: []string{"GET /style.css"},
 	})
 	if err != nil {
@@ -93,9 +99,46 @@ func newHandler(dir string) (http.Handler, error) {
 	return withHeaders(http.NewCrossOriginProtection().Handler(withSessions(mux))), nil
 }
 
+const (
+	maxAge   = 12 * time.Hour
+	lifetime = 30 * 24 * time.Hour
+)
+
+var cookieOptions = sessions.CookieOptions{
+	InsecureAllowHTTP: true, // localhost has no TLS
+	RenewOnAccess:     time.Minute,
+}
+
+func inFiles(dir string) (sessions.Carrier, error) {
+	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: dir, MaxAge: maxAge, Lifetime: lifetime})
+	if err != nil {
+		return nil, err
+	}
+	return sessions.NewCookies(store, cookieOptions)
+}
+
+// inCookies takes the keys from the environment, so that sessions outlive the
+// process.
+func inCookies() (sessions.Carrier, error) {
+	text := os.Getenv("NOTEBOOK_KEYS")
+	if text == "" {
+		log.Print("notebook: without NOTEBOOK_KEYS the key is new, and sessions end with this process; go run ./securecookie/keygen makes one")
+		text = securecookie.GenerateKey().Reveal()
+	}
+	keys, err := securecookie.ParseKeys(text)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{Keys: keys, Audience: "notebook"})
+	if err != nil {
+		return nil, err
+	}
+	return securecookie.NewCarrier(ring, securecookie.CarrierOptions{CookieOptions: cookieOptions, MaxAge: maxAge, Lifetime: lifetime})
+}
+
 func withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; img-src data:; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		next.ServeHTTP(w, r)
 	})

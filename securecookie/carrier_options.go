@@ -1,0 +1,154 @@
+package securecookie
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+// CarrierOptions says how a [Carrier] keeps sessions. The zero value keeps
+// them for 14 days after they were last saved, 30 days at most, in up to four
+// cookies that are named __Host-session.
+type CarrierOptions struct {
+	// CookieOptions are the cookies' name and attributes. RenewOnAccess seals
+	// the session of a request that only reads it again, so that its idle time
+	// begins anew, when that was last done longer ago than this. Zero means
+	// that only saving does.
+	//
+	// A session that does not fit in one cookie is kept in several, named with
+	// "-0", "-1" and so on behind the Name, which therefore must not end in
+	// such a number itself.
+	sessions.CookieOptions
+
+	// MaxAge is the idle timeout: how long a session lives after it was last
+	// sealed. A session's own (see [sessions.Session.SetMaxAge]) takes its
+	// place. It is inside the seal; the MaxAge of the cookie is what the
+	// browser is asked for, and another matter. The default is 14 days, the
+	// least is a second. There is no way to have none, because a stolen cookie
+	// has no other end. NIST SP 800-63B-4 names an hour at most for AAL2 and
+	// 15 minutes for AAL3; ASVS 5.0 7.3.1.
+	MaxAge time.Duration
+
+	// Lifetime is the absolute timeout: how long a session lives after it was
+	// made or renewed, however much it is used. The default is 30 days, the
+	// least is a second. NIST SP 800-63B-4 names 30 days at most for AAL1, 24
+	// hours for AAL2 and 12 for AAL3; ASVS 5.0 7.3.2.
+	Lifetime time.Duration
+
+	// Codec encodes the values of new sessions. The default is
+	// [sessions.JSON]. A session keeps the codec that it was made with, if
+	// that is this one, JSON or [sessions.Gob].
+	Codec sessions.Codec
+
+	// MaxCookies is how many cookies a session may fill. One has about 2,900
+	// bytes of values, and each further one 3,050. Saving a larger session is
+	// [sessions.ErrTooLarge]. The default is 4, or 2 when the cookies are
+	// Partitioned; the most are [MaxChunks], and 2 when Partitioned, since
+	// browsers give a partition 10 KB. They keep 50 cookies of a domain, all
+	// applications' together (RFC 6265bis 6.1).
+	//
+	// Servers and proxies limit the size of a request's header, and answer
+	// with an error that the user cannot get out of while the cookies live:
+	// Node allows 16 KB, nginx and Apache 8 KB in one line unless they are
+	// told otherwise (large_client_header_buffers, LimitRequestFieldSize),
+	// which is one cookie and a half. Behind those set this to 1.
+	MaxCookies int
+
+	// NotBefore returns the instant from which on sessions of an owner count:
+	// those that were made or renewed earlier are refused, whenever they were
+	// sealed, so that no request that is still running can bring one back. It
+	// is what one can do to end sessions that are in cookies: keep an instant
+	// for each user, set it to now when they change their password or log out
+	// everywhere, and after that call [sessions.Session.Renew] on the session
+	// that is to stay. The zero Time refuses none.
+	//
+	// It is called once for each request that loads a session that has an
+	// owner (see [sessions.Session.SetOwner]), by several goroutines at once;
+	// its error becomes the request's. A session is as old as its last Renew,
+	// to the nanosecond. A database that keeps less must round the instant
+	// up, and whose servers' clocks disagree should add that: then a session
+	// made in that time is refused as well, where otherwise an older one would
+	// live on.
+	NotBefore func(ctx context.Context, owner string) (time.Time, error)
+}
+
+const (
+	defaultMaxAge   = 14 * 24 * time.Hour // what Litestar has
+	defaultLifetime = 30 * 24 * time.Hour // NIST SP 800-63B-4, AAL1
+
+	defaultMaxCookies = 4
+	maxPartitioned    = 2 // cookies of 4,096 bytes in the 10 KB of a partition
+
+	maxBrowserAge = 400 * 24 * 3600 // seconds; RFC 6265bis 5.5
+)
+
+// NewCarrier checks the options. The error lists all that is wrong with them.
+func NewCarrier(ring *KeyRing, o CarrierOptions) (*Carrier, error) {
+	template, err := o.Template()
+	errs := []error{err}
+	if ring == nil || len(ring.keys) == 0 {
+		errs = append(errs, errors.New("the key ring has no keys"))
+	}
+	if o.Codec == nil {
+		o.Codec = sessions.JSON
+	}
+	if name := o.Codec.Name(); !validCodecName(name) {
+		errs = append(errs, fmt.Errorf("the Codec has the name %q: want 1 to 16 lower-case letters, digits and hyphens", name))
+	}
+	errs = append(errs, o.setTimeouts(), o.setMaxCookies(template))
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("securecookie: cannot carry sessions: %w", err)
+	}
+	return &Carrier{ring, template, o.RenewOnAccess, o.MaxAge, o.Lifetime, o.Codec, o.MaxCookies, o.NotBefore}, nil
+}
+
+func (o *CarrierOptions) setTimeouts() error {
+	var errs []error
+	for _, d := range []struct {
+		name   string
+		value  *time.Duration
+		absent time.Duration
+	}{{"MaxAge", &o.MaxAge, defaultMaxAge}, {"Lifetime", &o.Lifetime, defaultLifetime}} {
+		switch {
+		case *d.value == 0:
+			*d.value = d.absent
+		case *d.value < time.Second:
+			errs = append(errs, fmt.Errorf("%s is less than a second", d.name))
+		}
+	}
+	if o.RenewOnAccess > 0 && o.RenewOnAccess >= o.MaxAge && o.MaxAge > 0 {
+		errs = append(errs, errors.New("RenewOnAccess is not less than MaxAge: a session would be over before it is renewed"))
+	}
+	return errors.Join(errs...)
+}
+
+func (o *CarrierOptions) setMaxCookies(template http.Cookie) error {
+	var errs []error
+	most := MaxChunks
+	if template.Partitioned {
+		most = maxPartitioned
+	}
+	switch n := o.MaxCookies; {
+	case n == 0:
+		o.MaxCookies = min(defaultMaxCookies, most)
+	case n < 0:
+		errs = append(errs, errors.New("MaxCookies is negative"))
+	case n > most:
+		errs = append(errs, fmt.Errorf("MaxCookies is more than %d", most))
+	}
+	if at := strings.LastIndexByte(template.Name, '-'); at >= 0 {
+		if _, ok := parseNumber(template.Name[at+1:]); ok {
+			errs = append(errs, errors.New("the cookie's Name ends in a hyphen and a number, as those of another session's chunks do"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func validCodecName(name string) bool {
+	return len(name) >= 1 && len(name) <= 16 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}

@@ -1,0 +1,393 @@
+package securecookie_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/securecookie"
+)
+
+// A browser keeps cookies as browsers do, in the order in which they were made,
+// and visits a handler behind the middleware.
+type browser struct {
+	t       testing.TB
+	carrier *securecookie.Carrier
+	cookies []*http.Cookie
+	header  http.Header // of the last response
+	set     map[string]*http.Cookie
+	status  int
+}
+
+func newCarrier(t testing.TB, ring *securecookie.KeyRing, o securecookie.CarrierOptions) *securecookie.Carrier {
+	t.Helper()
+	carrier, err := securecookie.NewCarrier(ring, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return carrier
+}
+
+func newBrowser(t testing.TB, o securecookie.CarrierOptions) *browser {
+	t.Helper()
+	return &browser{t: t, carrier: newCarrier(t, newRing(t, ""), o)}
+}
+
+// clock makes a ring whose time can be moved; it starts now, since the
+// creation of a session is the root package's to note.
+func clock(t testing.TB) (*securecookie.KeyRing, *time.Time) {
+	t.Helper()
+	ring, now := newRing(t, ""), time.Now()
+	ring.SetNow(func() time.Time { return now })
+	return ring, &now
+}
+
+func named(name string) securecookie.CarrierOptions {
+	return securecookie.CarrierOptions{CookieOptions: sessions.CookieOptions{Cookie: http.Cookie{Name: name}}}
+}
+
+func withMaxCookies(n int) securecookie.CarrierOptions {
+	return securecookie.CarrierOptions{MaxCookies: n}
+}
+
+// visit has a handler use the session.
+func (b *browser) visit(use func(s *sessions.Session)) {
+	b.t.Helper()
+	wrap, err := sessions.CarrierMiddleware(b.carrier, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.request(wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		use(sessions.FromContext(r.Context()))
+	})))
+}
+
+func (b *browser) request(handler http.Handler) {
+	r := httptest.NewRequest("GET", "/", nil)
+	for _, c := range b.cookies {
+		r.Header.Add("Cookie", c.Name+"="+c.Value)
+	}
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	res := w.Result()
+	b.header, b.status, b.set = res.Header, res.StatusCode, map[string]*http.Cookie{}
+	for _, c := range res.Cookies() {
+		if b.set[c.Name] != nil {
+			b.t.Errorf("%s is set twice in one response", c.Name)
+		}
+		if size := len(c.Name) + len(c.Value); size > 4093 {
+			b.t.Errorf("%s and its value have %d bytes", c.Name, size)
+		}
+		b.set[c.Name] = c
+		had := slices.ContainsFunc(b.cookies, func(old *http.Cookie) bool { return old.Name == c.Name })
+		b.cookies = slices.DeleteFunc(b.cookies, func(old *http.Cookie) bool { return old.Name == c.Name })
+		if c.MaxAge >= 0 {
+			b.cookies = append(b.cookies, c)
+		} else if !had {
+			b.t.Errorf("%s, which the browser did not have, is expired", c.Name)
+		}
+	}
+}
+
+func (b *browser) names() []string {
+	var names []string
+	for _, c := range b.cookies {
+		names = append(names, c.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// expired are the names of the cookies that the last response took away.
+func (b *browser) expired() []string {
+	var names []string
+	for name, c := range b.set {
+		if c.MaxAge < 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (b *browser) get(key string) (got any) {
+	b.t.Helper()
+	b.visit(func(s *sessions.Session) { got = s.Get(key) })
+	return got
+}
+
+func (b *browser) put(key string, value any) {
+	b.t.Helper()
+	b.visit(func(s *sessions.Session) { s.Set(key, value) })
+}
+
+func TestASessionComesBackAsItWas(t *testing.T) {
+	b := newBrowser(t, securecookie.CarrierOptions{})
+	var id string
+	var created time.Time
+	b.visit(func(s *sessions.Session) {
+		if !s.New() || s.Modified() || len(s.ID()) != 32 {
+			t.Errorf("first: %v", s)
+		}
+		s.Update(maps.All(map[string]any{"n": 42, "name": "Zoë\x00", "list": []any{"a", nil, 1.5}}))
+		s.SetOwner("zoë; =,\"")
+		s.SetMaxAge(time.Hour)
+		id, created = s.ID(), s.Created()
+	})
+	b.visit(func(s *sessions.Session) {
+		if s.New() || s.Modified() || s.ID() != id || !s.Created().Equal(created) || s.Owner() != "zoë; =,\"" || s.MaxAge() != time.Hour {
+			t.Errorf("loaded: %v, owner %q, %v", s, s.Owner(), s.MaxAge())
+		}
+		if got := fmt.Sprint(maps.Collect(s.All())); got != "map[list:[a <nil> 1.5] n:42 name:Zoë\x00]" {
+			t.Errorf("got %q", got)
+		}
+	})
+	if len(b.set) != 0 {
+		t.Errorf("a request that only read set %v", b.set)
+	}
+}
+
+func TestTheCookieIsSafeByDefault(t *testing.T) {
+	b := newBrowser(t, securecookie.CarrierOptions{})
+	b.put("a", 1)
+	c := b.set["__Host-session"]
+	if c == nil || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" || c.MaxAge != 0 {
+		t.Errorf("got %v", c)
+	}
+	if b.header.Get("Cache-Control") != "no-store" || b.header.Get("Vary") != "Cookie" {
+		t.Errorf("got %v", b.header)
+	}
+	b.get("a")
+	if b.header.Get("Vary") != "Cookie" || b.header.Get("Cache-Control") != "" {
+		t.Errorf("a request that only reads: got %v", b.header)
+	}
+	b.request(http.NotFoundHandler())
+	if b.header.Get("Vary") != "" {
+		t.Errorf("a request that does not: got %v", b.header)
+	}
+}
+
+func TestANewSessionWithoutValuesIsNotWritten(t *testing.T) {
+	b := newBrowser(t, securecookie.CarrierOptions{})
+	for name, use := range map[string]func(*sessions.Session){
+		"looked at":         func(s *sessions.Session) { s.Get("a") },
+		"cleared":           (*sessions.Session).Clear,
+		"renewed":           (*sessions.Session).Renew,
+		"destroyed":         (*sessions.Session).Destroy,
+		"owned":             func(s *sessions.Session) { s.SetOwner("ann") },
+		"set and popped":    func(s *sessions.Session) { s.Set("a", 1); s.Pop("a") },
+		"a flash come back": func(s *sessions.Session) { s.AddFlash("a"); s.Flashes() },
+	} {
+		b.visit(use)
+		if len(b.set) != 0 {
+			t.Errorf("%s: set %v", name, b.set)
+		}
+	}
+}
+
+func TestAnEmptiedSessionIsDestroyed(t *testing.T) {
+	for name, use := range map[string]func(*sessions.Session){
+		"cleared":   (*sessions.Session).Clear,
+		"destroyed": (*sessions.Session).Destroy,
+		"popped":    func(s *sessions.Session) { s.Pop("a") },
+		"renewed":   func(s *sessions.Session) { s.Renew(); s.Delete("a") },
+	} {
+		for size, want := range map[int]int{10: 1, 9000: 3} {
+			b := newBrowser(t, securecookie.CarrierOptions{})
+			b.put("a", strings.Repeat("x", size))
+			if len(b.cookies) != want {
+				t.Errorf("%s, %d bytes: %d cookies, want %d", name, size, len(b.cookies), want)
+			}
+			b.visit(use)
+			if len(b.expired()) != want || len(b.cookies) != 0 || b.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s, %d bytes: expired %v, left %v", name, size, b.expired(), b.names())
+			}
+		}
+	}
+}
+
+func TestRenewAndDestroyChangeTheID(t *testing.T) {
+	b := newBrowser(t, securecookie.CarrierOptions{})
+	var seen []string
+	see := func(s *sessions.Session) { seen = append(seen, s.ID()) }
+	b.put("a", 1)
+	b.visit(see)
+	b.visit(func(s *sessions.Session) { s.Renew() })
+	b.visit(see)
+	b.visit(func(s *sessions.Session) { s.Destroy(); s.AddFlash("bye") })
+	b.visit(func(s *sessions.Session) {
+		see(s)
+		if fmt.Sprint(s.Flashes()) != "[bye]" || s.Get("a") != nil {
+			t.Error("want the farewell alone")
+		}
+	})
+	b.visit(func(s *sessions.Session) { see(s); s.Set("b", 1) })
+	for i, id := range seen {
+		if slices.Index(seen, id) != i || len(id) != 32 {
+			t.Errorf("the ID after step %d is %d characters, or came before", i, len(id))
+		}
+	}
+}
+
+func TestACommitThatFailsSetsNothingAndLeavesTheSession(t *testing.T) {
+	b := newBrowser(t, withMaxCookies(1))
+	b.put("a", "kept")
+	carrier := b.carrier
+	for _, row := range []struct {
+		name  string
+		value any
+		want  func(error) bool
+	}{
+		{"too large", strings.Repeat("x", 3000), func(err error) bool { return errors.Is(err, sessions.ErrTooLarge) }},
+		{"larger than anything", strings.Repeat("x", 1<<20), func(err error) bool { return errors.Is(err, sessions.ErrTooLarge) }},
+		{"not encodable", func() {}, func(err error) bool { return errors.As(err, new(*sessions.ValueError)) }},
+	} {
+		b.put("b", row.value)
+		if b.status != 500 || len(b.set) != 0 || b.get("a") != "kept" || b.get("b") != nil {
+			t.Errorf("%s: status %d, set %v", row.name, b.status, b.set)
+		}
+		s := carrier.New()
+		s.Set("b", row.value)
+		w := httptest.NewRecorder()
+		err := carrier.Commit(w, httptest.NewRequest("GET", "/", nil), s)
+		if !row.want(err) || !s.New() || !s.Modified() || w.Header().Get("Set-Cookie") != "" || strings.Contains(err.Error(), "xx") {
+			t.Errorf("%s: got %.200v, %v", row.name, err, s)
+		}
+	}
+}
+
+func TestAStoresSessionIsNotTaken(t *testing.T) {
+	carrier := newCarrier(t, newRing(t, ""), securecookie.CarrierOptions{})
+	s := sessions.NewSession(sessions.Keys{}.GenerateKey(), nil)
+	s.Set("a", 1)
+	err := carrier.Commit(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), s)
+	if err == nil || strings.Contains(err.Error(), s.ID()) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTwoCommitsInOneResponseLeaveWhatTheSecondOneMeant(t *testing.T) {
+	b := newBrowser(t, securecookie.CarrierOptions{})
+	for _, sizes := range [][2]int{{9000, 10}, {10, 9000}, {9000, 4000}, {9000, 0}} {
+		b.cookies = nil
+		var want string
+		b.request(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := b.carrier.New()
+			for _, size := range sizes {
+				if want = strings.Repeat("x", size); size > 0 {
+					s.Set("a", want)
+				} else {
+					s.Clear()
+				}
+				if err := b.carrier.Commit(w, r, s); err != nil {
+					t.Error(err)
+				}
+			}
+			// What the first wrote, and the second has no use for, is expired in
+			// case the browser has it; this one has not.
+			w.Header()["Set-Cookie"] = slices.DeleteFunc(w.Header()["Set-Cookie"], func(line string) bool { return strings.Contains(line, "Max-Age=0") })
+		}))
+		if got, _ := b.get("a").(string); got != want {
+			t.Errorf("%v: got %d bytes", sizes, len(got))
+		}
+	}
+}
+
+func TestOtherCookiesOfAResponseStay(t *testing.T) {
+	b := newBrowser(t, securecookie.CarrierOptions{})
+	b.request(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept-Encoding")
+		w.Header().Set("Cache-Control", "private")
+		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
+		http.SetCookie(w, &http.Cookie{Name: "__Host-sessions", Value: "x"})
+		s, err := b.carrier.Load(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Set("a", 1)
+		if err := b.carrier.Commit(w, r, s); err != nil {
+			t.Fatal(err)
+		}
+	}))
+	if got := fmt.Sprint(b.names()); got != "[__Host-session __Host-sessions theme]" {
+		t.Errorf("got %s", got)
+	}
+	if got := fmt.Sprint(b.header["Vary"], b.header["Cache-Control"]); got != "[Accept-Encoding Cookie] [private no-store]" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestASessionKeepsItsCodec(t *testing.T) {
+	ring := newRing(t, "")
+	type point struct{ X, Y int }
+	b := &browser{t: t, carrier: newCarrier(t, ring, securecookie.CarrierOptions{Codec: sessions.Gob(point{})})}
+	b.put("p", point{1, 2})
+	if got := b.get("p"); got != (point{1, 2}) {
+		t.Errorf("gob: got %v", got)
+	}
+	b.carrier = newCarrier(t, ring, securecookie.CarrierOptions{}) // JSON now
+	b.put("q", point{3, 4})
+	if p, q := b.get("p"), b.get("q"); p != (point{1, 2}) || q != (point{3, 4}) {
+		t.Errorf("gob, read by a carrier of JSON: got %v, %v", p, q)
+	}
+	b.cookies = nil
+	b.carrier = newCarrier(t, ring, securecookie.CarrierOptions{Codec: upperCodec{sessions.JSON}})
+	b.put("a", "x")
+	if got := b.get("a"); got != "x" {
+		t.Errorf("custom: got %v", got)
+	}
+	b.carrier = newCarrier(t, ring, securecookie.CarrierOptions{})
+	b.visit(func(s *sessions.Session) {
+		if !s.New() {
+			t.Error("a session of a codec that nobody knows was loaded")
+		}
+	})
+}
+
+// upperCodec is a codec of one's own.
+type upperCodec struct{ sessions.Codec }
+
+func (upperCodec) Name() string { return "upper" }
+
+func TestWithoutResponseHeaderThereIsNoSave(t *testing.T) {
+	b := newBrowser(t, securecookie.CarrierOptions{})
+	wrap, err := sessions.CarrierMiddleware(b.carrier, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.request(wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := sessions.FromContext(r.Context())
+		s.Set("a", 1)
+		io.WriteString(w, "begun")
+		s.Set("a", 2)
+		if err := sessions.Save(r.Context()); err == nil {
+			t.Error("a late save was taken for good")
+		}
+	})))
+	if got := b.get("a"); got != int64(1) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestATimeoutThatNoDurationHoldsIsRefused(t *testing.T) {
+	for seconds, ok := range map[uint64]bool{0: true, math.MaxInt64 / 1_000_000_000: true, math.MaxInt64/1_000_000_000 + 1: false, math.MaxInt64: false, math.MaxUint64: false} {
+		b := append([]byte{1}, make([]byte, 16+8)...)
+		b = binary.AppendUvarint(b, seconds)
+		b = append(b, "\x00\x04json{}"...)
+		_, _, rec, got := securecookie.ParseSession(b, sessions.JSON)
+		if got != ok || rec.MaxAge < 0 {
+			t.Errorf("%d seconds: got %v, %v", seconds, rec.MaxAge, got)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package securecookie_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/securecookie"
+)
+
+// sealedStore opens a directory of session files that a key ring seals.
+func sealedStore(t *testing.T, dir string, keys ...securecookie.Key) *sessions.FilesystemSessionStore {
+	t.Helper()
+	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: dir, Sealer: newRing(t, "", keys...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+func saved(t *testing.T, store *sessions.FilesystemSessionStore, value string) string {
+	t.Helper()
+	s := store.New()
+	s.Set("a", value)
+	s.SetOwner("owner of " + value)
+	if err := store.Save(context.Background(), s); err != nil {
+		t.Fatal(err)
+	}
+	return s.ID()
+}
+
+// wants checks what a store gives for an ID: want "" means a new session.
+func wants(t *testing.T, store *sessions.FilesystemSessionStore, what, id, want string) {
+	t.Helper()
+	s, err := store.Get(context.Background(), id)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	if got, _ := s.Get("a").(string); got != want || s.New() != (want == "") || (s.ID() == id) != (want != "") {
+		t.Errorf("%s: got %q, new %v", what, got, s.New())
+	}
+}
+
+func TestFilesAreUnreadableAndBoundToTheirIDs(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	store := sealedStore(t, dir, securecookie.GenerateKey())
+	mine, theirs := saved(t, store, "my secret"), saved(t, store, "their secret")
+	wants(t, store, "my own", mine, "my secret")
+	file := func(id string) string { return filepath.Join(dir, "session_"+id+".sess") }
+	content, err := os.ReadFile(file(theirs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(content, []byte("secret")) || bytes.Contains(content, []byte("owner of")) {
+		t.Error("readable on the disk")
+	}
+	if err := os.WriteFile(file(mine), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, store, "a copy under another ID's name", mine, "")
+	wants(t, store, "the original", theirs, "their secret")
+}
+
+func TestFilesFollowTheRotationOfKeys(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	old, current := securecookie.GenerateKey(), securecookie.GenerateKey()
+	id := saved(t, sealedStore(t, dir, old), "kept")
+
+	both := sealedStore(t, dir, current, old)
+	wants(t, both, "rotated", id, "kept")
+	wants(t, sealedStore(t, dir, current), "the old key dropped", id, "")
+
+	s, err := both.Get(context.Background(), id) // a save seals with the first key
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Set("a", strings.ToUpper(s.Get("a").(string)))
+	if err := both.Save(context.Background(), s); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, sealedStore(t, dir, current), "saved since, the old key dropped", id, "KEPT")
+	wants(t, sealedStore(t, dir, old), "saved since, the old key alone", id, "")
+}

@@ -1,0 +1,92 @@
+package securecookie_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/sessfs/sessions/securecookie"
+)
+
+func TestACookieIsValidInItsTime(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) time.Time { return now.Add(d) }
+	var none time.Time
+	const ms = time.Millisecond
+	for _, row := range []struct {
+		name                   string
+		issued, idle, absolute time.Time
+		ok                     bool
+	}{
+		{"no expiry", now, none, none, true},
+		{"both in the future", now, at(ms), at(ms), true},
+		{"idle now", now, now, at(time.Hour), false},
+		{"idle a moment ago", now, at(-ms), at(time.Hour), false},
+		{"idle alone in the past", now, at(-time.Hour), none, false},
+		{"absolute now", now, at(time.Hour), now, false},
+		{"absolute a moment ago", now, at(time.Hour), at(-ms), false},
+		{"absolute alone in the past", now, none, at(-time.Hour), false},
+		{"idle at the epoch is not none", now, time.Unix(0, 0), none, false},
+		{"absolute at the epoch is not none", now, none, time.Unix(0, 0), false},
+		{"issued long ago", time.Unix(0, 0), none, none, true},
+		{"issued within the leeway", at(securecookie.Leeway), none, none, true},
+		{"issued beyond the leeway", at(securecookie.Leeway + ms), none, none, false},
+		{"issued tomorrow", at(24 * time.Hour), none, none, false},
+		{"an idle expiry in the year 9999", now, time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC), none, true},
+		{"another zone", now.In(time.FixedZone("", 3600)), at(time.Hour).In(time.FixedZone("", -3600)), none, true},
+	} {
+		ring := newRing(t, "")
+		ring.SetNow(func() time.Time { return now })
+		want := securecookie.Times{IssuedAt: row.issued, Idle: row.idle, Absolute: row.absolute}
+		value := seal(t, ring, "session", []byte("x"), want)
+		if !row.ok {
+			mustRefuse(t, ring, "session", value, row.name)
+			continue
+		}
+		_, got, err := ring.OpenCookie("session", value)
+		if err != nil || !got.IssuedAt.Equal(want.IssuedAt) || !got.Idle.Equal(want.Idle) || !got.Absolute.Equal(want.Absolute) {
+			t.Errorf("%s: got %v, %v, want %v", row.name, got, err, want)
+		}
+		if got.Idle.IsZero() != want.Idle.IsZero() || got.Absolute.IsZero() != want.Absolute.IsZero() {
+			t.Errorf("%s: got %v, want none where it was none", row.name, got)
+		}
+	}
+}
+
+func TestTheIssueTimeIsNowByDefault(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
+	ring := newRing(t, "")
+	ring.SetNow(func() time.Time { return now })
+	_, got, err := ring.OpenCookie("session", seal(t, ring, "session", nil, securecookie.Times{}))
+	if want := now.Truncate(time.Millisecond); err != nil || !got.IssuedAt.Equal(want) {
+		t.Errorf("got %v, %v, want %v", got.IssuedAt, err, want)
+	}
+}
+
+func TestACookieExpiresWhileItLies(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	ring := newRing(t, "")
+	ring.SetNow(func() time.Time { return now })
+	value := seal(t, ring, "session", nil, securecookie.Times{Idle: now.Add(time.Second)})
+	if _, _, err := ring.OpenCookie("session", value); err != nil {
+		t.Error(err)
+	}
+	now = now.Add(time.Second)
+	mustRefuse(t, ring, "session", value, "expired")
+}
+
+func TestTimesOutOfRangeAreNotSealed(t *testing.T) {
+	ring := newRing(t, "")
+	for _, bad := range []time.Time{
+		time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC),
+		time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Unix(1<<62, 0), // UnixMilli overflows
+	} {
+		for i, times := range []securecookie.Times{{IssuedAt: bad}, {Idle: bad}, {Absolute: bad}} {
+			if value, err := ring.SealCookie("session", nil, times); err == nil || value != "" {
+				t.Error(fmt.Sprint("sealed a time out of range: ", bad, i))
+			}
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package securecookie
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+const (
+	sessionIDSize  = 16   // bytes
+	sessionLayout1 = 0x01 // the first byte of a session's plaintext
+)
+
+// A token is a session as it is in a cookie.
+type token struct {
+	id     string
+	codec  sessions.Codec
+	record sessions.Record
+	issued time.Time
+}
+
+// appendSession appends what is sealed of a session: the layout that the
+// package comment describes.
+func appendSession(dst []byte, id string, codec sessions.Codec, rec *sessions.Record) ([]byte, error) {
+	raw, err := hex.DecodeString(id)
+	if err != nil || len(raw) != sessionIDSize {
+		return nil, errors.New("securecookie: the session is another carrier's or store's")
+	}
+	if dst == nil {
+		dst = make([]byte, 0, sessionOverhead+len(rec.Owner)+len(rec.Data))
+	}
+	dst = append(append(dst, sessionLayout1), raw...)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(rec.Created.UnixNano()))
+	dst = binary.AppendUvarint(dst, uint64(rec.MaxAge/time.Second))
+	dst = appendText(dst, rec.Owner)
+	dst = appendText(dst, codec.Name())
+	return append(dst, rec.Data...), nil
+}
+
+// sessionOverhead is what the layout takes at most, in bytes, beside owner and
+// values: layout, ID, creation, three uvarints, the codec's name.
+const sessionOverhead = 1 + sessionIDSize + 8 + 3*binary.MaxVarintLen64 + 16
+
+func appendText(dst []byte, text string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+}
+
+// parseSession reads what appendSession wrote. The codec is the carrier's own
+// or a ready-made one. That this was sealed does not make it right: another
+// program may share the keys.
+func parseSession(b []byte, own sessions.Codec) (token, bool) {
+	const fixed = 1 + sessionIDSize + 8
+	if len(b) < fixed || b[0] != sessionLayout1 {
+		return token{}, false
+	}
+	t := token{id: hex.EncodeToString(b[1 : 1+sessionIDSize])}
+	t.record.Created = time.Unix(0, int64(binary.BigEndian.Uint64(b[1+sessionIDSize:]))).UTC()
+	seconds, n := binary.Uvarint(b[fixed:])
+	if n <= 0 || seconds > math.MaxInt64/uint64(time.Second) {
+		return token{}, false
+	}
+	t.record.MaxAge = time.Duration(seconds) * time.Second
+	owner, b, ok := cutText(b[fixed+n:])
+	name, b, ok2 := cutText(b)
+	if !ok || !ok2 {
+		return token{}, false
+	}
+	t.record.Owner, t.record.Data = string(owner), string(b)
+	t.codec = codecNamed(string(name), own)
+	return t, t.codec != nil
+}
+
+// cutText returns the text that b begins with, and what follows it.
+func cutText(b []byte) (text, rest []byte, ok bool) {
+	size, n := binary.Uvarint(b)
+	if n <= 0 || size > uint64(len(b)-n) {
+		return nil, nil, false
+	}
+	return b[n : n+int(size)], b[n+int(size):], true
+}
+
+// codecNamed finds the codec that a session names. Nil when there is none.
+func codecNamed(name string, own sessions.Codec) sessions.Codec {
+	switch name {
+	case own.Name():
+		return own
+	case "json":
+		return sessions.JSON
+	case "gob":
+		return sessions.Gob()
+	}
+	return nil
+}
