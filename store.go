@@ -15,7 +15,8 @@ import (
 // [Updater], [Toucher], [Clearer], [Pruner] or [OwnerStore].
 //
 // A store of one's own embeds a [Keys] and builds on [NewSession],
-// [LoadSession] and [Session.Commit], which hold all the judgement.
+// [LoadSession] and [Session.Commit], which hold all the judgement. The example
+// of package storetest is one, and the package says what is still wrong with it.
 type SessionStore interface {
 	// New makes an empty session with a new ID. Nothing is stored yet.
 	New() *Session
@@ -80,11 +81,23 @@ type Clearer interface {
 	DeleteAll(ctx context.Context) (int, error)
 }
 
+// A Pruner is a store whose ended sessions stay where they are until somebody
+// clears them away: command sessprune from cron, or the application from a
+// ticker of its own. Nobody has to, for safety: a session that has ended is not
+// loaded any more.
+type Pruner interface {
+	// Prune removes what has ended, without getting in the way of requests. A
+	// session that was just saved or touched is never lost. The report is valid
+	// whatever the error.
+	Prune(ctx context.Context, o PruneOptions) (PruneReport, error)
+}
+
 // An OwnerStore is a store that finds sessions by their owner: for the page on
 // which users see and end their sessions, and for an administrator who ends
 // them (ASVS 5.0 7.4.2, 7.4.3, 7.5.2).
 type OwnerStore interface {
-	// ListOwner gives the sessions of an owner, loaded, in no particular order.
+	// ListOwner gives the sessions of an owner, loaded, in no particular
+	// order. Sessions without an owner are not those of the owner "".
 	ListOwner(ctx context.Context, owner string) iter.Seq2[*Session, error]
 
 	// DeleteOwner ends the sessions of an owner, apart from those with the

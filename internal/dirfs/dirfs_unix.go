@@ -48,7 +48,7 @@ func (d *Dir) Close() error {
 	}
 	fd := d.fd
 	d.fd = -1
-	return d.Error("close", unix.Close(fd))
+	return d.Error("close", File{fd}.Close())
 }
 
 // at runs call with the directory's descriptor, again while a signal
@@ -137,7 +137,12 @@ func linkNew(fd int, old, new string) error {
 	if err := unix.Linkat(fd, old, fd, new, 0); err != nil {
 		return err
 	}
-	return unix.Unlinkat(fd, old, 0)
+	// Not the caller's to try again: the name new is taken by now.
+	err := retry(func() error { return unix.Unlinkat(fd, old, 0) })
+	if err != nil {
+		retry(func() error { return unix.Unlinkat(fd, new, 0) })
+	}
+	return err
 }
 
 // Remove removes a file. It does not remove directories.
@@ -189,6 +194,25 @@ func (d *Dir) self() (f *os.File, err error) {
 		return err
 	})
 	return f, err
+}
+
+// TryLock takes the directory's own exclusive lock if it is free, until the
+// File is closed. No file is made for it, so that none has to be protected from
+// whoever would put a link in its place, and a read-only file system will do.
+// (The name is for systems where a directory cannot be locked.)
+func (d *Dir) TryLock(string) (lock File, ok bool, err error) {
+	err = d.at("openat", func(fd int) error {
+		lock.fd, err = unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return noFile, false, err
+	}
+	if ok, err = lock.TryLock(); !ok {
+		lock.Close()
+		return noFile, false, d.Error("flock", err)
+	}
+	return lock, true, nil
 }
 
 // Sync waits until what was made, renamed and removed in the directory is on

@@ -1,0 +1,23 @@
+//go:build !(darwin || freebsd || linux || netbsd || openbsd)
+
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// enter makes a directory the current one, which must not be a symbolic link.
+func enter(path string) (regain func() error, err error) {
+	fi, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errors.New("does not exist: check the path, or let the application make it first")
+	case err != nil:
+		return nil, err
+	case !fi.IsDir():
+		return nil, errors.New("is not a directory, or is a symbolic link: name the directory itself")
+	}
+	return func() error { return nil }, os.Chdir(path)
+}

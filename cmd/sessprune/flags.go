@@ -1,0 +1,197 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// A config is what the command line says.
+type config struct {
+	dirs        []string // absolute
+	maxAge      time.Duration
+	template    string
+	dryRun      bool
+	limit       int
+	timeBudget  time.Duration
+	rate        float64
+	corrupt     string
+	json        bool
+	metricsFile string // absolute
+	verbose     bool
+	quiet       bool
+	progress    string
+	report      bool
+	version     bool
+
+	flags *pflag.FlagSet
+}
+
+// parseArgs reads the command line. The error of --help is pflag.ErrHelp.
+func parseArgs(args []string) (*config, error) {
+	c := &config{flags: pflag.NewFlagSet("sessprune", pflag.ContinueOnError)}
+	f := c.flags
+	f.SortFlags = false
+	f.Usage = func() {}
+	f.Var((*age)(&c.maxAge), "max-age", "end sessions that were idle for `duration`: 336h, 14d, 2w, 1d12h.\n"+
+		"Needed unless the sessions' files say themselves when they end")
+	f.StringVar(&c.template, "template", "session_%s.sess", "the `name` of the sessions' files, with %s for the ID")
+	f.BoolVarP(&c.dryRun, "dry-run", "n", false, "do all but remove anything")
+	f.BoolVar(&c.report, "report", false, "draw ages and sizes, and what would go at which max-age; remove nothing")
+	f.StringVar(&c.corrupt, "corrupt", "keep", "what to do with damaged session files: `keep|delete`.\ndelete reads every file")
+	f.IntVar(&c.limit, "limit", 0, "stop after removing `count` files from a directory")
+	f.Var((*age)(&c.timeBudget), "time-budget", "stop after `duration` for each directory")
+	f.Float64Var(&c.rate, "rate", 0, "remove at most `count` files a second")
+	f.BoolVar(&c.json, "json", false, "print the result as JSON")
+	f.StringVar(&c.metricsFile, "metrics-file", "", "write `file` for Prometheus' textfile collector")
+	f.StringVar(&c.progress, "progress", "auto", "a bar on standard error: `auto|always|never`; auto is on a terminal")
+	f.BoolVarP(&c.verbose, "verbose", "v", false, "name every file that goes, by a short hash")
+	f.BoolVarP(&c.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVar(&c.version, "version", false, "print the version")
+	if err := f.Parse(args); err != nil {
+		return c, err
+	}
+	if c.version {
+		return c, nil
+	}
+	return c, c.check()
+}
+
+// check finds all that is wrong, and makes paths absolute: the command goes
+// into the directories.
+func (c *config) check() error {
+	var errs []error
+	refuse := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	given := c.flags.Changed
+	refuse(given("limit") && c.limit <= 0, "--limit %d: want 1 or more", c.limit)
+	refuse(given("rate") && (!(c.rate > 0) || math.IsInf(c.rate, 0)), "--rate %v: want more than 0", c.rate)
+	refuse(c.corrupt != "keep" && c.corrupt != "delete", "--corrupt=%s: want keep or delete", c.corrupt)
+	refuse(c.progress != "auto" && c.progress != "always" && c.progress != "never",
+		"--progress=%s: want auto, always or never", c.progress)
+	refuse(c.verbose && c.quiet, "--verbose and --quiet exclude each other")
+	refuse(given("metrics-file") && c.metricsFile == "", "--metrics-file: which file?")
+	refuse(c.flags.NArg() == 0, "no directory given")
+	for _, dir := range c.flags.Args() {
+		abs, err := filepath.Abs(dir)
+		refuse(dir == "", "the name of a directory is empty")
+		refuse(err != nil, "%v", err)
+		c.dirs = append(c.dirs, abs)
+	}
+	if c.metricsFile != "" {
+		abs, err := filepath.Abs(c.metricsFile)
+		refuse(err != nil, "%v", err)
+		c.metricsFile = abs
+	}
+	return errors.Join(errs...)
+}
+
+// An age is a duration of more than nothing, as a flag.
+type age time.Duration
+
+func (a *age) String() string {
+	if *a == 0 {
+		return ""
+	}
+	return time.Duration(*a).String()
+}
+
+func (a *age) Type() string { return "duration" }
+
+func (a *age) Set(text string) error {
+	d, err := parseDuration(text)
+	if err != nil {
+		return err
+	}
+	if d <= 0 {
+		return errors.New("want more than 0")
+	}
+	*a = age(d)
+	return nil
+}
+
+// parseDuration is time.ParseDuration, with weeks and days in front: 2w, 14d, 1d12h.
+func parseDuration(text string) (time.Duration, error) {
+	bad := fmt.Errorf("%q is no duration; 336h, 14d and 2w are", text)
+	total, rest := time.Duration(0), text
+	for _, unit := range []struct {
+		letter string
+		length time.Duration
+	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
+		number, after, found := strings.Cut(rest, unit.letter)
+		if !found {
+			continue
+		}
+		n, err := strconv.ParseFloat(number, 64)
+		d := n * float64(unit.length)
+		if err != nil || strings.Trim(number, "0123456789.") != "" || d >= float64(math.MaxInt64-total) {
+			return 0, bad
+		}
+		total += time.Duration(d)
+		if rest = after; rest == "" {
+			return total, nil
+		}
+	}
+	d, err := time.ParseDuration(rest)
+	if err != nil || total > 0 && (d < 0 || d > math.MaxInt64-total) {
+		return 0, bad
+	}
+	return total + d, nil
+}
+
+func helpText(c *config) string {
+	return `Usage: sessprune [flags] DIRECTORY...
+
+Clears away ended sessions, and what dead processes left unfinished. A session
+that was just saved is never lost; a file that is no session's is never touched.
+
+Flags:
+` + c.flags.FlagUsages() + `
+Examples:
+  # every hour, from cron
+  17 * * * *  sessprune --quiet --max-age 336h /var/lib/app/sessions
+
+  # what would go at which age
+  sessprune --report /var/lib/app/sessions
+
+  # a large directory on a busy disk, in portions
+  sessprune --max-age 14d --rate 500 --time-budget 10m /var/lib/app/sessions
+
+  # for Prometheus' node exporter
+  sessprune --max-age 14d --metrics-file /var/lib/node_exporter/sessprune.prom /var/lib/app/sessions
+
+Exit status:
+  0  done
+  1  some files could not be handled; the others were
+  2  wrong usage, or a directory that was refused
+  3  the directory is being pruned by somebody else
+  4  stopped early, by --limit, --time-budget, SIGINT or SIGTERM
+
+Run as root, it takes on the rights of each directory's owner.
+`
+}
+
+func versionText() string {
+	version, revision := "(devel)", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" {
+			version = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value
+			}
+		}
+	}
+	return "sessprune " + version + revision
+}

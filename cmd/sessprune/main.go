@@ -1,0 +1,97 @@
+// Command sessprune clears away ended sessions, and what dead processes left
+// unfinished, from directories of sessions: from cron, or from a systemd timer.
+//
+//	sessprune --max-age 336h /var/lib/app/sessions
+//
+// See sessprune --help. All judgement about which file goes is in
+// [sessions.FilesystemSessionStore.Prune].
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/pflag"
+)
+
+// What the command exits with. Of several directories, the gravest counts: 2,
+// then 1, then 3, then 4.
+const (
+	exitDone    = 0
+	exitFailed  = 1 // some files could not be handled
+	exitRefused = 2 // usage, or a directory that cannot be the right one
+	exitRunning = 3 // somebody else is pruning the directory
+	exitStopped = 4 // --limit, --time-budget or a signal ended it early
+)
+
+func main() {
+	// The second signal ends the command at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the command, without the process around it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	c, err := parseArgs(args)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		fmt.Fprint(stdout, helpText(c))
+		return exitDone
+	case err != nil:
+		fmt.Fprintf(stderr, "sessprune: %v\nTry sessprune --help.\n", err)
+		return exitRefused
+	case c.version:
+		fmt.Fprintln(stdout, versionText())
+		return exitDone
+	}
+	var results []result
+	for _, dir := range c.dirs {
+		r := prune(ctx, c, dir, stderr)
+		r.print(c, stdout, stderr)
+		results = append(results, r)
+	}
+	if c.json {
+		if err := printJSON(stdout, c, results); err != nil {
+			fmt.Fprintf(stderr, "sessprune: %v\n", err)
+			return exitFailed
+		}
+	}
+	code := gravest(results)
+	if c.metricsFile != "" {
+		if err := writeMetrics(c, results); err != nil {
+			fmt.Fprintf(stderr, "sessprune: --metrics-file was not written: %v\n", err)
+			code = graver(code, exitFailed)
+		}
+	}
+	return code
+}
+
+func gravest(results []result) int {
+	code := exitDone
+	for _, r := range results {
+		code = graver(code, r.code)
+	}
+	return code
+}
+
+func graver(a, b int) int {
+	for _, code := range []int{exitRefused, exitFailed, exitRunning, exitStopped} {
+		if a == code || b == code {
+			return code
+		}
+	}
+	return exitDone
+}
+
+// plain is an error in one line, without the path of the directory that it is
+// about: that stands before the line, and is "." in it.
+func plain(err error) string {
+	return strings.NewReplacer(" .: ", ": ", "\n", "; ").Replace(err.Error())
+}

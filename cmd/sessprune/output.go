@@ -1,0 +1,229 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+// print tells a person of one directory: what was done on standard output,
+// what was wrong on standard error.
+func (r *result) print(c *config, stdout, stderr io.Writer) {
+	// A refused directory was not gone through, or has nothing to tell of.
+	if !c.quiet && !c.json && r.code != exitRefused && r.code != exitRunning {
+		fmt.Fprintf(stdout, "%s: %s\n", r.dir, summary(r.report))
+		if c.report {
+			printReport(stdout, c, r.report)
+		}
+	}
+	if r.err != nil && (r.code != exitStopped || !c.quiet) {
+		line := plain(r.err)
+		if r.code == exitStopped {
+			line += fmt.Sprintf(": the next run goes on; %d files removed of %d entries looked at",
+				r.report.Removed+r.report.CorruptRemoved+r.report.TempRemoved, r.report.Entries)
+			if r.report.DryRun {
+				line += " (a dry run)"
+			}
+		}
+		if r.report.Failed > 0 {
+			line = fmt.Sprintf("%s could not be handled: %s", files(r.report.Failed), line)
+		}
+		fmt.Fprintf(stderr, "sessprune: %s: %s\n", r.dir, line)
+	}
+}
+
+// summary is one line about a directory.
+func summary(n sessions.PruneReport) string {
+	removed := "removed"
+	if n.DryRun {
+		removed = "would be removed"
+	}
+	parts := []string{fmt.Sprintf("%s of %s sessions %s (%s), %s live (%s)",
+		count(n.Removed), count(n.Sessions), removed, size(n.RemovedBytes), count(n.Live), size(n.LiveBytes))}
+	add := func(k int, what string) {
+		if k > 0 {
+			parts = append(parts, count(k)+" "+what)
+		}
+	}
+	add(n.Busy, "in use")
+	add(n.Corrupt, "damaged and kept")
+	add(n.CorruptRemoved, "damaged "+removed)
+	add(n.TempRemoved, "unfinished "+removed)
+	add(n.Temp, "unfinished and young")
+	add(n.Foreign, "foreign and left alone")
+	add(n.Future, "dated in the future")
+	add(n.Vanished, "vanished meanwhile")
+	add(n.Failed, "failed")
+	return strings.Join(parts, ", ") + "; " + n.Duration.Round(time.Millisecond).String()
+}
+
+// printEvent is a line of --verbose. Standard output is for what scripts read.
+func printEvent(w io.Writer, dir string, dryRun bool, e sessions.PruneEvent) {
+	action := string(e.Action)
+	if dryRun && e.Action == sessions.PruneRemoved {
+		action = "would remove"
+	}
+	if e.Corrupt {
+		action += " damaged"
+	}
+	if e.Err != nil {
+		fmt.Fprintf(w, "%s: %s %s: %s\n", dir, action, e.File, plain(e.Err))
+		return
+	}
+	fmt.Fprintf(w, "%s: %s %s, %s old, %s\n", dir, action, e.File, long(e.Age), size(e.Size))
+}
+
+// printReport draws the histograms.
+func printReport(w io.Writer, c *config, n sessions.PruneReport) {
+	var names []string
+	var counts []int
+	for i, b := range n.Ages {
+		names, counts = append(names, bucket(i, len(n.Ages), func(i int) string { return "< " + long(n.Ages[i].Under) })), append(counts, b.Sessions)
+	}
+	draw(w, "idle for", names, counts)
+	names, counts = nil, nil
+	for i, b := range n.Sizes {
+		names, counts = append(names, bucket(i, len(n.Sizes), func(i int) string { return "≤ " + size(n.Sizes[i].UpTo) })), append(counts, b.Sessions)
+	}
+	draw(w, "file size", names, counts)
+	fmt.Fprintf(w, "\n  with --max-age   would go\n")
+	for _, g := range wouldGo(n) {
+		fmt.Fprintf(w, "  %13s   %s (%s)\n", long(g.maxAge), count(g.Sessions), size(g.Bytes))
+	}
+	fmt.Fprintln(w)
+}
+
+func bucket(i, n int, under func(int) string) string {
+	if i == n-1 {
+		return "more"
+	}
+	return under(i)
+}
+
+// draw draws a histogram.
+func draw(w io.Writer, title string, names []string, counts []int) {
+	const width = 40
+	most := 1
+	for _, n := range counts {
+		most = max(most, n)
+	}
+	fmt.Fprintf(w, "\n  %s\n", title)
+	for i, n := range counts {
+		bar := strings.Repeat("█", n*width/most)
+		if bar == "" && n > 0 {
+			bar = "▏"
+		}
+		fmt.Fprintf(w, "  %13s  %s %s\n", names[i], bar, count(n))
+	}
+}
+
+// A goner says what would go at an age.
+type goner struct {
+	maxAge time.Duration
+	sessions.PruneAges
+}
+
+// wouldGo counts, for the age at which each bucket begins, what is as old.
+func wouldGo(n sessions.PruneReport) []goner {
+	var g []goner
+	var sum sessions.PruneAges
+	for i := len(n.Ages) - 1; i > 0; i-- {
+		sum.Sessions += n.Ages[i].Sessions
+		sum.Bytes += n.Ages[i].Bytes
+		g = append([]goner{{n.Ages[i-1].Under, sum}}, g...)
+	}
+	return g
+}
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n), -1
+	for f >= 1023.95 && unit < len(units)-1 {
+		f /= 1024
+		unit++
+	}
+	return fmt.Sprintf("%.1f %ciB", f, units[unit])
+}
+
+// count is a number with its thousands apart.
+func count(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func files(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return count(n) + " files"
+}
+
+// long is a duration for people: 14d, 6h, 1h5m, 40s.
+func long(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= 2*day {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	if d < time.Hour {
+		return d.Round(time.Second).String()
+	}
+	d = d.Round(time.Minute)
+	if d%time.Hour == 0 {
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return strings.TrimSuffix(d.String(), "0s")
+}
+
+// printJSON prints all directories. The names in it stay; new ones may come.
+func printJSON(w io.Writer, c *config, results []result) error {
+	directories := []map[string]any{}
+	for _, r := range results {
+		directories = append(directories, r.json(c))
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(map[string]any{"directories": directories, "exit_code": gravest(results)})
+}
+
+func (r *result) json(c *config) map[string]any {
+	n := r.report
+	fields := map[string]any{
+		"directory": r.dir, "exit_code": r.code, "dry_run": c.dryRun || c.report, "stopped": string(n.Stopped),
+		"entries": n.Entries, "sessions": n.Sessions, "removed": n.Removed, "live": n.Live, "busy": n.Busy,
+		"corrupt": n.Corrupt, "corrupt_removed": n.CorruptRemoved, "endless": n.Endless, "future": n.Future,
+		"temp": n.Temp, "temp_removed": n.TempRemoved, "foreign": n.Foreign, "unmatched": n.Unmatched,
+		"vanished": n.Vanished, "failed": n.Failed, "removed_bytes": n.RemovedBytes, "live_bytes": n.LiveBytes,
+		"oldest_seconds": n.Oldest.Seconds(), "duration_seconds": n.Duration.Seconds(),
+	}
+	if r.err != nil {
+		fields["error"] = plain(r.err)
+	}
+	if !c.report {
+		return fields
+	}
+	type row map[string]any
+	var ages, sizes, at []row
+	for _, b := range n.Ages {
+		ages = append(ages, row{"under_seconds": b.Under.Seconds(), "sessions": b.Sessions, "bytes": b.Bytes})
+	}
+	for _, b := range n.Sizes {
+		sizes = append(sizes, row{"up_to_bytes": b.UpTo, "sessions": b.Sessions, "bytes": b.Bytes})
+	}
+	for _, g := range wouldGo(n) {
+		at = append(at, row{"max_age_seconds": g.maxAge.Seconds(), "sessions": g.Sessions, "bytes": g.Bytes})
+	}
+	fields["ages"], fields["sizes"], fields["would_go"] = ages, sizes, at
+	return fields
+}

@@ -1,0 +1,47 @@
+//go:build darwin || freebsd || netbsd || openbsd
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// becomeUser gives the process the effective rights of a user, and none of
+// root's. The saved number stays root's, for the next directory and for the
+// metrics file; it lets nobody else signal or trace the process.
+func becomeUser(uid, gid int) (regain func() error, err error) {
+	groups, err := syscall.Getgroups()
+	if err != nil {
+		return nil, err
+	}
+	group := syscall.Getegid()
+	regain = func() error {
+		// The user first: only root may do the rest.
+		err := syscall.Seteuid(0)
+		if err == nil {
+			// The groups first: on FreeBSD the first of them is the effective one.
+			err = errors.Join(syscall.Setgroups(groups), syscall.Setegid(group))
+		}
+		if err != nil {
+			return fmt.Errorf("root's rights did not come back: %w", err)
+		}
+		return nil
+	}
+	err = syscall.Setgroups([]int{gid})
+	if err == nil {
+		err = syscall.Setegid(gid)
+	}
+	if err == nil {
+		err = syscall.Seteuid(uid)
+	}
+	if err == nil && os.Geteuid() != uid {
+		err = errors.New("the kernel did not do what it said")
+	}
+	if err != nil {
+		return nil, errors.Join(err, regain())
+	}
+	return regain, nil
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/sessfs/sessions"
+)
+
+// A result is what became of one directory.
+type result struct {
+	dir    string
+	report sessions.PruneReport
+	err    error // what it exits with code for
+	code   int
+}
+
+// prune deals with one directory. As root it does so with the rights of the
+// directory's owner alone: whatever that user puts into the directory, links
+// and mounts among it, lets nobody do more than that user can do anyway.
+func prune(ctx context.Context, c *config, dir string, stderr io.Writer) (r result) {
+	r = result{dir: dir, code: exitRefused}
+	regain, err := enter(dir)
+	if err != nil {
+		r.err = err
+		return r
+	}
+	defer func() {
+		if err := regain(); err != nil && r.err == nil {
+			r.err, r.code = err, exitFailed
+		}
+	}()
+	// The directory is the current one by now: a path could lead elsewhere, or
+	// through a directory that the owner cannot enter.
+	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{
+		Path:             ".",
+		FilenameTemplate: c.template,
+		Logger:           slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		r.err = err
+		return r
+	}
+	defer store.Close()
+	end := func() {}
+	o := c.options(dir, stderr)
+	if showsProgress(c, stderr) {
+		o.Progress, end = progressBar(stderr)
+	}
+	r.report, err = store.Prune(ctx, o)
+	end()
+	r.judge(c, err)
+	return r
+}
+
+func (c *config) options(dir string, stderr io.Writer) sessions.PruneOptions {
+	o := sessions.PruneOptions{
+		MaxAge:        c.maxAge,
+		AnyStore:      true,
+		RemoveCorrupt: c.corrupt == "delete",
+		DryRun:        c.dryRun || c.report,
+		Limit:         c.limit,
+		TimeBudget:    c.timeBudget,
+		Rate:          c.rate,
+	}
+	if c.verbose {
+		o.Observe = func(e sessions.PruneEvent) { printEvent(stderr, dir, o.DryRun, e) }
+	}
+	return o
+}
+
+// judge finds the exit code. A directory that was gone through without
+// anything to complain of can still be the wrong one.
+func (r *result) judge(c *config, err error) {
+	r.err, r.code = err, exitDone
+	n := &r.report
+	switch {
+	case errors.Is(err, sessions.ErrPruning):
+		r.err, r.code = errors.New("is being pruned by somebody else; nothing was done"), exitRunning
+	case n.Failed > 0:
+		r.code = exitFailed
+	case n.Stopped == sessions.PruneCanceled:
+		r.err, r.code = errors.New("stopped by a signal"), exitStopped
+	case err != nil:
+		r.code = exitFailed
+	case n.Stopped == sessions.PruneLimit:
+		r.err, r.code = errors.New("stopped by --limit"), exitStopped
+	case n.Stopped == sessions.PruneBudget:
+		r.err, r.code = errors.New("stopped by --time-budget"), exitStopped
+	case n.Sessions+n.Temp+n.TempRemoved+n.Vanished == 0 && n.Unmatched > 0:
+		r.err = fmt.Errorf("none of its %d files is a session of the template %q: wrong directory, or --template, or the files are not the directory's owner's",
+			n.Unmatched, c.template)
+		r.code = exitRefused
+	case n.Endless > 0 && c.maxAge == 0 && !c.report:
+		r.err = fmt.Errorf("%d of its %d sessions do not say when they end: give --max-age", n.Endless, n.Sessions)
+		if r.code = exitFailed; n.Endless == n.Sessions {
+			r.code = exitRefused
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sessfs/sessions/internal/dirfs"
+)
+
+// A pruning is one call of Prune.
+type pruning struct {
+	*FilesystemSessionStore
+	o    PruneOptions
+	rule pruneRule
+	self dirfs.Info // of the directory
+
+	stop    context.CancelCauseFunc
+	left    atomic.Int64 // of o.Limit
+	entries atomic.Int64
+	removed atomic.Int64
+	total   int // for o.Progress
+
+	listMu sync.Mutex
+	list   *dirfs.List
+
+	removing sync.Mutex // see pruneWorker.flush
+
+	paceMu sync.Mutex
+	next   time.Time // when o.Rate lets the next file go
+
+	mu   sync.Mutex // guards errs and calls of o.Observe
+	errs []error
+}
+
+func (st *FilesystemSessionStore) newPruning(o PruneOptions, now time.Time) (*pruning, error) {
+	p := &pruning{FilesystemSessionStore: st, o: o, rule: st.pruneRule(o, now)}
+	p.left.Store(int64(o.Limit))
+	var err error
+	p.self, err = st.files.Dir.Stat()
+	return p, err
+}
+
+// run fills in the report. It returns after its goroutines.
+func (p *pruning) run(parent context.Context, report *PruneReport) error {
+	ctx, stop := context.WithCancelCause(parent)
+	defer stop(nil)
+	p.stop = stop
+	if p.o.TimeBudget > 0 {
+		timer := time.AfterFunc(p.o.TimeBudget, func() { stop(errPruneBudget) })
+		defer timer.Stop()
+	}
+	if p.o.Progress != nil {
+		if err := p.countEntries(ctx); err != nil {
+			return err
+		}
+		defer p.showProgress(report.Started)()
+	}
+	var err error
+	if p.list, err = p.files.Dir.List(); err != nil {
+		return err
+	}
+	defer p.list.Close()
+	workers := make([]pruneWorker, pruneWorkers)
+	var running sync.WaitGroup
+	for i := range workers {
+		running.Go(func() {
+			workers[i].pruning = p
+			workers[i].run(ctx)
+		})
+	}
+	running.Wait()
+	report.addBuckets()
+	for i := range workers {
+		report.add(&workers[i].report)
+	}
+	return p.result(ctx, parent, report)
+}
+
+// result says how it ended.
+func (p *pruning) result(ctx, parent context.Context, report *PruneReport) error {
+	if err := context.Cause(ctx); err != nil {
+		switch {
+		case errors.Is(err, errPruneLimit):
+			report.Stopped = PruneLimit
+		case errors.Is(err, errPruneBudget):
+			report.Stopped = PruneBudget
+		default:
+			report.Stopped = PruneCanceled
+			p.errs = append(p.errs, parent.Err())
+		}
+	}
+	return errors.Join(p.errs...)
+}
+
+func (p *pruning) countEntries(ctx context.Context) error {
+	for _, err := range p.files.Dir.Entries() {
+		if err != nil {
+			return err
+		}
+		if p.total++; p.total%1000 == 0 && ctx.Err() != nil {
+			return nil // the workers will find out why
+		}
+	}
+	return nil
+}
+
+// showProgress calls o.Progress until the returned function is called.
+func (p *pruning) showProgress(started time.Time) (end func()) {
+	show := func() {
+		p.o.Progress(PruneProgress{
+			Entries: int(p.entries.Load()),
+			Total:   p.total,
+			Removed: int(p.removed.Load()),
+			Elapsed: time.Since(started),
+		})
+	}
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				show()
+			case <-done:
+				show()
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		running.Wait()
+	}
+}
+
+// batch gives the next names to one of the workers.
+func (p *pruning) batch(dst []dirfs.Entry) ([]dirfs.Entry, error) {
+	p.listMu.Lock()
+	defer p.listMu.Unlock()
+	return p.list.Next(dst)
+}
+
+// permit waits until one more file may go. It reports false when none may.
+func (p *pruning) permit(ctx context.Context) bool {
+	if p.o.Limit > 0 && p.left.Add(-1) < 0 {
+		p.stop(errPruneLimit)
+		return false
+	}
+	if p.o.Rate == 0 {
+		return true
+	}
+	p.paceMu.Lock()
+	now := time.Now()
+	if p.next.Before(now) {
+		p.next = now
+	}
+	wait := p.next.Sub(now)
+	p.next = p.next.Add(time.Duration(float64(time.Second) / p.o.Rate))
+	p.paceMu.Unlock()
+	select {
+	case <-time.After(wait):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// unused gives back a permit.
+func (p *pruning) unused() { p.left.Add(1) }
+
+// remember keeps the first errors.
+func (p *pruning) remember(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.errs) < maxPruneErrors {
+		p.errs = append(p.errs, err)
+	}
+}
+
+func (p *pruning) observe(e PruneEvent) {
+	if p.o.Observe == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.o.Observe(e)
+}

@@ -1,0 +1,437 @@
+package sessions_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+// A pruned is a directory, and the store that its sessions are in.
+type pruned struct {
+	*sessions.FilesystemSessionStore
+	t   *testing.T
+	dir string
+}
+
+func newPruned(t *testing.T, o sessions.FilesystemOptions) *pruned {
+	t.Helper()
+	if o.Path == "" {
+		o.Path = filepath.Join(t.TempDir(), "sessions")
+	}
+	store, err := sessions.NewFilesystemSessionStore(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return &pruned{store, t, o.Path}
+}
+
+// session saves a session and makes its file as much older as age says. A
+// timeout of zero is the store's.
+func (p *pruned) session(age, timeout time.Duration) *sessions.Session {
+	p.t.Helper()
+	s := p.New()
+	s.Set("n", 1)
+	s.SetMaxAge(timeout)
+	if err := p.Save(context.Background(), s); err != nil {
+		p.t.Fatal(err)
+	}
+	p.age(p.file(s), age)
+	return s
+}
+
+func (p *pruned) file(s *sessions.Session) string {
+	return filepath.Join(p.dir, "session_"+s.ID()+".sess")
+}
+
+func (p *pruned) age(file string, age time.Duration) {
+	p.t.Helper()
+	fi, err := os.Stat(file)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	when := fi.ModTime().Add(-age)
+	if err := os.Chtimes(file, when, when); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *pruned) put(name, content string, age time.Duration) string {
+	p.t.Helper()
+	file := filepath.Join(p.dir, name)
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	p.age(file, age)
+	return file
+}
+
+func (p *pruned) prune(o sessions.PruneOptions) sessions.PruneReport {
+	p.t.Helper()
+	report, err := p.Prune(context.Background(), o)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return report
+}
+
+func exists(file string) bool {
+	_, err := os.Lstat(file)
+	return err == nil
+}
+
+func TestPruneRemovesJustWhatGetDoesNotLoadAnyMore(t *testing.T) {
+	const h, m = time.Hour, time.Minute
+	for _, test := range []struct {
+		maxAge, lifetime time.Duration // the store's
+		timeout          time.Duration // the session's own
+		age              time.Duration
+		ended            bool
+	}{
+		{maxAge: h, age: 59 * m},
+		{maxAge: h, age: 61 * m, ended: true},
+		{maxAge: h, age: -h},
+		{maxAge: h, age: -1000000 * h},
+		{maxAge: h, timeout: 24 * h, age: 23 * h},
+		{maxAge: h, timeout: 24 * h, age: 25 * h, ended: true},
+		{maxAge: h, timeout: 5 * m, age: 4 * m},
+		{maxAge: h, timeout: 5 * m, age: 6 * m, ended: true},
+		{age: 100000 * h},
+		{timeout: 5 * m, age: 4 * m},
+		{timeout: 5 * m, age: 6 * m, ended: true},
+		{lifetime: time.Nanosecond, ended: true},
+		{lifetime: h},
+		{lifetime: h, timeout: 5 * m, age: 6 * m, ended: true},
+		{maxAge: h, lifetime: time.Nanosecond, ended: true},
+		{maxAge: h, lifetime: h, age: 61 * m, ended: true},
+		{maxAge: h, lifetime: h, timeout: 24 * h, age: 23 * h},
+	} {
+		t.Run(fmt.Sprintf("%+v", test), func(t *testing.T) {
+			p := newPruned(t, sessions.FilesystemOptions{MaxAge: test.maxAge, Lifetime: test.lifetime})
+			s := p.session(test.age, test.timeout)
+			got, err := p.Get(context.Background(), s.ID())
+			if err != nil || got.New() != test.ended {
+				t.Fatalf("Get: new %v, %v; want %v", got.New(), err, test.ended)
+			}
+			want := 0
+			if test.ended {
+				want = 1
+			}
+			if r := p.prune(sessions.PruneOptions{DryRun: true}); r.Removed != want || r.Sessions != 1 || !exists(p.file(s)) {
+				t.Errorf("DryRun: %+v", r)
+			}
+			// Those who have no options of their own find the same in the files.
+			stranger := newPruned(t, sessions.FilesystemOptions{Path: p.dir, Keys: sessions.UUIDKeys()})
+			if r := stranger.prune(sessions.PruneOptions{AnyStore: true, DryRun: true}); r.Removed != want || r.Sessions != 1 {
+				t.Errorf("AnyStore: %+v", r)
+			}
+			if r := p.prune(sessions.PruneOptions{}); r.Removed != want || r.Live != 1-want || exists(p.file(s)) == test.ended {
+				t.Errorf("got %+v", r)
+			}
+		})
+	}
+}
+
+func TestPruneWithMaxAgeSparesSessionsWhoseOwnTimeoutIsLonger(t *testing.T) {
+	const h = time.Hour
+	for _, test := range []struct {
+		store, timeout, age, maxAge time.Duration
+		ended                       bool
+	}{
+		{store: 0, timeout: 30 * 24 * h, age: 15 * 24 * h, maxAge: 14 * 24 * h},
+		{store: 0, timeout: 30 * 24 * h, age: 31 * 24 * h, maxAge: 14 * 24 * h, ended: true},
+		{store: 0, age: 15 * 24 * h, maxAge: 14 * 24 * h, ended: true},
+		{store: 24 * h, timeout: h, age: h / 2, maxAge: 2 * h},
+		{store: 24 * h, timeout: h, age: 3 * h, maxAge: 2 * h, ended: true},
+		{store: 24 * h, age: 3 * h, maxAge: 2 * h, ended: true},
+		{store: h, age: 3 * h, maxAge: 24 * h},
+	} {
+		for _, any := range []bool{false, true} {
+			p := newPruned(t, sessions.FilesystemOptions{MaxAge: test.store})
+			s := p.session(test.age, test.timeout)
+			p.prune(sessions.PruneOptions{MaxAge: test.maxAge, AnyStore: any})
+			if exists(p.file(s)) == test.ended {
+				t.Errorf("%+v, AnyStore %v: it is there: %v", test, any, !test.ended)
+			}
+		}
+	}
+}
+
+func TestPruneLeavesAloneWhatIsNoSession(t *testing.T) {
+	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	id := strings.Repeat("0123456789abcdef", 4)
+	stay := []string{
+		p.put("notes.txt", "", 9999*time.Hour),
+		p.put("session_"+strings.ToUpper(id)+".sess", "", 9999*time.Hour),
+		p.put("session_"+id+".sess.bak", "", 9999*time.Hour),
+		p.put("tmp-1.__sess_tmp", "", 59*time.Minute),
+		p.put("tmp-2.__sess_tmp", "", -time.Hour),
+		p.put(".hidden", "", 9999*time.Hour),
+		filepath.Join(p.dir, "session_"+id+".sess"),
+		filepath.Join(p.dir, "tmp-3.__sess_tmp"),
+	}
+	gone := p.put("tmp-4.__sess_tmp", "", 61*time.Minute)
+	for _, dir := range stay[6:] {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	linked := p.session(2*time.Hour, 0)
+	foreign, unmatched := 6, 3
+	if runtime.GOOS != "windows" {
+		if err := os.Link(p.file(linked), filepath.Join(p.dir, "backup")); err != nil {
+			t.Fatal(err)
+		}
+		link := filepath.Join(p.dir, "session_"+strings.Repeat("f", 64)+".sess")
+		if err := os.Symlink(p.file(linked), link); err != nil {
+			t.Fatal(err)
+		}
+		stay = append(stay, p.file(linked), filepath.Join(p.dir, "backup"), link)
+		foreign, unmatched = foreign+3, unmatched+2
+	}
+	r := p.prune(sessions.PruneOptions{RemoveCorrupt: true})
+	for _, file := range stay {
+		if !exists(file) {
+			t.Errorf("%s is gone", filepath.Base(file))
+		}
+	}
+	if exists(gone) {
+		t.Error("the unfinished file of a dead writer is there")
+	}
+	if r.Foreign != foreign || r.Unmatched != unmatched || r.Temp != 2 || r.TempRemoved != 1 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// The time of a file that is about to get its name may have been shifted, by a
+// timeout of its session's own, far back or into the future.
+func TestPruneKnowsUnfinishedFilesWithShiftedTimes(t *testing.T) {
+	p := newPruned(t, sessions.FilesystemOptions{MaxAge: 48 * time.Hour})
+	for name, test := range map[string]struct {
+		timeout, age time.Duration
+		gone         bool
+	}{
+		"tmp-1.__sess_tmp": {time.Minute, 0, false},
+		"tmp-2.__sess_tmp": {time.Minute, 2 * time.Hour, true},
+		"tmp-3.__sess_tmp": {96 * time.Hour, 0, false},
+		"tmp-4.__sess_tmp": {96 * time.Hour, 2 * time.Hour, true},
+	} {
+		s := p.session(test.age, test.timeout)
+		temp := filepath.Join(p.dir, name)
+		if err := os.Rename(p.file(s), temp); err != nil {
+			t.Fatal(err)
+		}
+		p.prune(sessions.PruneOptions{})
+		if exists(temp) == test.gone {
+			t.Errorf("%s: gone: %v", name, !test.gone)
+		}
+	}
+}
+
+func TestPruneKeepsDamagedFilesUnlessToldOtherwise(t *testing.T) {
+	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	name := func(c string) string { return "session_" + strings.Repeat(c, 64) + ".sess" }
+	young, old := p.put(name("0"), "x", 0), p.put(name("1"), "x", 2*time.Hour)
+	slots := p.session(0, 0)
+	f, err := os.OpenFile(p.file(slots), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte(strings.Repeat("x", 3072)), 512)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	whole := p.session(0, 0)
+
+	var events []sessions.PruneEvent
+	o := sessions.PruneOptions{Observe: func(e sessions.PruneEvent) { events = append(events, e) }}
+	if r := p.prune(o); r.Corrupt != 1 || r.CorruptRemoved != 0 || !exists(old) {
+		t.Errorf("got %+v", r)
+	}
+	if len(events) != 1 || events[0].Action != sessions.PruneKept || !events[0].Corrupt || len(events[0].File) != 8 {
+		t.Errorf("got %+v", events)
+	}
+	o.RemoveCorrupt = true
+	if r := p.prune(o); r.Corrupt != 0 || r.CorruptRemoved != 3 || r.Live != 1 {
+		t.Errorf("got %+v", r)
+	}
+	if exists(young) || exists(old) || exists(p.file(slots)) || !exists(p.file(whole)) {
+		t.Error("the wrong ones are gone")
+	}
+}
+
+func TestPruneLeavesASessionThatSomebodyIsSaving(t *testing.T) {
+	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	s := p.session(2*time.Hour, 0)
+	err := p.Update(context.Background(), s, func(*sessions.Session) error {
+		if r := p.prune(sessions.PruneOptions{}); r.Busy != 1 || r.Removed != 0 {
+			t.Errorf("got %+v", r)
+		}
+		s.Set("n", 2)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := p.prune(sessions.PruneOptions{}); r.Live != 1 {
+		t.Errorf("got %+v", r)
+	}
+	p.age(p.file(s), 2*time.Hour)
+	if r := p.prune(sessions.PruneOptions{}); r.Removed != 1 {
+		t.Errorf("got %+v", r)
+	}
+	s.Set("n", 3)
+	if err := p.Save(context.Background(), s); !errors.Is(err, sessions.ErrDeleted) {
+		t.Errorf("a save after that: got %v, want ErrDeleted", err)
+	}
+}
+
+func TestPruneStopsWhenItIsToldTo(t *testing.T) {
+	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	for range 40 {
+		p.session(2*time.Hour, 0)
+	}
+	if r := p.prune(sessions.PruneOptions{Limit: 7}); r.Removed != 7 || r.Stopped != sessions.PruneLimit {
+		t.Errorf("Limit: got %+v", r)
+	}
+	start := time.Now()
+	r := p.prune(sessions.PruneOptions{Rate: 20, TimeBudget: 320 * time.Millisecond})
+	if r.Removed < 2 || r.Removed > 8 || r.Stopped != sessions.PruneBudget || time.Since(start) > 10*time.Second {
+		t.Errorf("TimeBudget: got %+v", r)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r, err := p.Prune(ctx, sessions.PruneOptions{})
+	if !errors.Is(err, context.Canceled) || r.Stopped != sessions.PruneCanceled || r.Removed != 0 {
+		t.Errorf("canceled: got %v, %+v", err, r)
+	}
+	var last sessions.PruneProgress
+	left := p.prune(sessions.PruneOptions{DryRun: true}).Sessions
+	r = p.prune(sessions.PruneOptions{Limit: left, Progress: func(now sessions.PruneProgress) { last = now }})
+	if r.Stopped != "" || r.Removed != left || last.Entries != left || last.Total != left || last.Removed != left {
+		t.Errorf("got %+v, %+v", r, last)
+	}
+}
+
+func TestPruneRefusesNegativeOptions(t *testing.T) {
+	p := newPruned(t, sessions.FilesystemOptions{})
+	_, err := p.Prune(context.Background(), sessions.PruneOptions{MaxAge: -1, Limit: -1, TimeBudget: -1, Rate: -1})
+	for _, what := range []string{"MaxAge", "Limit", "TimeBudget", "Rate"} {
+		if err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("got %v, want something about %s", err, what)
+		}
+	}
+}
+
+func TestOnePrunerAtATime(t *testing.T) {
+	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	other := newPruned(t, sessions.FilesystemOptions{Path: p.dir, MaxAge: time.Hour})
+	p.session(2*time.Hour, 0)
+	inside := false
+	p.prune(sessions.PruneOptions{Observe: func(sessions.PruneEvent) {
+		inside = true
+		if _, err := other.Prune(context.Background(), sessions.PruneOptions{}); !errors.Is(err, sessions.ErrPruning) {
+			t.Errorf("got %v, want ErrPruning", err)
+		}
+	}})
+	if !inside {
+		t.Error("nothing was pruned")
+	}
+	other.prune(sessions.PruneOptions{})
+}
+
+// A file that goes while Prune is on its way to it is no error, as long as it
+// is only that.
+func TestPruneDoesNotMindFilesThatVanish(t *testing.T) {
+	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	for range 2000 {
+		p.session(2*time.Hour, 0)
+	}
+	names, err := filepath.Glob(filepath.Join(p.dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for i := range names {
+			os.Remove(names[len(names)-1-i])
+		}
+	}()
+	r := p.prune(sessions.PruneOptions{})
+	if r.Failed != 0 {
+		t.Errorf("got %+v", r)
+	}
+	t.Logf("%d removed, %d vanished", r.Removed, r.Vanished)
+}
+
+func TestPruneReportsAgesAndSizes(t *testing.T) {
+	p := newPruned(t, sessions.FilesystemOptions{MaxAge: 1000 * time.Hour})
+	p.session(30*time.Minute, 0)
+	p.session(2*time.Hour, 0)
+	large := p.session(3*time.Hour, 0)
+	large.Set("large", strings.Repeat("x", 5000))
+	if err := p.Save(context.Background(), large); err != nil {
+		t.Fatal(err)
+	}
+	p.age(p.file(large), 400*24*time.Hour)
+	r := p.prune(sessions.PruneOptions{DryRun: true})
+	if a := r.Ages; a[0].Sessions != 1 || a[1].Sessions != 1 || a[len(a)-1].Sessions != 1 || a[len(a)-1].Under != 0 {
+		t.Errorf("got %+v", a)
+	}
+	if s := r.Sizes; s[0].Sessions != 2 || s[0].UpTo != 4096 || s[2].Sessions != 1 {
+		t.Errorf("got %+v", s)
+	}
+	if r.Oldest.Round(time.Hour) != 2*time.Hour || r.LiveBytes != r.Sizes[0].Bytes || r.RemovedBytes != r.Sizes[2].Bytes {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestPruneSaysWhichFilesItCouldNotHandle(t *testing.T) {
+	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
+		t.Skip("whoever runs this can read everything; the command's tests have it")
+	}
+	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	bad, good := p.session(2*time.Hour, 0), p.session(2*time.Hour, 0)
+	if err := os.Chmod(p.file(bad), 0); err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Prune(context.Background(), sessions.PruneOptions{})
+	if !errors.Is(err, fs.ErrPermission) || strings.Contains(err.Error(), bad.ID()) || r.Failed != 1 || r.Removed != 1 || exists(p.file(good)) {
+		t.Errorf("got %v, %+v", err, r)
+	}
+}
+
+// What a leak of a name a file would show, long before a million files do.
+func TestPruneTakesNoMoreMemoryForMoreFiles(t *testing.T) {
+	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	s := p.session(2*time.Hour, 0)
+	content, err := os.ReadFile(p.file(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const files = 9000
+	for i := range files {
+		p.put(fmt.Sprintf("session_%064x.sess", i), string(content), 2*time.Hour)
+	}
+	seen := 0
+	var heap [2]uint64
+	p.prune(sessions.PruneOptions{DryRun: true, Observe: func(sessions.PruneEvent) {
+		if seen++; seen == 2000 || seen == 8000 {
+			var stats runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&stats)
+			heap[seen/8000] = stats.HeapAlloc
+		}
+	}})
+	if heap[1] > heap[0]+200<<10 {
+		t.Errorf("%d KiB after 2000 files, %d KiB after 8000", heap[0]>>10, heap[1]>>10)
+	}
+}

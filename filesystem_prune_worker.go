@@ -1,0 +1,323 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/sessfs/sessions/internal/dirfs"
+	"github.com/sessfs/sessions/internal/slotfile"
+)
+
+const (
+	// pruneWorkers: the system locks a directory while a name in it is
+	// removed, so that more than two bring nothing (measured on ext4 and
+	// tmpfs).
+	pruneWorkers = 2
+
+	// pruneBatch is how many sessions a worker condemns before it removes
+	// them. While one does so the other judges: two that remove at once spend
+	// a third of their time in waiting for the directory's lock. A batch is in
+	// nobody's way for longer than a millisecond or two.
+	pruneBatch = 64
+
+	// maxPruneErrors is how many errors a Prune remembers.
+	maxPruneErrors = 10
+)
+
+// A pruneWorker goes through some of the names.
+type pruneWorker struct {
+	*pruning
+	report    PruneReport
+	buf       []byte
+	condemned []condemned
+}
+
+// A condemned session was judged under its lock and waits, still under it, for
+// being removed.
+type condemned struct {
+	slotfile.Suspect
+	name    string
+	info    dirfs.Info
+	verdict verdict
+	err     error
+}
+
+func (w *pruneWorker) run(ctx context.Context) {
+	w.report.addBuckets()
+	defer w.flush()
+	var names []dirfs.Entry
+	for ctx.Err() == nil {
+		var err error
+		if names, err = w.batch(names[:0]); err == io.EOF {
+			return
+		} else if err != nil {
+			w.remember(err)
+			return
+		}
+		for _, e := range names {
+			if ctx.Err() != nil {
+				return
+			}
+			w.report.Entries++
+			w.entries.Add(1)
+			w.look(ctx, e)
+		}
+	}
+}
+
+// look deals with one name.
+func (w *pruneWorker) look(ctx context.Context, e dirfs.Entry) {
+	isSession := w.isFilename
+	if w.o.AnyStore {
+		isSession = w.isAnyFilename
+	}
+	temp := strings.HasSuffix(e.Name, tempSuffix)
+	if !e.Type.IsRegular() || !temp && !isSession(e.Name) {
+		w.foreign(e)
+		return
+	}
+	info, err := w.files.Dir.Lstat(e.Name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		w.report.Vanished++
+	case err != nil:
+		w.failed(e.Name, err)
+	case !w.owned(info):
+		w.foreign(e)
+	case temp:
+		w.temp(ctx, e.Name, info)
+	default:
+		w.session(ctx, e.Name, info)
+	}
+}
+
+// owned says whether it is a file such as a store makes, in a place where a
+// store made it: nobody can make a pruner who has more rights than they do
+// remove, by a link or a mount, what they could not remove themselves.
+func (p *pruning) owned(info dirfs.Info) bool {
+	return info.Mode.IsRegular() && info.Links == 1 && info.UID == p.self.UID && info.Device == p.self.Device
+}
+
+func (w *pruneWorker) foreign(e dirfs.Entry) {
+	w.report.Foreign++
+	if e.Type.IsRegular() && !strings.HasPrefix(e.Name, ".") {
+		w.report.Unmatched++
+	}
+}
+
+// session deals with a session file.
+func (w *pruneWorker) session(ctx context.Context, name string, info dirfs.Info) {
+	if !w.rule.idle(info.ModTime) {
+		if w.rule.byTime() {
+			w.settle(name, info, live, nil)
+			return
+		}
+		// A look inside without its lock, in order not to get in anybody's way.
+		if v, err := w.peek(name, info); err != nil || v == live || v == endless {
+			w.settle(name, info, v, err)
+			return
+		}
+	}
+	if !w.permit(ctx) {
+		return
+	}
+	suspect, err := w.files.Suspect(name)
+	if err != nil {
+		w.unused()
+		w.settle(name, info, live, err)
+		return
+	}
+	v, info, err := w.judge(suspect, info)
+	if err != nil || v != ended && (v != damaged || !w.o.RemoveCorrupt) {
+		suspect.Close()
+		w.unused()
+		w.settle(name, info, v, err)
+		return
+	}
+	w.condemned = append(w.condemned, condemned{suspect, name, info, v, nil})
+	// With a rate, one at a time: no lock is kept through a pause.
+	if len(w.condemned) >= pruneBatch || w.o.Rate > 0 {
+		w.flush()
+	}
+}
+
+// errBusy says that somebody else has the lock, or has just moved the session
+// into a larger file.
+var errBusy = errors.New("busy")
+
+// peek judges a session without its lock.
+func (w *pruneWorker) peek(name string, info dirfs.Info) (verdict, error) {
+	suspect, err := w.files.Suspect(name)
+	if err != nil {
+		return live, err
+	}
+	defer suspect.Close()
+	return w.read(suspect, info)
+}
+
+// judge takes the session's lock and judges it by what it is now. That is the
+// last word: until the lock is given up nobody can save or touch the session.
+func (w *pruneWorker) judge(suspect slotfile.Suspect, was dirfs.Info) (verdict, dirfs.Info, error) {
+	locked, err := suspect.TryLock()
+	if err == nil && !locked {
+		err = errBusy
+	}
+	if err != nil {
+		return live, was, err
+	}
+	info, err := suspect.Info()
+	switch {
+	case err != nil:
+	case info.Links == 0:
+		err = errBusy
+	case !w.owned(info):
+		err = slotfile.ErrCorrupt
+	}
+	if err != nil {
+		return live, was, err
+	}
+	v, err := w.read(suspect, info)
+	return v, info, err
+}
+
+func (w *pruneWorker) read(suspect slotfile.Suspect, info dirfs.Info) (verdict, error) {
+	read := suspect.Header
+	if w.o.RemoveCorrupt {
+		read = suspect.Read
+	}
+	meta, err := read(&w.buf)
+	if err != nil && !errors.Is(err, slotfile.ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
+		return live, err
+	}
+	return w.rule.judge(info.ModTime, meta, err), nil
+}
+
+// flush removes the condemned sessions, and gives up their locks.
+func (w *pruneWorker) flush() {
+	if !w.o.DryRun && len(w.condemned) > 0 {
+		w.removing.Lock()
+		for i := range w.condemned {
+			w.condemned[i].err = w.condemned[i].Remove()
+		}
+		w.removing.Unlock()
+	}
+	for _, c := range w.condemned {
+		c.Close()
+		if c.err != nil {
+			w.unused()
+		}
+		w.settle(c.name, c.info, c.verdict, c.err)
+	}
+	w.condemned = w.condemned[:0]
+}
+
+// settle counts what became of a session file.
+func (w *pruneWorker) settle(name string, info dirfs.Info, v verdict, err error) {
+	r := &w.report
+	age := w.rule.now.Sub(info.ModTime)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.Vanished++
+		return
+	case errors.Is(err, slotfile.ErrCorrupt): // swapped for something else meanwhile
+		r.Foreign++
+		return
+	}
+	r.count(age, info.Size)
+	event := PruneEvent{Age: age, Size: info.Size, Corrupt: v == damaged}
+	switch {
+	case errors.Is(err, errBusy):
+		r.Busy++
+	case err != nil:
+		w.failed(name, err)
+	case v == ended:
+		r.Removed++
+		w.gone(name, event)
+	case v == damaged && w.o.RemoveCorrupt:
+		r.CorruptRemoved++
+		w.gone(name, event)
+	case v == damaged:
+		r.Corrupt++
+		event.File, event.Action = shortHash(name), PruneKept
+		w.observe(event)
+	default:
+		r.live(age, info.Size)
+		if v == endless {
+			r.Endless++
+		}
+	}
+}
+
+// gone notes a file that was removed.
+func (w *pruneWorker) gone(name string, e PruneEvent) {
+	w.report.RemovedBytes += e.Size
+	w.removed.Add(1)
+	if w.o.Observe != nil {
+		e.File, e.Action = shortHash(name), PruneRemoved
+		w.observe(e)
+	}
+}
+
+// failed notes a file that could not be handled.
+func (w *pruneWorker) failed(name string, err error) {
+	w.report.Failed++
+	hash := shortHash(name)
+	w.remember(fmt.Errorf("file %s: %w", hash, err))
+	w.observe(PruneEvent{File: hash, Action: PruneFailed, Err: err})
+}
+
+// temp deals with an unfinished file. Nobody has it open but its writer, who
+// takes no lock.
+func (w *pruneWorker) temp(ctx context.Context, name string, info dirfs.Info) {
+	age := w.rule.now.Sub(info.ModTime)
+	if age >= 0 && age < tempMaxAge { // one of the future may have been shifted there
+		w.report.Temp++
+		return
+	}
+	abandoned, err := w.isAbandoned(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		w.report.Vanished++
+	case errors.Is(err, slotfile.ErrCorrupt):
+		w.report.Foreign++
+	case err != nil:
+		w.failed(name, err)
+	case !abandoned:
+		w.report.Temp++
+	case w.permit(ctx):
+		if !w.o.DryRun {
+			err = w.files.Dir.Remove(name)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			w.unused()
+			w.failed(name, err)
+			return
+		}
+		w.report.TempRemoved++
+		w.gone(name, PruneEvent{Age: age, Size: info.Size})
+	}
+}
+
+func (w *pruneWorker) isAbandoned(name string) (bool, error) {
+	suspect, err := w.files.Suspect(name)
+	if err != nil {
+		return false, err
+	}
+	defer suspect.Close()
+	info, err := suspect.Info()
+	if err == nil && !w.owned(info) {
+		err = slotfile.ErrCorrupt
+	}
+	if err != nil {
+		return false, err
+	}
+	meta, err := suspect.Header(&w.buf)
+	if err != nil && !errors.Is(err, slotfile.ErrCorrupt) {
+		return false, err
+	}
+	return w.rule.abandoned(info.ModTime, meta), nil
+}
