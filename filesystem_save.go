@@ -178,7 +178,7 @@ func (t *transaction) write(c Change) error {
 	if err == nil && c.Ended != "" && t.locked {
 		err = t.end(c)
 	}
-	if err != nil && !errors.Is(err, ErrExists) && !errors.Is(err, ErrTooLarge) {
+	if err != nil && !errors.Is(err, ErrExists) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrDeleted) {
 		return fmt.Errorf("sessions: save: %w", err)
 	}
 	return err
@@ -195,6 +195,9 @@ func (t *transaction) put(c Change) error {
 		if modTime.IsZero() {
 			modTime = time.Now()
 		}
+		if err := t.file.Confirm(); err != nil {
+			return err
+		}
 		return t.file.SetModTime(modTime)
 	}
 	if c.ID != t.s.id {
@@ -208,7 +211,11 @@ func (t *transaction) put(c Change) error {
 		t.meta = string(meta)
 	}
 	if !c.Fresh {
-		return t.file.Write(meta, payload, modTime)
+		err := t.file.Write(meta, payload, modTime)
+		if errors.Is(err, fs.ErrNotExist) {
+			return ErrDeleted
+		}
+		return err
 	}
 	err = t.files.Create(t.name, meta, payload, modTime)
 	if errors.Is(err, fs.ErrExist) {

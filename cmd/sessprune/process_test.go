@@ -120,7 +120,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 		if left := filesIn(t, dir); left != n/2 {
 			t.Fatalf("%d of %d files are left", left, n)
 		}
-		resident[i] = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+		resident[i] = int64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) // an int32 on some systems
 		if runtime.GOOS == "darwin" {
 			resident[i] /= 1024 // there it is bytes
 		}

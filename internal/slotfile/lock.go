@@ -2,6 +2,7 @@ package slotfile
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -140,14 +141,20 @@ func (l *Lock) ModTime() time.Time { return l.info.ModTime }
 // Write replaces the record: in place, if the header's text is still the same
 // and the payload fits into a slot, otherwise by a new file. The modification
 // time becomes modTime, or now when that is zero. After an error the record is
-// what it was, or what it should have become, never anything else. A Lock is
-// for one Write or Remove.
+// what it was, or what it should have become, never anything else; it is
+// fs.ErrNotExist when somebody who asks for no lock has removed the file. A Lock
+// is for one Write or Remove.
 func (l *Lock) Write(meta []byte, payload string, modTime time.Time) error {
 	newest := l.img.newest
 	seq := l.img.slots[newest].seq + 1
 	// Nobody saves 2^64 times, but a file can say so: then a new one begins at 1.
 	if seq == 0 || !bytes.Equal(meta, l.img.meta) || slotHead+len(payload)+1 > l.img.slotSize {
 		return l.files.place(meta, max(seq, 1), payload, modTime, func(temp string) error {
+			// The new file took its time, in which an operator may have removed
+			// the old one: the record must not come back.
+			if linked, err := l.linked(); err != nil || !linked {
+				return cmp.Or(err, fs.ErrNotExist)
+			}
 			return l.files.Dir.Rename(temp, l.name)
 		})
 	}
@@ -157,8 +164,36 @@ func (l *Lock) Write(meta []byte, payload string, modTime time.Time) error {
 	return l.SetModTime(modTime)
 }
 
+// Confirm is for a caller who finds that the record is what it was to become:
+// it waits, with Files.Sync, until that is on the disk. Whoever wrote it may
+// have been killed before.
+func (l *Lock) Confirm() error {
+	if !l.files.Sync {
+		return nil
+	}
+	if err := l.syncName(1 - l.img.newest); err != nil {
+		return err
+	}
+	return l.files.Dir.Error("fdatasync", l.file.SyncData())
+}
+
+// syncName waits, with Files.Sync, until the file's name is on the disk, if a
+// slot that nobody has written yet says that nobody has waited for that:
+// whoever renamed this file over a smaller one may be about to, or was killed
+// before. Otherwise a power cut would bring back the smaller file, and what is
+// acknowledged in this one would be lost.
+func (l *Lock) syncName(which int) error {
+	if slot := l.img.slots[which]; !l.files.Sync || !slot.valid || slot.seq > 0 {
+		return nil
+	}
+	return l.files.Dir.Sync()
+}
+
 // overwrite writes one slot.
 func (l *Lock) overwrite(which int, seq uint64, dead bool, payload string) error {
+	if err := l.syncName(which); err != nil {
+		return err
+	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	b := appendSlot((*buf)[:0], seq, dead, payload)
@@ -181,8 +216,16 @@ func (l *Lock) overwrite(which int, seq uint64, dead bool, payload string) error
 	return nil
 }
 
-// SetModTime sets the file's modification time.
-func (l *Lock) SetModTime(t time.Time) error { return l.files.Dir.SetModTime(l.name, t) }
+// SetModTime sets the file's modification time. That an operator has removed
+// the file since its lock was taken is no error: it was still there for what was
+// done under the lock before.
+func (l *Lock) SetModTime(t time.Time) error {
+	err := l.files.Dir.SetModTime(l.name, t)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
 
 // Remove removes the record and its file. First a tombstone goes into the
 // file: with it the record is gone for whoever has the file open, and, with
@@ -191,8 +234,11 @@ func (l *Lock) SetModTime(t time.Time) error { return l.files.Dir.SetModTime(l.n
 // there and Remove can be tried again.
 func (l *Lock) Remove() (gone bool, err error) {
 	newest := l.img.newest
-	if newest >= 0 && !l.img.slots[newest].dead {
+	switch {
+	case newest >= 0 && !l.img.slots[newest].dead:
 		err = l.overwrite(1-newest, l.img.slots[newest].seq+1, true, "")
+	case newest >= 0:
+		err = l.Confirm()
 	}
 	buried := newest >= 0 && err == nil
 	if removeErr := l.files.Dir.Remove(l.name); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {

@@ -125,7 +125,18 @@ func (s *Files) modTime(f dirfs.File) (time.Time, error) {
 // fs.ErrExist. The file's modification time is modTime, or now when that is
 // zero. A reader sees all of the record or none.
 func (s *Files) Create(name string, meta []byte, payload string, modTime time.Time) error {
-	return s.place(meta, 1, payload, modTime, func(temp string) error { return s.Dir.RenameNew(temp, name) })
+	placed := false
+	err := s.place(meta, 1, payload, modTime, func(temp string) error {
+		err := s.Dir.RenameNew(temp, name)
+		placed = err == nil
+		return err
+	})
+	if err != nil && placed {
+		// The disk did not confirm the name. Nobody was told of the record, and
+		// who tries again must not find the name taken.
+		err = errors.Join(err, s.Dir.Remove(name))
+	}
+	return err
 }
 
 // place writes a new file under a temporary name and hands it to rename.

@@ -1,0 +1,251 @@
+//go:build linux
+
+package powercut
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sessfs/sessions"
+)
+
+// A place is a small file system and a store on it.
+type place struct {
+	dir   string // of the file system
+	store *sessions.FilesystemSessionStore
+}
+
+func newPlace(t *testing.T, dir string, sync sessions.SyncMode) *place {
+	t.Helper()
+	p := &place{dir: dir}
+	var err error
+	p.store, err = sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{
+		Path: filepath.Join(dir, "sessions"), Sync: sync, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.store.Close() })
+	return p
+}
+
+func mountTmpfs(t *testing.T, options string) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to mount a small tmpfs")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+		t.Skipf("cannot mount a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// eachPlace runs test on a small tmpfs and a small ext4, with and without
+// waiting for the disk.
+func eachPlace(t *testing.T, tmpfs string, mkfs []string, test func(t *testing.T, p *place)) {
+	for _, sync := range []sessions.SyncMode{sessions.SyncNone, sessions.SyncFull} {
+		mode := map[sessions.SyncMode]string{sessions.SyncNone: "SyncNone", sessions.SyncFull: "SyncFull"}[sync]
+		t.Run("tmpfs, "+mode, func(t *testing.T) {
+			test(t, newPlace(t, mountTmpfs(t, tmpfs), sync))
+		})
+		t.Run("ext4, "+mode, func(t *testing.T) {
+			small := ext4
+			small.size, small.mkfs = 16<<20, append(small.mkfs[:len(small.mkfs):len(small.mkfs)], mkfs...)
+			test(t, newPlace(t, newDisk(t, small).dir, sync))
+		})
+	}
+}
+
+// names gives what is in the store's directory, sorted.
+func (p *place) names(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(p.dir, "sessions"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func (p *place) make(t *testing.T) *sessions.Session {
+	t.Helper()
+	s := p.store.New()
+	newState(1, 10).set(s, 0)
+	if err := p.store.Save(background, s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (p *place) load(t *testing.T, id string) *sessions.Session {
+	t.Helper()
+	s, err := p.store.Get(background, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// want checks that a session has that state in the store.
+func (p *place) want(t *testing.T, id string, number int64, size int) {
+	t.Helper()
+	if got := stateOf(p.load(t, id), 0); got != newState(number, size) {
+		t.Errorf("stored is state %d with %d bytes of padding; want state %d", got.number, len(got.padding), number)
+	}
+}
+
+// wantRefused checks that an act fails with the error and leaves the directory
+// as it is.
+func (p *place) wantRefused(t *testing.T, what string, want error, act func() error) {
+	t.Helper()
+	before := p.names(t)
+	if err := act(); !errors.Is(err, want) {
+		t.Errorf("%s: got error %v, want %v", what, err, want)
+	}
+	if after := p.names(t); strings.Join(after, " ") != strings.Join(before, " ") {
+		t.Errorf("%s changed the directory from %d files to %d", what, len(before), len(after))
+	}
+}
+
+// saveState saves a state into a session as it is stored.
+func (p *place) saveState(t *testing.T, id string, number int64, size int) error {
+	t.Helper()
+	s := p.load(t, id)
+	newState(number, size).set(s, 0)
+	return p.store.Save(background, s)
+}
+
+// fill takes all the room there is, also what is given back when the disk has
+// caught up, and returns a function that gives it back.
+func (p *place) fill(t *testing.T) (free func()) {
+	t.Helper()
+	name := filepath.Join(p.dir, "filler")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	chunk := make([]byte, 4096)
+	for full := 0; full < 3; {
+		_, err := f.Write(chunk)
+		switch {
+		case errors.Is(err, unix.ENOSPC):
+			full++
+			if err := unix.Syncfs(int(f.Fd())); err != nil {
+				t.Fatal(err)
+			}
+		case err != nil:
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestFullDiskRefusesWhatNeedsRoomAndNothingElse(t *testing.T) {
+	eachPlace(t, "size=1m,mode=0700", []string{"-m", "0"}, func(t *testing.T, p *place) {
+		var ids []string
+		for range 20 {
+			ids = append(ids, p.make(t).ID())
+		}
+		free := p.fill(t)
+		for number := int64(2); number < 6; number++ { // each slot twice
+			for _, id := range ids {
+				if err := p.saveState(t, id, number, 600); err != nil {
+					t.Fatalf("a save that fits its slot: %v", err)
+				}
+				p.want(t, id, number, 600)
+			}
+		}
+		fresh := p.store.New()
+		newState(1, 10).set(fresh, 0)
+		p.wantRefused(t, "a new session", unix.ENOSPC, func() error { return p.store.Save(background, fresh) })
+		p.wantRefused(t, "growth", unix.ENOSPC, func() error { return p.saveState(t, ids[0], 6, 100_000) })
+		p.want(t, ids[0], 5, 600)
+		renewed := p.load(t, ids[1])
+		renewed.Renew()
+		p.wantRefused(t, "a renewal", unix.ENOSPC, func() error { return p.store.Save(background, renewed) })
+		p.want(t, ids[1], 5, 600)
+		if err := p.store.Delete(background, p.load(t, ids[2])); err != nil || !p.load(t, ids[2]).New() {
+			t.Errorf("ending a session: %v", err)
+		}
+		free()
+		p.afterwards(t, fresh, renewed, ids)
+	})
+}
+
+// afterwards checks that what was refused succeeds with the same sessions once
+// there is room.
+func (p *place) afterwards(t *testing.T, fresh, renewed *sessions.Session, ids []string) {
+	t.Helper()
+	for what, s := range map[string]*sessions.Session{"a new session": fresh, "a renewal": renewed} {
+		if !s.ShouldSave() {
+			t.Errorf("%s was refused, and its session says that there is nothing to save", what)
+		}
+		if err := p.store.Save(background, s); err != nil {
+			t.Errorf("%s, when there is room again: %v", what, err)
+		}
+	}
+	p.want(t, fresh.ID(), 1, 10)
+	p.want(t, renewed.ID(), 5, 600)
+	if err := p.saveState(t, ids[0], 6, 100_000); err != nil {
+		t.Errorf("growth, when there is room again: %v", err)
+	}
+	p.want(t, ids[0], 6, 100_000)
+	if got, want := len(p.names(t)), 20; got != want { // one ended, one is new
+		t.Errorf("%d files in the directory, want %d", got, want)
+	}
+}
+
+func TestNoMoreInodesRefuseWhatNeedsAFileAndNothingElse(t *testing.T) {
+	eachPlace(t, "nr_inodes=32,mode=0700", []string{"-N", "32"}, func(t *testing.T, p *place) {
+		var ids []string
+		var fresh *sessions.Session
+		for {
+			fresh = p.store.New()
+			newState(1, 10).set(fresh, 0)
+			before := len(p.names(t))
+			err := p.store.Save(background, fresh)
+			if err == nil {
+				ids = append(ids, fresh.ID())
+				continue
+			}
+			if !errors.Is(err, unix.ENOSPC) || len(p.names(t)) != before {
+				t.Fatalf("session %d: %v, and %d files more", len(ids)+1, err, len(p.names(t))-before)
+			}
+			break
+		}
+		if len(ids) < 3 {
+			t.Fatal(fmt.Sprint("only ", len(ids), " inodes: too few for the test"))
+		}
+		for _, id := range ids {
+			if err := p.saveState(t, id, 2, 600); err != nil {
+				t.Fatalf("a save that fits its slot: %v", err)
+			}
+			p.want(t, id, 2, 600)
+		}
+		p.wantRefused(t, "growth", unix.ENOSPC, func() error { return p.saveState(t, ids[0], 3, 6000) })
+		p.want(t, ids[0], 2, 600)
+		if err := p.store.Delete(background, p.load(t, ids[1])); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.store.Save(background, fresh); err != nil {
+			t.Errorf("a new session in the place of one that was ended: %v", err)
+		}
+	})
+}
