@@ -1,0 +1,89 @@
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sessfs/sessions"
+)
+
+// errnos are what makes a system call fail.
+var errnos = []unix.Errno{unix.EIO, unix.ENOSPC, unix.EACCES, unix.EMFILE, unix.ENFILE, unix.EINTR, unix.EROFS, unix.EDQUOT, unix.ESTALE}
+
+// faulty are the deeds whose every system call fails once.
+var faulty = []string{"open", "load", "save new", "save changed", "save grown", "save unchanged", "renew", "destroy", "delete", "touch"}
+
+// Each system call of each deed fails with each error, at its first to tenth
+// occurrence. Then the session is what it was or what it should have become,
+// whole; the error was reported, unless all was done in spite of it; no
+// descriptor and no temporary file is left; and the same deed, on the same
+// Session, succeeds when tried again. EINTR nobody notices.
+func TestEverySystemCallOfEveryDeedMayFail(t *testing.T) {
+	needStrace(t)
+	var tried, reported, survived atomic.Int64
+	t.Run("call", func(t *testing.T) {
+		for _, c := range calls {
+			if errors.Is(c.probe(), unix.ENOSYS) {
+				continue
+			}
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				for _, errno := range errnos {
+					s := newScene(t, faultInjection(c.name, errno)...)
+					for _, name := range faulty {
+						for _, sync := range []sessions.SyncMode{sessions.SyncNone, sessions.SyncFull} {
+							for n := 1; n <= maxCall; n++ {
+								d := deed{Name: name, Sync: sync, Call: c.name, N: n, Error: errno}
+								a := s.try(d)
+								if !a.Failed {
+									break // it makes no more of these
+								}
+								if tried.Add(1); a.Err != "" {
+									reported.Add(1)
+								} else {
+									survived.Add(1)
+								}
+							}
+						}
+					}
+					s.victim.end(t)
+				}
+			})
+		}
+	})
+	t.Logf("%d failures: %d were reported, %d survived", tried.Load(), reported.Load(), survived.Load())
+	if tried.Load() < 1000 {
+		t.Error("fewer than 1,000: the system calls do not fail as they are told to")
+	}
+}
+
+// faultInjection is what strace is told. A file system without renameat2 takes
+// another way, which has linkat in it.
+func faultInjection(name string, errno unix.Errno) []string {
+	inject := []string{fmt.Sprintf("%s:error=%s:when=%d+%d", name, unix.ErrnoName(errno), period, period)}
+	if name == "linkat" {
+		inject = append(inject, "renameat2:error=EINVAL")
+	}
+	return inject
+}
+
+// Where renameat2 cannot do it, a new session gets its name by linkat and
+// unlinkat, of which the second may fail as well.
+func TestTheWayWithoutRenameat2MayFail(t *testing.T) {
+	needStrace(t)
+	for _, errno := range errnos {
+		s := newScene(t, append(faultInjection("unlinkat", errno), "renameat2:error=EINVAL")...)
+		for _, name := range []string{"save new", "renew"} {
+			for n := 1; n <= maxCall; n++ {
+				if a := s.try(deed{Name: name, Call: "unlinkat", N: n, Error: errno}); !a.Failed {
+					break
+				}
+			}
+		}
+		s.victim.end(t)
+	}
+}

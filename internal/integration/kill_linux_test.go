@@ -1,0 +1,221 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+// deadly are the deeds in each of whose system calls the victim is killed.
+var deadly = []string{"save new", "save changed", "save grown", "save unchanged", "renew", "destroy", "delete", "prune"}
+
+// A process is killed at each system call of each deed: by strace, as it enters
+// the call, which then is not made. The session is what it was or what it should
+// have become; nobody waits for its lock; and a pruning an hour later leaves
+// nothing unfinished.
+func TestAProcessMayBeKilledAtEverySystemCall(t *testing.T) {
+	needStrace(t)
+	for _, name := range deadly {
+		for _, sync := range []sessions.SyncMode{sessions.SyncNone, sessions.SyncFull} {
+			if name == "prune" && sync == sessions.SyncFull {
+				continue // the same
+			}
+			t.Run(fmt.Sprint(name, ", sync ", sync), func(t *testing.T) {
+				t.Parallel()
+				made := callsOf(t, deed{Name: name, Sync: sync})
+				killed := 0
+				for call, times := range made {
+					for n := 1; n <= times; n++ {
+						if killAt(t, deed{Name: name, Sync: sync, Call: call, N: n}) {
+							killed++
+						}
+					}
+				}
+				t.Logf("killed at %d of the calls %v", killed, made)
+				if killed < 3 {
+					t.Error("that is too few")
+				}
+			})
+		}
+	}
+}
+
+var callInLog = regexp.MustCompile(`(?m)^(\d+) +([a-z0-9]+)\(`)
+
+// callsOf counts the system calls of a deed, by name. Of several threads, of
+// which a pruning has some, it takes the one that makes the most.
+func callsOf(t *testing.T, d deed) map[string]int {
+	t.Helper()
+	s := newScene(t)
+	s.prepareAll(&d)
+	s.tell(d) // once before, so that what is done once only is done
+	s.clear()
+	s.prepareAll(&d)
+	log := filepath.Join(t.TempDir(), "log")
+	detach := attach(t, s.pid, log, "-e", "trace="+callNames())
+	s.tell(d)
+	detach()
+	s.victim.end(t)
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byThread := make(map[[2]string]int)
+	made := make(map[string]int)
+	for _, m := range callInLog.FindAllSubmatch(text, -1) {
+		thread, name := string(m[1]), string(m[2])
+		byThread[[2]string{thread, name}]++
+		made[name] = max(made[name], byThread[[2]string{thread, name}])
+	}
+	return made
+}
+
+// callNames are all calls, for strace. A pruning also lists the directory.
+func callNames() string {
+	names := []string{"getdents64"}
+	for _, c := range calls {
+		names = append(names, "?"+c.name)
+	}
+	return strings.Join(names, ",")
+}
+
+// killAt kills a victim at one call, and reports false when it survived: the
+// threads of a pruning share their work as they like.
+func killAt(t *testing.T, d deed) bool {
+	t.Helper()
+	s := newScene(t)
+	s.prepareAll(&d)
+	attach(t, s.pid, "/dev/null", "-e", "trace="+d.Call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", d.Call, d.N))
+	order := deed{Name: d.Name, ID: d.ID, Sync: d.Sync}
+	text, err := json.Marshal(order)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(s.victim.in, "%s\n", text)
+	survived := s.victim.out.Scan()
+	s.victim.in.Close()
+	s.victim.Wait()
+	if survived && d.Name != "prune" {
+		t.Errorf("%s %d: was not killed", d.Call, d.N)
+	}
+	s.afterDeath(d)
+	return !survived
+}
+
+// prepareAll makes what a deed is done to. A pruning finds sessions that have
+// ended, one that lives, and an unfinished file.
+func (s *scene) prepareAll(d *deed) {
+	s.Helper()
+	if d.Name != "prune" {
+		s.prepare(d)
+		return
+	}
+	for i := range 4 {
+		old := deed{Name: "prune"}
+		if s.prepare(&old); i < 3 {
+			s.age(s.file(old.ID))
+		}
+		d.ID = old.ID
+	}
+	temp := filepath.Join(s.dir, "tmp-0123456789abcdef.__sess_tmp")
+	if err := os.WriteFile(temp, []byte("unfinished"), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	s.age(temp)
+}
+
+// age makes a file two hours older than everything that goes by then.
+func (s *scene) age(name string) {
+	s.Helper()
+	past := time.Now().Add(-2 * victimMaxAge)
+	if err := os.Chtimes(name, past, past); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// afterDeath looks at what a killed process has left.
+func (s *scene) afterDeath(d deed) {
+	s.Helper()
+	found := make(map[string]string) // what the sessions hold, by ID
+	for id, err := range s.store.List(background) {
+		got, err2 := s.store.Get(background, id)
+		if err != nil || err2 != nil {
+			s.Errorf("%s %d: %v %v", d.Call, d.N, err, err2)
+			continue
+		}
+		if got.New() {
+			continue // a tombstone that still has its name
+		}
+		value, _ := got.Get("a").(string)
+		if got.Len() != 2 || got.Get("b") != value {
+			s.Errorf("%s %d: a session is torn", d.Call, d.N)
+		}
+		found[id] = value[:min(3, len(value))]
+		s.saveAgain(d, got)
+	}
+	old, others := found[d.ID], slices.Sorted(maps.Values(found))
+	if !mayBeLeft(d.Name, old, others) {
+		s.Errorf("%s %d: %q is left, and in all %q", d.Call, d.N, old, others)
+	}
+	s.pruneTemps(d)
+}
+
+// mayBeLeft says what may be left of a deed that was broken off: old is what the
+// session has that it was done to, "" when it is gone, and all are the values of
+// all sessions.
+func mayBeLeft(name, old string, all []string) bool {
+	switch name {
+	case "save new":
+		return len(all) == 0 || slices.Equal(all, []string{"new"})
+	case "renew": // the new one is made first, under an ID that nobody knows yet
+		return old == "old" && len(all) <= 2 || old == "" && slices.Equal(all, []string{"new"})
+	case "destroy", "delete":
+		return old == "old" || len(all) == 0
+	case "prune", "save unchanged":
+		return old == "old"
+	}
+	return len(all) == 1 && (old == "old" || old == "new")
+}
+
+// saveAgain saves what a killed process was about to: no lock may be stuck.
+func (s *scene) saveAgain(d deed, session *sessions.Session) {
+	s.Helper()
+	ctx, cancel := deadline(5 * time.Second)
+	defer cancel()
+	session.Set("a", newValue)
+	session.Set("b", newValue)
+	if err := s.store.Save(ctx, session); err != nil {
+		s.Errorf("%s %d: a save afterwards: %v", d.Call, d.N, err)
+		return
+	}
+	again, err := s.store.Get(background, session.ID())
+	if err != nil || again.Get("a") != newValue || again.Get("b") != newValue {
+		s.Errorf("%s %d: a save afterwards is lost: %v %v", d.Call, d.N, again, err)
+	}
+}
+
+// pruneTemps prunes an hour later.
+func (s *scene) pruneTemps(d deed) {
+	s.Helper()
+	for _, name := range s.temps() {
+		s.age(filepath.Join(s.dir, name))
+	}
+	if _, err := s.store.Prune(background, sessions.PruneOptions{}); err != nil {
+		s.Errorf("%s %d: Prune: %v", d.Call, d.N, err)
+	}
+	if names := s.temps(); len(names) > 0 {
+		s.Errorf("%s %d: after a pruning %q are left", d.Call, d.N, names)
+	}
+	if entries, _ := os.ReadDir(s.dir); d.Name == "prune" && len(entries) != 1 {
+		s.Errorf("%s %d: after a second pruning %d files are left, want 1", d.Call, d.N, len(entries))
+	}
+}

@@ -1,0 +1,170 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/sessfs/sessions"
+)
+
+const (
+	// shortOps is how many operations the short mode does, at least. With the
+	// race detector it is a fifth of them.
+	shortOps = 20_000
+
+	// What one history is made of. A checker's work grows with the number of
+	// operations that overlap, and is nothing for histories of this size.
+	historyProcesses = 3
+	historyClients   = 3 // of a process
+	historyOps       = 12
+)
+
+// Several goroutines of several processes use one session at the same time, each
+// with what it loaded before, and readers that take no lock among them. There
+// must be an order of all that they did, one thing at a time, in which every
+// answer is the right one.
+func TestHistoriesOfOneSessionAreLinearizable(t *testing.T) {
+	h := newHistorians(t)
+	until, ops := time.Now().Add(long(t)), shortOps
+	if raceDetector {
+		ops /= 5
+	}
+	rounds, count, kinds := 0, 0, make(map[string]int)
+	for ; count < ops || time.Now().Before(until); rounds++ {
+		for _, o := range h.play(t, rounds) {
+			count++
+			if kinds[o.Kind]++; o.Ended {
+				kinds["of an ended session"]++
+			}
+			if len(value(o.A))+len(value(o.B))+len(value(o.Big)) > 0 {
+				kinds["with new values"]++
+			}
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	for _, p := range h.processes {
+		p.end(t)
+	}
+	for _, kind := range []string{opGet, opSave, opUpdate, opRenew, opDestroy, opDelete, opRm} {
+		if kinds[kind] == 0 {
+			t.Errorf("no %s was done: the test shows less than it says", kind)
+		}
+	}
+	summary := ""
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		summary += fmt.Sprintf(", %s %d", kind, kinds[kind])
+	}
+	t.Logf("%d operations in %d histories%s", count, rounds, summary)
+}
+
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// historians are the processes that make histories, and the store that gives
+// them sessions to do it with.
+type historians struct {
+	store     *sessions.FilesystemSessionStore
+	current   string
+	processes []*process
+}
+
+func newHistorians(t *testing.T) *historians {
+	t.Helper()
+	dir := t.TempDir()
+	h := &historians{
+		store:   newStore(t, historyOptions(filepath.Join(dir, "sessions"))),
+		current: filepath.Join(dir, "current"),
+	}
+	for range historyProcesses {
+		h.processes = append(h.processes, start(t, historian, filepath.Join(dir, "sessions")))
+	}
+	return h
+}
+
+// newRound makes a session. What happens to it depends on the number, so that every
+// kind of round is had whatever their number.
+//
+// An operator takes part only where no session outgrows its slots: an rm between
+// a writer's last look at its file and the rename of a larger one to the name,
+// two system calls, is undone, and nothing that rename(2) offers prevents that.
+func (h *historians) newRound(t *testing.T, number int) (round, values) {
+	t.Helper()
+	r := round{
+		Current: h.current,
+		Ops:     historyOps,
+		Start:   monotonic() + int64(time.Millisecond),
+		Rm:      number%2 == 0,
+	}
+	if long(t) > 0 {
+		r.Ops = 5 + rand.IntN(30)
+	}
+	s := h.store.New()
+	if number/2%2 == 0 {
+		s.SetMaxAge(2 * time.Hour)
+	}
+	s.Set("a", "first")
+	s.Set("b", "first")
+	if r.Largest = 40_000; r.Rm {
+		r.Largest = 12_000
+		s.Set(roomKey, written("0.0.2000")) // 18 KB: slots of 31.5 KB, in which all fits
+	}
+	if err := h.store.Save(background, s); err != nil {
+		t.Fatal(err)
+	}
+	r.ID = s.ID()
+	if err := os.WriteFile(h.current, []byte(r.ID), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return r, values{A: "first", B: "first"}
+}
+
+// play makes one history and checks it.
+func (h *historians) play(t *testing.T, number int) []op {
+	t.Helper()
+	r, first := h.newRound(t, number)
+	for i, p := range h.processes {
+		r.Clients = nil
+		for c := range historyClients {
+			r.Clients = append(r.Clients, i*historyClients+c)
+		}
+		order, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(p.in, "%s\n", order)
+	}
+	var ops []op
+	for _, p := range h.processes {
+		var some []op
+		if err := json.Unmarshal([]byte(p.line(t)), &some); err != nil {
+			t.Fatal(err)
+		}
+		ops = append(ops, some...)
+	}
+	if got := check(t, r.ID, first, ops); got != porcupine.Ok {
+		slices.SortFunc(ops, func(a, b op) int { return int(a.Call - b.Call) })
+		for _, o := range ops {
+			t.Log(o)
+		}
+		t.Errorf("history %d is not linearizable: %v", number, got)
+	}
+	if _, err := h.store.DeleteAll(background); err != nil {
+		t.Error(err)
+	}
+	return ops
+}

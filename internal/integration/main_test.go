@@ -1,0 +1,127 @@
+package integration
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+var background = context.Background()
+
+// longVariable makes the tests that try things at random go on for so long,
+// "10m" say, each.
+const longVariable = "SESSIONS_LONG"
+
+// long is zero in the short mode.
+func long(t *testing.T) time.Duration {
+	t.Helper()
+	env := os.Getenv(longVariable)
+	if env == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(env)
+	if err != nil {
+		t.Fatal(longVariable, err)
+	}
+	return d
+}
+
+// A test that needs processes starts this binary again, with the name of one
+// of programs in this variable, and the directory of the sessions in the other.
+const (
+	programVariable = "SESSIONS_TEST_PROGRAM"
+	dirVariable     = "SESSIONS_TEST_DIR"
+)
+
+var programs = make(map[string]func() error)
+
+// program declares what such a process does, in the file that needs it. What it
+// returns is printed, and makes the process exit with 1.
+func program(name string, run func() error) string {
+	programs[name] = run
+	return name
+}
+
+func TestMain(m *testing.M) {
+	if run := programs[os.Getenv(programVariable)]; run != nil {
+		if err := run(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// A process is a program that was started, and told what to do line by line.
+type process struct {
+	*exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+// start starts a program, under the command that wrap is if there is one.
+func start(t *testing.T, name, dir string, wrap ...string) *process {
+	t.Helper()
+	args := append(wrap, os.Args[0])
+	p := &process{Cmd: exec.Command(args[0], args[1:]...)}
+	p.Env = append(os.Environ(), programVariable+"="+name, dirVariable+"="+dir)
+	p.Stderr = os.Stderr
+	var err error
+	if p.in, err = p.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.out = bufio.NewScanner(out)
+	p.out.Buffer(nil, 64<<20)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// line waits for the next thing that the process says.
+func (p *process) line(t *testing.T) string {
+	t.Helper()
+	if !p.out.Scan() {
+		t.Fatalf("a process says nothing more: %v", p.Wait())
+	}
+	return p.out.Text()
+}
+
+// end closes the process's input, which is how it is told that all is done.
+func (p *process) end(t *testing.T) {
+	t.Helper()
+	p.in.Close()
+	if err := p.Wait(); err != nil {
+		t.Errorf("a process: %v", err)
+	}
+}
+
+// openStore is what tests and programs share: everything but the directory may
+// be left zero.
+func openStore(o sessions.FilesystemOptions) (*sessions.FilesystemSessionStore, error) {
+	o.Logger = slog.New(slog.DiscardHandler)
+	return sessions.NewFilesystemSessionStore(o)
+}
+
+func newStore(t *testing.T, o sessions.FilesystemOptions) *sessions.FilesystemSessionStore {
+	t.Helper()
+	store, err := openStore(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}

@@ -1,0 +1,252 @@
+package integration
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sessfs/sessions"
+)
+
+// A deed is what a victim is told to do, while its system calls fail.
+type deed struct {
+	Name string // one of deeds
+	ID   string // of the session to do it to
+	Sync sessions.SyncMode
+
+	// The nth call of that name fails with the error.
+	Call  string
+	N     int
+	Error unix.Errno
+
+	FileSize uint64 // no file may get larger, or be written behind this, in bytes; zero means no limit
+	Again    bool   // the deed before once more, with the same session, and nothing in its way
+}
+
+// An answer is what came of it.
+type answer struct {
+	ID     string // of the session afterwards
+	Failed bool   // the call was made, and failed
+	Err    string
+	Ended  bool // Err is sessions.ErrDeleted
+	Same   bool // what was loaded is a stored session with the values that it had
+	Leaked int  // descriptors
+}
+
+// Every other deed changes both values from oldValue to newValue.
+var oldValue, newValue = strings.Repeat("old", 100), strings.Repeat("new", 100)
+
+// deeds are what is tried, on a session s that was loaded before, or for
+// "save new" made.
+var deeds = map[string]func(*victimState, *sessions.FilesystemSessionStore, *sessions.Session) error{
+	"open": func(v *victimState, _ *sessions.FilesystemSessionStore, _ *sessions.Session) error {
+		store, err := openStore(victimOptions(v.fresh, v.Sync))
+		if err == nil {
+			err = store.Close()
+		}
+		return err
+	},
+	"load": func(v *victimState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
+		s, err := store.Get(background, v.ID)
+		v.same = err == nil && !s.New() && s.Get("a") == oldValue && s.Get("b") == oldValue
+		return err
+	},
+	"save new":       change(newValue),
+	"save changed":   change(newValue),
+	"save grown":     change(strings.Repeat(newValue, 40)),
+	"save unchanged": save,
+	"renew": func(v *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		if !v.Again {
+			s.Renew()
+		}
+		return change(newValue)(v, store, s)
+	},
+	"destroy": func(v *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		if !v.Again {
+			s.Destroy()
+		}
+		return save(v, store, s)
+	},
+	"delete": func(_ *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		return store.Delete(background, s)
+	},
+	"touch": func(_ *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		_, err := store.Touch(background, s, 0)
+		return err
+	},
+	"prune": func(_ *victimState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
+		_, err := store.Prune(background, sessions.PruneOptions{})
+		return err
+	},
+}
+
+func save(_ *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+	return store.Save(background, s)
+}
+
+func change(value string) func(*victimState, *sessions.FilesystemSessionStore, *sessions.Session) error {
+	return func(v *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		if !v.Again {
+			s.Set("a", value)
+			s.Set("b", value)
+		}
+		return store.Save(background, s)
+	}
+}
+
+// The sessions have a timeout of their own, so that each save sets its file's
+// time.
+func victimOptions(dir string, sync sessions.SyncMode) sessions.FilesystemOptions {
+	return sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour, Sync: sync}
+}
+
+const victimMaxAge = 2 * time.Hour
+
+// period is which call of a name strace lets fail, counted by thread: each
+// multiple of it. It is more than twice as much as a deed makes of one name.
+const period = 48
+
+type victimState struct {
+	deed
+	stores map[sessions.SyncMode]*sessions.FilesystemSessionStore
+	s      *sessions.Session
+	fresh  string // a directory that is not there yet
+	same   bool
+}
+
+// victim is a process that does what it is told while its system calls fail. It
+// has one thread for all, since strace counts calls by thread.
+var victim = program("victim", func() error {
+	runtime.LockOSThread()
+	signal.Ignore(unix.SIGXFSZ)
+	v := &victimState{stores: make(map[sessions.SyncMode]*sessions.FilesystemSessionStore)}
+	for _, sync := range []sessions.SyncMode{sessions.SyncNone, sessions.SyncFull} {
+		var err error
+		if v.stores[sync], err = openStore(victimOptions(os.Getenv(dirVariable), sync)); err != nil {
+			return err
+		}
+	}
+	fmt.Println(os.Getpid())
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		var d deed
+		if err := json.Unmarshal(in.Bytes(), &d); err != nil {
+			return err
+		}
+		a, err := v.do(d)
+		if err != nil {
+			return err
+		}
+		text, err := json.Marshal(a)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s\n", text)
+	}
+	return nil
+})
+
+func (v *victimState) do(d deed) (answer, error) {
+	again := d.Again
+	if again {
+		d = v.deed
+		d.Call, d.FileSize, d.Again = "", 0, true
+	}
+	v.deed = d
+	store := v.stores[d.Sync]
+	switch {
+	case again:
+	case d.Name == "save new":
+		v.s = store.New()
+		v.s.SetMaxAge(victimMaxAge)
+	case d.ID != "":
+		var err error
+		if v.s, err = store.Get(background, d.ID); err != nil {
+			return answer{}, err
+		}
+		v.s.Get("a")
+	default:
+		v.fresh = filepath.Join(os.Getenv(dirVariable), "..", "fresh", "store")
+	}
+	before := descriptors()
+	err := v.under(d, func() error { return deeds[d.Name](v, store, v.s) })
+	a := answer{Same: v.same, Ended: errors.Is(err, sessions.ErrDeleted)}
+	if v.s != nil {
+		a.ID = v.s.ID()
+	}
+	if err != nil {
+		a.Err = err.Error()
+	}
+	if d.Call != "" {
+		a.Failed = failed(callNamed(d.Call), d.Error)
+	}
+	for fd := range descriptors() {
+		if before[fd] {
+			continue
+		}
+		a.Leaked++
+		// A close that fails has closed the file: see close(2). That strace
+		// does not make the call at all is no leak of the store's.
+		if d.Call == "close" && a.Failed {
+			a.Leaked--
+			unix.Close(fd)
+		}
+	}
+	return a, nil
+}
+
+// under runs act with what is to fail.
+func (v *victimState) under(d deed, act func() error) error {
+	if d.FileSize > 0 {
+		var limit unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+			return err
+		}
+		defer unix.Setrlimit(unix.RLIMIT_FSIZE, &limit)
+		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: d.FileSize, Max: limit.Max}); err != nil {
+			return err
+		}
+	}
+	if d.Call != "" {
+		// Until it fails, and then on until it is the nth that is to fail.
+		c := callNamed(d.Call)
+		for c.probe() != d.Error {
+		}
+		for range period - d.N {
+			c.probe()
+		}
+	}
+	return act()
+}
+
+// maxCall is the last occurrence of a call that is made to fail.
+const maxCall = 10
+
+// failed finds out whether a call failed since under armed it: then the next
+// one that would is almost a period away.
+func failed(c call, err error) bool {
+	left := 1
+	for c.probe() != err {
+		left++
+	}
+	return left > maxCall
+}
+
+// descriptors are the files that are open, found without opening one.
+func descriptors() map[int]bool {
+	open := make(map[int]bool)
+	for fd := range 256 {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
+			open[fd] = true
+		}
+	}
+	return open
+}
