@@ -21,7 +21,8 @@ type pruning struct {
 	left    atomic.Int64 // of o.Limit
 	entries atomic.Int64
 	removed atomic.Int64
-	total   int // for o.Progress
+	cut     atomic.Bool // something was left undone
+	total   int         // for o.Progress
 
 	listMu sync.Mutex
 	list   *dirfs.List
@@ -81,7 +82,8 @@ func (p *pruning) run(parent context.Context, report *PruneReport) error {
 
 // result says how it ended.
 func (p *pruning) result(ctx, parent context.Context, report *PruneReport) error {
-	if err := context.Cause(ctx); err != nil {
+	// What ends just after the last file was dealt with has stopped nothing.
+	if err := context.Cause(ctx); err != nil && p.cut.Load() {
 		switch {
 		case errors.Is(err, errPruneLimit):
 			report.Stopped = PruneLimit

@@ -50,7 +50,7 @@ func (w *pruneWorker) run(ctx context.Context) {
 	w.report.addBuckets()
 	defer w.flush()
 	var names []dirfs.Entry
-	for ctx.Err() == nil {
+	for {
 		var err error
 		if names, err = w.batch(names[:0]); err == io.EOF {
 			return
@@ -60,6 +60,7 @@ func (w *pruneWorker) run(ctx context.Context) {
 		}
 		for _, e := range names {
 			if ctx.Err() != nil {
+				w.cut.Store(true)
 				return
 			}
 			w.report.Entries++
@@ -123,6 +124,7 @@ func (w *pruneWorker) session(ctx context.Context, name string, info dirfs.Info)
 		}
 	}
 	if !w.permit(ctx) {
+		w.cut.Store(true)
 		return
 	}
 	suspect, err := w.files.Suspect(name)
@@ -288,7 +290,9 @@ func (w *pruneWorker) temp(ctx context.Context, name string, info dirfs.Info) {
 		w.failed(name, err)
 	case !abandoned:
 		w.report.Temp++
-	case w.permit(ctx):
+	case !w.permit(ctx):
+		w.cut.Store(true)
+	default:
 		if !w.o.DryRun {
 			err = w.files.Dir.Remove(name)
 		}
