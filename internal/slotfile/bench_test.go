@@ -15,15 +15,19 @@ import (
 
 // BenchmarkSave compares the save in place with the usual way, a temporary
 // file and rename(2), with the lock and the read that a merging save needs
-// either way. Directories: /dev/shm and, if SESSIONS_BENCH_DIR is set, that.
+// either way. On /dev/shm, and on what SESSIONS_BENCH_DIRS names, as in
+// ext4=/mnt/a,xfs=/mnt/b.
 func BenchmarkSave(b *testing.B) {
 	payload := strings.Repeat("x", 1000)
 	dirs := map[string]string{"tmpfs": "/dev/shm"}
-	if dir := os.Getenv("SESSIONS_BENCH_DIR"); dir != "" {
-		dirs["disk"] = dir
+	for pair := range strings.SplitSeq(os.Getenv("SESSIONS_BENCH_DIRS"), ",") {
+		if name, dir, ok := strings.Cut(pair, "="); ok {
+			dirs[name] = dir
+		}
 	}
 	for name, parent := range dirs {
 		for _, sync := range []bool{false, true} {
+			name := name
 			path, err := os.MkdirTemp(parent, "slotfile-bench")
 			if err != nil {
 				b.Logf("not on %s: %v", name, err)
