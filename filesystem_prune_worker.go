@@ -64,7 +64,9 @@ func (w *pruneWorker) run(ctx context.Context) {
 				return
 			}
 			w.report.Entries++
-			w.entries.Add(1)
+			if w.o.Progress != nil {
+				w.entries.Add(1)
+			}
 			w.look(ctx, e)
 		}
 	}

@@ -7,7 +7,8 @@
 #
 # With a million files it takes about 5 GiB of memory for tmpfs, 6 GiB of disk
 # in TMPDIR for ext4, and some minutes a round. COLD=1 drops the caches before
-# each measurement.
+# each measurement. RT=1 gives both programs the processors for themselves, by
+# chrt(1), on a machine that others use as well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 files=${1:-1000000} rounds=${2:-3}
@@ -46,7 +47,7 @@ measure() {
 	sync
 	[ -z "${COLD:-}" ] || echo 3 >/proc/sys/vm/drop_caches
 	start=$(date +%s%N)
-	"$@" "$dir" "${tail[@]}"
+	${RT:+chrt -f 1} "$@" "$dir" "${tail[@]}"
 	seconds=$(($(date +%s%N) - start))
 	left=$(find "$dir" -type f | wc -l)
 	rm -rf "$dir"

@@ -2,6 +2,8 @@ package dirfs
 
 import "golang.org/x/sys/unix"
 
+const openQuietly = unix.O_NOATIME
+
 func fdatasync(fd int) error { return unix.Fdatasync(fd) }
 
 // renameNew needs one system call where the file system has it; NFS and some

@@ -58,6 +58,9 @@ func (d *Dir) Chmod(mode fs.FileMode) error { return d.bare("chmod", d.root.Chmo
 // OpenRead opens a file for reading.
 func (d *Dir) OpenRead(name string) (File, error) { return d.open(name, os.O_RDONLY, 0) }
 
+// OpenQuietly is OpenRead.
+func (d *Dir) OpenQuietly(name string) (File, error) { return d.OpenRead(name) }
+
 // OpenWrite opens an existing file for reading and writing.
 func (d *Dir) OpenWrite(name string) (File, error) { return d.open(name, os.O_RDWR, 0) }
 

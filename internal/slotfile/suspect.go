@@ -21,7 +21,7 @@ type Suspect struct {
 // when there is none and ErrCorrupt when it is no regular file; otherwise the
 // Suspect must be closed.
 func (s *Files) Suspect(name string) (Suspect, error) {
-	f, err := s.Dir.OpenRead(name)
+	f, err := s.Dir.OpenQuietly(name)
 	return Suspect{s, name, f}, irregularIsCorrupt(err)
 }
 
