@@ -43,8 +43,8 @@ func (jsonCodec) Name() string { return "json" }
 // maxJSONDepth is where encoding/json stops reading.
 const maxJSONDepth = 10_000
 
-// Marshal has short ways for the types that most values have: together they
-// save four of five allocations of a save.
+// Marshal has short ways for the types that most values have, which spare a
+// save the buffer and the encoder.
 func (jsonCodec) Marshal(v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:

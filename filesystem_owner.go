@@ -37,8 +37,8 @@ func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(na
 	return n, errors.Join(errs...)
 }
 
-// ListOwner gives the sessions of an owner. It looks into every file: half a
-// second for a hundred thousand. With HashNames, the ID of a session is the
+// ListOwner gives the sessions of an owner. It looks into every file, so that it
+// takes as long as a Get of each. With HashNames, the ID of a session is the
 // hash that List gives; the session can be deleted and saved all the same.
 func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {

@@ -50,7 +50,7 @@ func slotSizeFor(n int) int {
 
 // sum is a checksum of 64 bits: two CRC-32s of different polynomials, which
 // together are one CRC of degree 64. Both have instructions of their own on
-// amd64 and arm64, so it costs a sixth of hash/crc64.
+// amd64 and arm64, which hash/crc64 has not.
 func sum(head, payload []byte) uint64 {
 	c := crc32.Update(crc32.Update(0, castagnoli, head), castagnoli, payload)
 	i := crc32.Update(crc32.Update(0, crc32.IEEETable, head), crc32.IEEETable, payload)
