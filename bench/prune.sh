@@ -18,7 +18,7 @@ systems=${*:-tmpfs ext4}
 work=$(mktemp -d)
 cleanup() {
 	cd /
-	umount "$work/mount" 2>/dev/null || true
+	umount -l "$work/mount" 2>/dev/null || true
 	rm -rf "$work"
 }
 trap cleanup EXIT
