@@ -24,8 +24,7 @@ type pruning struct {
 	cut     atomic.Bool // something was left undone
 	total   int         // for o.Progress
 
-	listMu sync.Mutex
-	list   *dirfs.List
+	names pruneNames
 
 	removing sync.Mutex // see pruneWorker.flush
 
@@ -60,10 +59,10 @@ func (p *pruning) run(parent context.Context, report *PruneReport) error {
 		defer p.showProgress(report.Started)()
 	}
 	var err error
-	if p.list, err = p.files.Dir.List(); err != nil {
+	if p.names.list, err = p.files.Dir.List(); err != nil {
 		return err
 	}
-	defer p.list.Close()
+	defer p.names.list.Close()
 	workers := make([]pruneWorker, pruneWorkers)
 	var running sync.WaitGroup
 	for i := range workers {
@@ -138,13 +137,6 @@ func (p *pruning) showProgress(started time.Time) (end func()) {
 		close(done)
 		running.Wait()
 	}
-}
-
-// batch gives the next names to one of the workers.
-func (p *pruning) batch(dst []dirfs.Entry) ([]dirfs.Entry, error) {
-	p.listMu.Lock()
-	defer p.listMu.Unlock()
-	return p.list.Next(dst)
 }
 
 // permit waits until one more file may go. It reports false when none may.

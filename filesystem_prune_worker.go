@@ -52,7 +52,7 @@ func (w *pruneWorker) run(ctx context.Context) {
 	var names []dirfs.Entry
 	for {
 		var err error
-		if names, err = w.batch(names[:0]); err == io.EOF {
+		if names, err = w.names.next(names[:0]); err == io.EOF {
 			return
 		} else if err != nil {
 			w.remember(err)

@@ -1,7 +1,10 @@
 package dirfs_test
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -167,6 +170,55 @@ func TestEntriesGivesEveryNameWithItsType(t *testing.T) {
 
 // Every operation on a file that is not there, in a directory that is closed:
 // the error names the directory, never the file.
+func TestNextByInodeGivesEveryNameOnceInTheOrderOfInodes(t *testing.T) {
+	dirs := []string{t.TempDir()}
+	if dir, err := os.MkdirTemp("/dev/shm", "dirfs"); err == nil {
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		dirs = append(dirs, dir)
+	}
+	const files, most = 5000, 2000
+	for _, path := range dirs {
+		d := open(t, path)
+		want := map[string]bool{}
+		for i := range files {
+			name := fmt.Sprintf("session_%064x.sess", i)
+			put(t, d, name, "")
+			want[name] = true
+		}
+		list, err := d.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer list.Close()
+		gathered := 0
+		for {
+			entries, err := list.NextByInode(make([]dirfs.Entry, 1), most) // behind what is there
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries = entries[1:]
+			gathered = max(gathered, len(entries))
+			up := func(a, b dirfs.Entry) int { return cmp.Compare(a.Inode, b.Inode) }
+			down := func(a, b dirfs.Entry) int { return up(b, a) }
+			if !slices.IsSortedFunc(entries, up) && !slices.IsSortedFunc(entries, down) {
+				t.Errorf("%d entries are not in order", len(entries))
+			}
+			for _, e := range entries {
+				if !want[e.Name] {
+					t.Fatal("a name comes twice")
+				}
+				delete(want, e.Name)
+			}
+		}
+		if len(want) > 0 || gathered >= files {
+			t.Errorf("%d names are missing; %d at most were gathered", len(want), gathered)
+		}
+	}
+}
+
 func TestNoErrorNamesTheFile(t *testing.T) {
 	path := t.TempDir()
 	missing, closed := open(t, path), open(t, path)

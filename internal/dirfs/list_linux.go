@@ -33,13 +33,13 @@ func (l *List) next(dst []Entry) ([]Entry, error) {
 		for b := l.buf[:n]; len(b) > nameAt; {
 			size := int(binary.NativeEndian.Uint16(b[16:]))
 			name, _, _ := bytes.Cut(b[nameAt:size], []byte{0})
-			if kind := b[18]; string(name) != "." && string(name) != ".." {
-				entry, err := l.entry(string(name), kind)
-				if err != nil {
-					return dst, err
-				}
-				if entry.Name != "" {
+			if string(name) != "." && string(name) != ".." {
+				entry := Entry{Name: string(name), Inode: binary.NativeEndian.Uint64(b)}
+				entry.Type, err = l.typeOf(entry.Name, b[18])
+				if err == nil {
 					dst = append(dst, entry)
+				} else if !errors.Is(err, fs.ErrNotExist) { // which it may be by now
+					return dst, err
 				}
 			}
 			b = b[size:]
@@ -48,21 +48,17 @@ func (l *List) next(dst []Entry) ([]Entry, error) {
 	return dst, nil
 }
 
-// entry is empty for a name that is gone by now.
-func (l *List) entry(name string, kind byte) (Entry, error) {
+func (l *List) typeOf(name string, kind byte) (fs.FileMode, error) {
 	switch kind {
 	case unix.DT_REG:
-		return Entry{name, 0}, nil
+		return 0, nil
 	case unix.DT_DIR:
-		return Entry{name, fs.ModeDir}, nil
+		return fs.ModeDir, nil
 	case unix.DT_LNK:
-		return Entry{name, fs.ModeSymlink}, nil
+		return fs.ModeSymlink, nil
 	case unix.DT_UNKNOWN: // some file systems do not say
 		info, err := l.dir.Lstat(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return Entry{}, nil
-		}
-		return Entry{name, info.Mode.Type()}, err
+		return info.Mode.Type(), err
 	}
-	return Entry{name, fs.ModeIrregular}, nil
+	return fs.ModeIrregular, nil
 }

@@ -6,7 +6,7 @@ func (l *List) next(dst []Entry) ([]Entry, error) {
 	// Some names at a time: a directory may have millions.
 	entries, err := l.f.ReadDir(1024)
 	for _, e := range entries {
-		dst = append(dst, Entry{e.Name(), e.Type()})
+		dst = append(dst, Entry{Name: e.Name(), Type: e.Type()})
 	}
 	if len(entries) > 0 {
 		return dst, nil // an error will come again

@@ -1,0 +1,43 @@
+package sessions
+
+import (
+	"sync"
+
+	"github.com/sessfs/sessions/internal/dirfs"
+)
+
+const (
+	// pruneChunk is how many names are brought into the order of their inodes.
+	// With fewer, the system writes the same inodes to the disk again and
+	// again, with more it does so with the directory (measured on ext4).
+	pruneChunk = 128 << 10
+
+	// pruneShare is how many of them a worker takes.
+	pruneShare = 1024
+)
+
+// pruneNames hands out the names in a directory to workers.
+type pruneNames struct {
+	list *dirfs.List
+
+	mu    sync.Mutex
+	chunk []dirfs.Entry
+	given int // of the chunk
+}
+
+// next appends some names to dst. The error is io.EOF when there are none any
+// more.
+func (n *pruneNames) next(dst []dirfs.Entry) ([]dirfs.Entry, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.given == len(n.chunk) {
+		var err error
+		n.given = 0
+		if n.chunk, err = n.list.NextByInode(n.chunk[:0], pruneChunk); err != nil {
+			return dst, err
+		}
+	}
+	share := n.chunk[n.given:min(n.given+pruneShare, len(n.chunk))]
+	n.given += len(share)
+	return append(dst, share...), nil
+}
