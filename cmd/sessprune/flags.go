@@ -45,7 +45,7 @@ func parseArgs(args []string) (*config, error) {
 	f.StringVar(&c.template, "template", "session_%s.sess", "the `name` of the sessions' files, with %s for the ID")
 	f.BoolVarP(&c.dryRun, "dry-run", "n", false, "do all but remove anything")
 	f.BoolVar(&c.report, "report", false, "draw ages and sizes, and what would go at which max-age; remove nothing")
-	f.StringVar(&c.corrupt, "corrupt", "keep", "what to do with damaged session files: `keep|delete`.\ndelete reads every file")
+	f.StringVar(&c.corrupt, "corrupt", "keep", "what to do with damaged session files: `keep|delete`.\nkeep does not look for them, delete reads every file")
 	f.IntVar(&c.limit, "limit", 0, "stop after removing `count` files from a directory")
 	f.Var((*age)(&c.timeBudget), "time-budget", "stop after `duration` for each directory")
 	f.Float64Var(&c.rate, "rate", 0, "remove at most `count` files a second")

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -37,6 +38,11 @@ func main() {
 	// that is in a system call for 20 µs, and the two spend their time in getting
 	// them back.
 	runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)))
+
+	// Names are all that is in memory. Collecting them every 4 MB takes a
+	// twentieth of the time; the limit keeps the promise of 64 MiB.
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(48 << 20)
 
 	// The second signal ends the command at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
