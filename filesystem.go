@@ -176,14 +176,27 @@ func (st *FilesystemSessionStore) expired(s *Session, name string, modTime time.
 	return maxAge > 0 && now.Sub(modTime) >= maxAge
 }
 
-// modTime is what a session's file gets as its modification time now: shifted,
-// when its timeout is not the store's, by the difference. Zero means now.
+// modTime is what the file of a session with that timeout of its own gets as
+// its modification time now. Without one it is zero, which means now. With one
+// it is shifted by what the timeout differs from the store's, if that has one,
+// and is a whole number of microseconds: see mayHaveTimeout.
 func (st *FilesystemSessionStore) modTime(own time.Duration) time.Time {
-	if own == 0 || st.opts.MaxAge == 0 || own == st.opts.MaxAge {
+	if own == 0 {
 		return time.Time{}
 	}
-	return time.Now().Add(own - st.opts.MaxAge)
+	t := time.Now()
+	if st.opts.MaxAge > 0 {
+		t = t.Add(own - st.opts.MaxAge)
+	}
+	return t.Truncate(time.Microsecond)
 }
+
+// mayHaveTimeout says whether a session may have a timeout of its own, by its
+// file's modification time: one without such a timeout has the nanoseconds of
+// the clock, and every thousandth seems to have one. So Prune need not read
+// what is in a million files; where a file system, a clock or a backup knows no
+// nanoseconds, it does.
+func mayHaveTimeout(modTime time.Time) bool { return modTime.Nanosecond()%1000 == 0 }
 
 // List gives the IDs of the stored sessions, or the hashes of IDs with
 // HashNames, in no particular order. Files that are no session's, and sessions

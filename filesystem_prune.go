@@ -24,9 +24,11 @@ type PruneOptions struct {
 	AnyStore bool
 
 	// RemoveCorrupt makes damaged session files go, however old, and makes
-	// Prune read all of every file to find them. By default it reads no more
-	// than headers; files with a damaged one stay, and are counted, for
-	// somebody to look at: it may be a file of another program.
+	// Prune read all of every file to find them. By default it does not look
+	// for damage: a damaged file goes when its session would have. Those that
+	// it comes upon, of a size that no session file has or with a header that
+	// it has to read and cannot, stay, and are counted, for somebody to look
+	// at: it may be a file of another program.
 	RemoveCorrupt bool
 
 	// DryRun does all but remove.
@@ -80,13 +82,14 @@ var _ Pruner = (*FilesystemSessionStore)(nil)
 // directory's.
 //
 // With nothing but an idle timeout Prune looks only into files that are old
-// enough; with a Lifetime, or with neither, into all of them.
+// enough and whose session may have a timeout of its own, which the time of the
+// file tells; with a Lifetime, or with neither, into all of them.
 //
 // The error is [ErrPruning]; ctx's when that ends, or one that lists what could
 // not be handled: the first ten of those, of which the report gives the number.
 // That Limit or TimeBudget end it is no error. Prune may run beside everything
-// else that stores do, in this process and others. It takes memory for some
-// thousand names, however many there are.
+// else that stores do, in this process and others. It takes memory for 128 Ki
+// names, some 20 MB, however many there are.
 func (st *FilesystemSessionStore) Prune(ctx context.Context, o PruneOptions) (PruneReport, error) {
 	report := PruneReport{Started: time.Now(), DryRun: o.DryRun}
 	if err := o.check(); err != nil {

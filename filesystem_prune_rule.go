@@ -1,11 +1,11 @@
 package sessions
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"time"
 
+	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
@@ -68,8 +68,6 @@ func (r *pruneRule) judge(modTime time.Time, meta []byte, err error) verdict {
 		return damaged
 	case errors.Is(err, fs.ErrNotExist):
 		return ended // a tombstone: only the name was left
-	case r.lifetime == 0 && r.idle(modTime) && plainHeader(meta):
-		return ended
 	}
 	h, ok := parseHeader(string(meta))
 	if !ok {
@@ -103,11 +101,11 @@ func (r *pruneRule) judge(modTime time.Time, meta []byte, err error) verdict {
 	return endless
 }
 
-// plainHeader says that the header has no idle timeout, without parsing it:
-// with that, time alone decides, which is the usual case and the one that has
-// to be as fast as find.
-func plainHeader(meta []byte) bool {
-	return bytes.HasPrefix(meta, []byte(formatName+" ")) && !bytes.Contains(meta, []byte(" idle="))
+// outdated says that a session file's session has ended by its size and time,
+// whatever is in it. That is the usual case: reading the headers as well, from
+// a disk that has them no more in memory, takes twice as long as all the rest.
+func (r *pruneRule) outdated(info dirfs.Info) bool {
+	return r.byTime() && r.idle(info.ModTime) && !mayHaveTimeout(info.ModTime) && slotfile.IsSize(info.Size)
 }
 
 // abandoned says whether an unfinished file is one of a dead writer. The last

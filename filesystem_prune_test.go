@@ -153,6 +153,8 @@ func TestPruneWithMaxAgeSparesSessionsWhoseOwnTimeoutIsLonger(t *testing.T) {
 		{store: 24 * h, timeout: h, age: h / 2, maxAge: 2 * h},
 		{store: 24 * h, timeout: h, age: 3 * h, maxAge: 2 * h, ended: true},
 		{store: 24 * h, age: 3 * h, maxAge: 2 * h, ended: true},
+		{store: 24 * h, timeout: 24 * h, age: 3 * h, maxAge: 2 * h},
+		{store: 24 * h, timeout: 24 * h, age: 25 * h, maxAge: 2 * h, ended: true},
 		{store: h, age: 3 * h, maxAge: 24 * h},
 	} {
 		for _, any := range []bool{false, true} {
@@ -161,6 +163,51 @@ func TestPruneWithMaxAgeSparesSessionsWhoseOwnTimeoutIsLonger(t *testing.T) {
 			p.prune(sessions.PruneOptions{MaxAge: test.maxAge, AnyStore: any})
 			if exists(p.file(s)) == test.ended {
 				t.Errorf("%+v, AnyStore %v: it is there: %v", test, any, !test.ended)
+			}
+		}
+	}
+}
+
+// A timeout of the session's own must show in its file's time, however that was
+// set: Prune looks into no other file of its age.
+func TestEveryWayOfSavingTellsPruneOfTheSessionsOwnTimeout(t *testing.T) {
+	ctx := context.Background()
+	for _, own := range []time.Duration{time.Hour, 24 * time.Hour, 48 * time.Hour} {
+		for name, save := range map[string]func(*pruned, *sessions.Session) error{
+			"first save": func(*pruned, *sessions.Session) error { return nil },
+			"in place": func(p *pruned, s *sessions.Session) error {
+				s.Set("n", 2)
+				return p.Save(ctx, s)
+			},
+			"larger": func(p *pruned, s *sessions.Session) error {
+				s.Set("large", strings.Repeat("x", 5000))
+				return p.Save(ctx, s)
+			},
+			"unchanged": func(p *pruned, s *sessions.Session) error { return p.Save(ctx, s) },
+			"renewed": func(p *pruned, s *sessions.Session) error {
+				s.Renew()
+				return p.Save(ctx, s)
+			},
+			"touched": func(p *pruned, s *sessions.Session) error {
+				_, err := p.Touch(ctx, s, 0)
+				return err
+			},
+			"timeout changed": func(p *pruned, s *sessions.Session) error {
+				s.SetMaxAge(own + time.Hour)
+				return p.Save(ctx, s)
+			},
+		} {
+			for _, store := range []time.Duration{0, 24 * time.Hour} {
+				p := newPruned(t, sessions.FilesystemOptions{MaxAge: store})
+				s := p.session(0, own)
+				if err := save(p, s); err != nil {
+					t.Fatal(err)
+				}
+				p.age(p.file(s), 45*time.Minute)
+				p.prune(sessions.PruneOptions{MaxAge: 30 * time.Minute, AnyStore: true})
+				if !exists(p.file(s)) {
+					t.Errorf("%s, MaxAge %v, own timeout %v: the session is gone", name, store, own)
+				}
 			}
 		}
 	}
@@ -266,6 +313,38 @@ func TestPruneKeepsDamagedFilesUnlessToldOtherwise(t *testing.T) {
 	}
 	if exists(young) || exists(old) || exists(p.file(slots)) || !exists(p.file(whole)) {
 		t.Error("the wrong ones are gone")
+	}
+}
+
+// What is inside a file that is old enough does not matter if its size is a
+// session file's and its time has nanoseconds, which backups may have lost.
+func TestPruneReadsJustTheFilesThatMaySaySomethingElse(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		size   int64
+		whole  bool // seconds
+		report sessions.PruneReport
+	}{
+		{"a session's size", 3584, false, sessions.PruneReport{Removed: 1}},
+		{"a larger session's", 7680, false, sessions.PruneReport{Removed: 1}},
+		{"no nanoseconds", 3584, true, sessions.PruneReport{Corrupt: 1}},
+		{"empty", 0, false, sessions.PruneReport{Corrupt: 1}},
+		{"cut off", 3072, false, sessions.PruneReport{Corrupt: 1}},
+		{"a page", 4096, false, sessions.PruneReport{Corrupt: 1}},
+	} {
+		p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+		file := p.put("session_"+strings.Repeat("0", 64)+".sess", "", 0)
+		when := time.Now().Add(-2 * time.Hour).Truncate(time.Second)
+		if !test.whole {
+			when = when.Add(123456789)
+		}
+		if err := errors.Join(os.Truncate(file, test.size), os.Chtimes(file, when, when)); err != nil {
+			t.Fatal(err)
+		}
+		r := p.prune(sessions.PruneOptions{})
+		if r.Removed != test.report.Removed || r.Corrupt != test.report.Corrupt || exists(file) != (test.report.Corrupt == 1) {
+			t.Errorf("%s: got %+v", test.name, r)
+		}
 	}
 }
 

@@ -184,6 +184,9 @@ func (w *pruneWorker) judge(suspect slotfile.Suspect, was dirfs.Info) (verdict, 
 	if err != nil {
 		return live, was, err
 	}
+	if w.rule.outdated(info) {
+		return ended, info, nil
+	}
 	v, err := w.read(suspect, info)
 	return v, info, err
 }

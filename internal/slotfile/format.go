@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
+	"math/bits"
 	"strconv"
 )
 
@@ -46,6 +47,13 @@ func slotSizeFor(n int) int {
 		size = (size+sector)*2 - sector
 	}
 	return size
+}
+
+// IsSize says whether a file of n bytes can be a record: a file is made with all
+// of its slots and keeps its size, which is 3584, 7680, 15872 and so on.
+func IsSize(n int64) bool {
+	blocks := n + sector
+	return blocks >= 4096 && bits.OnesCount64(uint64(blocks)) == 1
 }
 
 // sum is a checksum of 64 bits: two CRC-32s of different polynomials, which

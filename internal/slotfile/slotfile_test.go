@@ -391,3 +391,28 @@ func TestAHeaderThatDoesNotFitIsRefused(t *testing.T) {
 	}
 	wantNames(t, path, "a")
 }
+
+func TestIsSizeKnowsTheFilesOfRecords(t *testing.T) {
+	path := t.TempDir()
+	files := open(t, path)
+	for n := 0; n < 70_000; n = n*3/2 + 700 {
+		create(t, files, "a", strings.Repeat("x", n))
+		fi, err := os.Stat(filepath.Join(path, "a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, off := range []int64{-512, -1, 0, 1, 512} {
+			if size := fi.Size() + off; slotfile.IsSize(size) != (off == 0) {
+				t.Errorf("IsSize(%d) is %v with a payload of %d bytes", size, off != 0, n)
+			}
+		}
+		if err := files.Dir.Remove("a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, size := range []int64{-4096, -512, -1, 0, 512, 1536, 1<<63 - 512, 1<<63 - 1} {
+		if slotfile.IsSize(size) {
+			t.Errorf("IsSize(%d) is true", size)
+		}
+	}
+}
