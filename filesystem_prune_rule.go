@@ -102,8 +102,8 @@ func (r *pruneRule) judge(modTime time.Time, meta []byte, err error) verdict {
 }
 
 // outdated says that a session file's session has ended by its size and time,
-// whatever is in it. That is the usual case: reading the headers as well, from
-// a disk that has them no more in memory, takes twice as long as all the rest.
+// whatever is in it. That is the usual case: to read the headers as well, when
+// they are on the disk and no more in memory, takes as long as all the rest.
 func (r *pruneRule) outdated(info dirfs.Info) bool {
 	return r.byTime() && r.idle(info.ModTime) && !mayHaveTimeout(info.ModTime) && slotfile.IsSize(info.Size)
 }
