@@ -168,8 +168,6 @@ func TestEntriesGivesEveryNameWithItsType(t *testing.T) {
 	}
 }
 
-// Every operation on a file that is not there, in a directory that is closed:
-// the error names the directory, never the file.
 func TestNextByInodeGivesEveryNameOnceInTheOrderOfInodes(t *testing.T) {
 	dirs := []string{t.TempDir()}
 	if dir, err := os.MkdirTemp("/dev/shm", "dirfs"); err == nil {
@@ -219,6 +217,8 @@ func TestNextByInodeGivesEveryNameOnceInTheOrderOfInodes(t *testing.T) {
 	}
 }
 
+// Every operation on a file that is not there, in a directory that is closed:
+// the error names the directory, never the file.
 func TestNoErrorNamesTheFile(t *testing.T) {
 	path := t.TempDir()
 	missing, closed := open(t, path), open(t, path)
