@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 		"saver":      saver,
 		"attacker":   attacker,
 		"besieged":   besieged,
+		"weigh":      weigh,
 	})
 }
 
