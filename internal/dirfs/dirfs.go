@@ -103,23 +103,22 @@ func (l *List) Next(dst []Entry) ([]Entry, error) {
 // most entries and gives them in the order of their inodes, unless they come in
 // it anyway, upwards or, as on tmpfs, downwards: then it gives the first at
 // once. ext4 gives names in the order of their hashes, in which every inode
-// that is changed is in another block.
+// that is changed is in another block. Beside an error other than io.EOF there
+// may be entries that were gathered before it.
 func (l *List) NextByInode(dst []Entry, most int) ([]Entry, error) {
 	start := len(dst)
-	for {
-		var err error
-		dst, err = l.Next(dst)
-		got := dst[start:]
-		switch {
-		case err != nil && len(got) == 0:
-			return dst, err
-		case slices.IsSortedFunc(got, byInode) || slices.IsSortedFunc(got, byInodeDown):
-			return dst, nil
-		case err != nil || len(got) >= most: // an error will come again
-			slices.SortFunc(got, byInode)
-			return dst, nil
-		}
+	dst, err := l.Next(dst)
+	if err != nil || slices.IsSortedFunc(dst[start:], byInode) || slices.IsSortedFunc(dst[start:], byInodeDown) {
+		return dst, err
 	}
+	for err == nil && len(dst)-start < most {
+		dst, err = l.Next(dst)
+	}
+	slices.SortFunc(dst[start:], byInode)
+	if err == io.EOF {
+		err = nil // it will come again
+	}
+	return dst, err
 }
 
 func byInode(a, b Entry) int     { return cmp.Compare(a.Inode, b.Inode) }
