@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -153,9 +152,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 // started, so that the parent must not be the test.
 func weigh() {
 	cmd := program("sessprune", os.Args[1:]...)
-	if err := cmd.Run(); err != nil {
-		log.Fatal(err)
-	}
+	must(cmd.Run())
 	resident := int64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) // an int32 on some systems
 	if runtime.GOOS == "darwin" {
 		resident /= 1024 // there it is bytes
