@@ -33,7 +33,7 @@ type LateSaver interface {
 }
 
 // Cookies carries the IDs of a store's sessions in a cookie. It is what
-// [Middleware] uses, and what to use without it:
+// a [Middleware] uses, and what to use without it:
 //
 //	s, err := cookies.Load(r)
 //	…

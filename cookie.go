@@ -16,11 +16,11 @@ type CookieOptions struct {
 	// SameSite and Partitioned count.
 	//
 	// Name is "__Host-session" by default, which browsers take from no other
-	// host and over no plain HTTP (RFC 6265bis 4.1.3.2), and "session" where
-	// the other options do not allow that. MaxAge, in seconds, is how long
-	// the browser keeps the cookie; zero means until it is closed, and at
-	// most 400 days are allowed. A session's own timeout (see
-	// [Session.SetMaxAge]) takes its place.
+	// host and over no plain HTTP (RFC 6265bis 4.1.3.2). Where Path or Domain
+	// do not allow that it is "__Secure-session", and with InsecureAllowHTTP
+	// "session". MaxAge, in seconds, is how long the browser keeps the cookie;
+	// zero means until it is closed, and at most 400 days are allowed. A
+	// session's own timeout (see [Session.SetMaxAge]) takes its place.
 	Cookie http.Cookie
 
 	// InsecureAllowHTTP leaves out Secure, so that the cookie travels over
@@ -39,13 +39,12 @@ type CookieOptions struct {
 }
 
 const (
-	maxCookieName  = 256
-	maxCookieAttr  = 1024            // bytes; RFC 6265bis 5.7
-	maxCookieAge   = 400 * 24 * 3600 // seconds; RFC 6265bis 5.5
-	hostPrefix     = "__Host-"       // RFC 6265bis 4.1.3.2
-	securePrefix   = "__Secure-"     // RFC 6265bis 4.1.3.1
-	hostCookieName = hostPrefix + "session"
-	cookieName     = "session"
+	maxCookieName = 256
+	maxCookieAttr = 1024            // bytes; RFC 6265bis 5.7
+	maxCookieAge  = 400 * 24 * 3600 // seconds; RFC 6265bis 5.5
+	hostPrefix    = "__Host-"       // RFC 6265bis 4.1.3.2
+	securePrefix  = "__Secure-"     // RFC 6265bis 4.1.3.1
+	cookieName    = "session"
 )
 
 // Template returns the cookie with the defaults filled in. The error lists all
@@ -70,8 +69,11 @@ func (o CookieOptions) Template() (http.Cookie, error) {
 	}
 	if c.Name == "" {
 		c.Name = cookieName
-		if c.Secure && c.Path == "/" && c.Domain == "" {
-			c.Name = hostCookieName
+		if c.Secure {
+			c.Name = securePrefix + cookieName
+			if c.Path == "/" && c.Domain == "" {
+				c.Name = hostPrefix + cookieName
+			}
 		}
 	}
 	if o.RenewOnAccess < 0 {
@@ -112,13 +114,35 @@ func checkCookie(c http.Cookie) (errs []error) {
 	if c.Partitioned && !c.Secure {
 		refuse("the cookie is Partitioned, which needs Secure")
 	}
-	if hasPrefixFold(c.Name, hostPrefix) && (!c.Secure || c.Path != "/" || c.Domain != "") {
-		refuse("a cookie named %s… needs Secure, Path=/ and no Domain", hostPrefix)
+	return append(errs, checkPrefix(c))
+}
+
+// checkPrefix compares the cookie with the strictest of cookiePrefixes that its
+// Name has.
+func checkPrefix(c http.Cookie) error {
+	for _, p := range cookiePrefixes {
+		if !hasPrefixFold(c.Name, p.prefix) {
+			continue
+		}
+		if c.Secure && (c.HttpOnly || !p.httpOnly) && (c.Path == "/" && c.Domain == "" || !p.host) {
+			return nil
+		}
+		return fmt.Errorf("a cookie named %s… needs %s", p.prefix, p.needs)
 	}
-	if hasPrefixFold(c.Name, securePrefix) && !c.Secure {
-		refuse("a cookie named %s… needs Secure", securePrefix)
-	}
-	return errs
+	return nil
+}
+
+// cookiePrefixes are the names whose rules browsers enforce (RFC 6265bis
+// 4.1.3), a prefix before what it begins with.
+var cookiePrefixes = []struct {
+	prefix         string
+	host, httpOnly bool
+	needs          string // Secure, and the rules of host and httpOnly
+}{
+	{"__Host-Http-", true, true, "Secure, HttpOnly, Path=/ and no Domain"},
+	{hostPrefix, true, false, "Secure, Path=/ and no Domain"},
+	{"__Http-", false, true, "Secure and HttpOnly"},
+	{securePrefix, false, false, "Secure"},
 }
 
 // hasPrefixFold compares as browsers do with the names' prefixes.

@@ -27,12 +27,9 @@ func FuzzCookieHeader(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { store.Close() })
-	wrap, err := sessions.Middleware(store, sessions.MiddlewareOptions{})
-	if err != nil {
-		f.Fatal(err)
-	}
+	mw := newMiddleware(f, store, sessions.CookieOptions{}, sessions.MiddlewareOptions{})
 	var handle func(*sessions.Session)
-	handler := wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	handler := mw.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		handle(sessions.FromContext(r.Context()))
 	}))
 	f.Fuzz(func(t *testing.T, header string) {

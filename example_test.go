@@ -55,7 +55,11 @@ func Example() {
 func ExampleMiddleware() {
 	store, remove := openStore()
 	defer remove()
-	withSessions, err := sessions.Middleware(store, sessions.MiddlewareOptions{})
+	cookies, err := sessions.NewCookies(store, sessions.CookieOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mw, err := sessions.NewMiddleware(cookies, sessions.MiddlewareOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -76,7 +80,7 @@ func ExampleMiddleware() {
 	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) {
 		sessions.FromContext(r.Context()).Destroy()
 	})
-	handler := withSessions(mux)
+	handler := mw.Wrap(mux)
 
 	var cookie *http.Cookie
 	visit := func(method, path string) {

@@ -15,7 +15,7 @@ func fromContext(ctx context.Context) *exchange {
 	return x
 }
 
-// FromContext returns the session of a request whose handler is wrapped in
+// FromContext returns the session of a request whose handler is wrapped in a
 // [Middleware], from the request's context. The first call loads it; when that
 // fails, the session is empty, [Session.Err] says why, and the middleware
 // answers the request.
@@ -25,7 +25,7 @@ func fromContext(ctx context.Context) *exchange {
 func FromContext(ctx context.Context) *Session {
 	s, ok := LookupContext(ctx)
 	if !ok {
-		panic("sessions: FromContext: no session: the handler is not inside Middleware, or the request is excluded")
+		panic("sessions: FromContext: no session: the handler is not inside a Middleware, or the request is excluded")
 	}
 	return s
 }
@@ -47,7 +47,7 @@ func LookupContext(ctx context.Context) (*Session, bool) {
 func Save(ctx context.Context) error {
 	x := fromContext(ctx)
 	if x == nil {
-		return errors.New("sessions: Save: no session: the handler is not inside Middleware, or the request is excluded")
+		return errors.New("sessions: Save: no session: the handler is not inside a Middleware, or the request is excluded")
 	}
 	return x.save()
 }
@@ -55,7 +55,7 @@ func Save(ctx context.Context) error {
 // An exchange is one request and its response, between which the session is
 // loaded, changed and saved.
 type exchange struct {
-	m *middleware
+	m *Middleware
 	w http.ResponseWriter
 	r *http.Request
 
@@ -96,18 +96,18 @@ func (x *exchange) begin() error {
 	_, x.saved = x.session.modifiedAt()
 	switch {
 	case errors.Is(err, ErrDeleted):
-		x.m.Logger.Debug("sessions: a session was ended while a request used it; what it changed is dropped")
+		x.m.opts.Logger.Debug("sessions: a session was ended while a request used it; what it changed is dropped")
 	case err != nil:
 		x.failed = errReplaced
 		level := slog.LevelError
 		if x.r.Context().Err() != nil {
 			level = slog.LevelDebug // the client has gone, or the server ends: nobody gets a response
 		}
-		x.m.Logger.Log(x.r.Context(), level, "sessions: a response was replaced, since its session could not be loaded or saved", "error", err)
+		x.m.opts.Logger.Log(x.r.Context(), level, "sessions: a response was replaced, since its session could not be loaded or saved", "error", err)
 		for _, name := range entityHeaders {
 			delete(x.w.Header(), name)
 		}
-		x.m.ErrorHandler(x.w, x.r, err)
+		x.m.opts.ErrorHandler(x.w, x.r, err)
 	}
 	return x.failed
 }
@@ -135,9 +135,9 @@ func (x *exchange) finish() {
 	modified, at := x.session.modifiedAt()
 	switch err := x.session.Err(); {
 	case err != nil:
-		x.m.Logger.Error("sessions: a session was first asked for after the response had begun, and could not be loaded", "error", err)
+		x.m.opts.Logger.Error("sessions: a session was first asked for after the response had begun, and could not be loaded", "error", err)
 	case modified && at > x.saved:
-		x.m.Logger.Error("sessions: a session was changed after the response had begun, and the change is lost; change it earlier, or call sessions.Save")
+		x.m.opts.Logger.Error("sessions: a session was changed after the response had begun, and the change is lost; change it earlier, or call sessions.Save")
 	}
 }
 

@@ -14,10 +14,6 @@ import (
 // MiddlewareOptions says which requests get a session, and what happens when
 // one cannot be loaded or saved.
 type MiddlewareOptions struct {
-	// CookieOptions is for [Middleware]; with [CarrierMiddleware] the carrier
-	// has its own.
-	CookieOptions
-
 	// Exclude are patterns of [http.ServeMux], "GET /static/" for example.
 	// Requests that match one get no session.
 	Exclude []string
@@ -39,47 +35,29 @@ type MiddlewareOptions struct {
 	Logger *slog.Logger
 }
 
-// Middleware gives handlers the sessions of a store, by [FromContext]. The
-// error lists all that is wrong with the options.
+// Middleware gives handlers the sessions of a [Carrier], by [FromContext].
 //
 // The session is loaded when a handler first asks, and saved, with its cookie
 // set, before the first byte of the response leaves. A handler that never asks
 // costs nothing. When the session was ended meanwhile by another request, what
 // this one changed is dropped, and its response passes. When a handler panics,
 // nothing is saved.
-func Middleware(store SessionStore, o MiddlewareOptions) (func(http.Handler) http.Handler, error) {
-	cookies, err := NewCookies(store, o.CookieOptions)
-	o.CookieOptions = CookieOptions{}
-	m, otherErr := newMiddleware(cookies, o)
-	if err := errors.Join(err, otherErr); err != nil {
-		return nil, err
-	}
-	return m.wrap, nil
-}
-
-// CarrierMiddleware is Middleware for sessions of any [Carrier].
-func CarrierMiddleware(c Carrier, o MiddlewareOptions) (func(http.Handler) http.Handler, error) {
-	m, err := newMiddleware(c, o)
-	if err != nil {
-		return nil, err
-	}
-	return m.wrap, nil
-}
-
-type middleware struct {
-	MiddlewareOptions
+//
+// A Middleware is made by [NewMiddleware], does not change, and may be used by
+// several goroutines at once.
+type Middleware struct {
+	opts     MiddlewareOptions
 	carrier  Carrier
 	excluded *http.ServeMux // nil when no pattern is
 }
 
-func newMiddleware(c Carrier, o MiddlewareOptions) (*middleware, error) {
-	m := &middleware{MiddlewareOptions: o, carrier: c}
+// NewMiddleware checks the options. The error lists all that is wrong with
+// them.
+func NewMiddleware(c Carrier, o MiddlewareOptions) (*Middleware, error) {
+	m := &Middleware{opts: o, carrier: c}
 	var errs []error
 	if c == nil {
 		errs = append(errs, errors.New("the carrier is nil"))
-	}
-	if o.hasCookieOptions() {
-		errs = append(errs, errors.New("CookieOptions are the carrier's own"))
 	}
 	if o.NoHTTP && o.NoWebSocket {
 		errs = append(errs, errors.New("NoHTTP and NoWebSocket leave no request with a session"))
@@ -92,24 +70,18 @@ func newMiddleware(c Carrier, o MiddlewareOptions) (*middleware, error) {
 			errs = append(errs, err)
 		}
 	}
-	if m.ErrorHandler == nil {
-		m.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) {
+	if o.ErrorHandler == nil {
+		m.opts.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) {
 			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		}
 	}
-	if m.Logger == nil {
-		m.Logger = slog.Default()
+	if o.Logger == nil {
+		m.opts.Logger = slog.Default()
 	}
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("sessions: middleware: %w", errors.Join(errs...))
 	}
 	return m, nil
-}
-
-func (o MiddlewareOptions) hasCookieOptions() bool {
-	c := o.CookieOptions
-	return c.InsecureAllowHTTP || c.InsecureAllowScript || c.RenewOnAccess != 0 || c.Cookie.String() != "" ||
-		c.Cookie.Path != "" || c.Cookie.Domain != "" || c.Cookie.MaxAge != 0
 }
 
 // addPattern turns the panic of a bad or contradictory pattern into an error.
@@ -123,7 +95,8 @@ func addPattern(mux *http.ServeMux, pattern string) (err error) {
 	return nil
 }
 
-func (m *middleware) wrap(next http.Handler) http.Handler {
+// Wrap returns a handler that gives next its sessions.
+func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if m.excludes(r) {
 			next.ServeHTTP(w, r)
@@ -135,9 +108,9 @@ func (m *middleware) wrap(next http.Handler) http.Handler {
 	})
 }
 
-func (m *middleware) excludes(r *http.Request) bool {
-	if m.NoHTTP || m.NoWebSocket {
-		if ws := isWebSocket(r); ws && m.NoWebSocket || !ws && m.NoHTTP {
+func (m *Middleware) excludes(r *http.Request) bool {
+	if m.opts.NoHTTP || m.opts.NoWebSocket {
+		if ws := isWebSocket(r); ws && m.opts.NoWebSocket || !ws && m.opts.NoHTTP {
 			return true
 		}
 	}
@@ -146,7 +119,7 @@ func (m *middleware) excludes(r *http.Request) bool {
 			return true
 		}
 	}
-	return m.ExcludeFunc != nil && m.ExcludeFunc(r)
+	return m.opts.ExcludeFunc != nil && m.opts.ExcludeFunc(r)
 }
 
 // isWebSocket recognises the opening handshake: RFC 6455 4.2.1, and over

@@ -46,7 +46,26 @@ func (b *safeBuffer) String() string {
 	return b.buf.String()
 }
 
+// newMiddleware carries the sessions of a store in cookies.
+func newMiddleware(t testing.TB, store sessions.SessionStore, co sessions.CookieOptions, mo sessions.MiddlewareOptions) *sessions.Middleware {
+	t.Helper()
+	cookies, err := sessions.NewCookies(store, co)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mw, err := sessions.NewMiddleware(cookies, mo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mw
+}
+
 func newSite(t *testing.T, so sessions.FilesystemOptions, mo sessions.MiddlewareOptions, handler http.HandlerFunc) *site {
+	t.Helper()
+	return newCookieSite(t, so, sessions.CookieOptions{}, mo, handler)
+}
+
+func newCookieSite(t *testing.T, so sessions.FilesystemOptions, co sessions.CookieOptions, mo sessions.MiddlewareOptions, handler http.HandlerFunc) *site {
 	t.Helper()
 	st := &site{log: &safeBuffer{}}
 	if so.Path == "" {
@@ -60,11 +79,8 @@ func newSite(t *testing.T, so sessions.FilesystemOptions, mo sessions.Middleware
 	if st.store, err = sessions.NewFilesystemSessionStore(so); err != nil {
 		t.Fatal(err)
 	}
-	wrap, err := sessions.Middleware(st.store, mo)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st.Server = httptest.NewUnstartedServer(wrap(handler))
+	mw := newMiddleware(t, st.store, co, mo)
+	st.Server = httptest.NewUnstartedServer(mw.Wrap(handler))
 	st.Config.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelError)
 	st.StartTLS()
 	t.Cleanup(func() {
@@ -270,7 +286,7 @@ func TestCookieIsSetAgainOnlyWhenTheBrowserNeedsIt(t *testing.T) {
 		{"a new ID", persistent, "/renew", true, 3600},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{CookieOptions: test.o}, steps)
+			st := newCookieSite(t, sessions.FilesystemOptions{}, test.o, sessions.MiddlewareOptions{}, steps)
 			st.get(t, "/set=a")
 			res, _ := st.get(t, test.path)
 			c := sessionCookie(res)
@@ -285,8 +301,8 @@ func TestCookieIsSetAgainOnlyWhenTheBrowserNeedsIt(t *testing.T) {
 }
 
 func TestRenewOnAccessTouchesTheStoredSession(t *testing.T) {
-	st := newSite(t, sessions.FilesystemOptions{MaxAge: time.Hour},
-		sessions.MiddlewareOptions{CookieOptions: sessions.CookieOptions{RenewOnAccess: time.Minute}}, steps)
+	st := newCookieSite(t, sessions.FilesystemOptions{MaxAge: time.Hour},
+		sessions.CookieOptions{RenewOnAccess: time.Minute}, sessions.MiddlewareOptions{}, steps)
 	res, _ := st.get(t, "/set=a")
 	file := st.dir + "/session_" + sessionCookie(res).Value + ".sess"
 	old := time.Now().Add(-30 * time.Minute)
@@ -364,11 +380,8 @@ func TestHundredThousandReadersMakeNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	wrap, err := sessions.Middleware(store, sessions.MiddlewareOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := wrap(http.HandlerFunc(steps))
+	mw := newMiddleware(t, store, sessions.CookieOptions{}, sessions.MiddlewareOptions{})
+	h := mw.Wrap(http.HandlerFunc(steps))
 	for i := range 100_000 {
 		r := httptest.NewRequest("GET", "/get=a", nil)
 		if i%2 == 0 {
@@ -492,26 +505,31 @@ func TestExcludedRequestsGetNoSession(t *testing.T) {
 
 func TestFromContextWithoutMiddlewarePanics(t *testing.T) {
 	defer func() {
-		if p, ok := recover().(string); !ok || !strings.Contains(p, "not inside Middleware") {
+		if p, ok := recover().(string); !ok || !strings.Contains(p, "not inside a Middleware") {
 			t.Errorf("got panic %q, want one that says what is wrong", p)
 		}
 	}()
 	sessions.FromContext(t.Context())
 }
 
-func TestContradictoryOptionsAreListedAllAtOnce(t *testing.T) {
+func TestCookieOptionsThatContradictAreListedAllAtOnce(t *testing.T) {
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: t.TempDir() + "/s"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
 	for _, test := range []struct {
-		o    sessions.MiddlewareOptions
+		o    sessions.CookieOptions
 		want []string // parts of the one error
 	}{
 		{cookie(http.Cookie{Name: "__Host-x", Domain: "example.com"}), []string{"__Host-", "no Domain"}},
 		{cookie(http.Cookie{Name: "__HOST-x", Path: "/app"}), []string{"__Host-", "Path=/"}},
 		{insecure(http.Cookie{Name: "__Secure-x"}), []string{"__Secure-"}},
+		{insecure(http.Cookie{Name: "__Http-x"}), []string{"__Http-", "Secure"}},
+		{scripted(http.Cookie{Name: "__Http-x"}), []string{"__Http-", "HttpOnly"}},
+		{scripted(http.Cookie{Name: "__HTTP-x"}), []string{"__Http-", "HttpOnly"}},
+		{scripted(http.Cookie{Name: "__Host-Http-x"}), []string{"__Host-Http-", "HttpOnly"}},
+		{cookie(http.Cookie{Name: "__Host-Http-x", Path: "/app"}), []string{"__Host-Http-", "Path=/"}},
 		{insecure(http.Cookie{Partitioned: true}), []string{"Partitioned"}},
 		{insecure(http.Cookie{SameSite: http.SameSiteNoneMode}), []string{"SameSite=None"}},
 		{insecure(http.Cookie{Secure: true}), []string{"InsecureAllowHTTP"}},
@@ -524,15 +542,10 @@ func TestContradictoryOptionsAreListedAllAtOnce(t *testing.T) {
 		{cookie(http.Cookie{Path: "app"}), []string{"slash"}},
 		{cookie(http.Cookie{Path: "/" + strings.Repeat("p", 1024)}), []string{"1024"}},
 		{cookie(http.Cookie{SameSite: 99}), []string{"SameSite"}},
-		{sessions.MiddlewareOptions{CookieOptions: sessions.CookieOptions{RenewOnAccess: -1}}, []string{"RenewOnAccess"}},
-		{sessions.MiddlewareOptions{NoHTTP: true, NoWebSocket: true}, []string{"NoHTTP and NoWebSocket"}},
-		{sessions.MiddlewareOptions{Exclude: []string{"no pattern at all {"}}, []string{"Exclude"}},
-		{sessions.MiddlewareOptions{
-			NoHTTP: true, NoWebSocket: true, Exclude: []string{"/a", "/a"},
-			CookieOptions: sessions.CookieOptions{InsecureAllowHTTP: true, Cookie: http.Cookie{MaxAge: -1, Partitioned: true}},
-		}, []string{"NoHTTP and NoWebSocket", "Exclude", "MaxAge is negative", "Partitioned"}},
+		{sessions.CookieOptions{RenewOnAccess: -1}, []string{"RenewOnAccess"}},
+		{insecure(http.Cookie{MaxAge: -1, Partitioned: true}), []string{"MaxAge is negative", "Partitioned"}},
 	} {
-		_, err := sessions.Middleware(store, test.o)
+		_, err := sessions.NewCookies(store, test.o)
 		for _, want := range test.want {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got error %v, want one that mentions %q", err, want)
@@ -540,21 +553,55 @@ func TestContradictoryOptionsAreListedAllAtOnce(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"s", strings.Repeat("n", 256)} {
-		if _, err := sessions.Middleware(store, cookie(http.Cookie{Name: name})); err != nil {
+		if _, err := sessions.NewCookies(store, cookie(http.Cookie{Name: name})); err != nil {
 			t.Errorf("a name of %d characters: %v", len(name), err)
 		}
 	}
-	if _, err := sessions.Middleware(nil, sessions.MiddlewareOptions{}); err == nil {
+	if _, err := sessions.NewCookies(nil, sessions.CookieOptions{}); err == nil {
 		t.Error("a nil store was accepted")
 	}
 }
 
-func cookie(c http.Cookie) sessions.MiddlewareOptions {
-	return sessions.MiddlewareOptions{CookieOptions: sessions.CookieOptions{Cookie: c}}
+func TestCookieOptionsChooseTheSafestNameThatTheyAllow(t *testing.T) {
+	for _, test := range []struct {
+		o    sessions.CookieOptions
+		want string
+	}{
+		{cookie(http.Cookie{}), "__Host-session"},
+		{cookie(http.Cookie{Path: "/"}), "__Host-session"},
+		{scripted(http.Cookie{}), "__Host-session"},
+		{cookie(http.Cookie{Path: "/app"}), "__Secure-session"},
+		{cookie(http.Cookie{Domain: "example.com"}), "__Secure-session"},
+		{insecure(http.Cookie{}), "session"},
+		{insecure(http.Cookie{Path: "/app", Domain: "example.com"}), "session"},
+		{cookie(http.Cookie{Name: "__Http-x", Path: "/app"}), "__Http-x"},
+		{cookie(http.Cookie{Name: "__Host-Http-x"}), "__Host-Http-x"},
+	} {
+		if c, err := test.o.Template(); err != nil || c.Name != test.want {
+			t.Errorf("%+v: got the name %q (%v), want %q", test.o, c.Name, err, test.want)
+		}
+	}
 }
 
-func insecure(c http.Cookie) sessions.MiddlewareOptions {
-	return sessions.MiddlewareOptions{CookieOptions: sessions.CookieOptions{Cookie: c, InsecureAllowHTTP: true}}
+func scripted(c http.Cookie) sessions.CookieOptions {
+	return sessions.CookieOptions{Cookie: c, InsecureAllowScript: true}
+}
+
+func cookie(c http.Cookie) sessions.CookieOptions { return sessions.CookieOptions{Cookie: c} }
+
+func insecure(c http.Cookie) sessions.CookieOptions {
+	return sessions.CookieOptions{Cookie: c, InsecureAllowHTTP: true}
+}
+
+func TestMiddlewareOptionsThatContradictAreListedAllAtOnce(t *testing.T) {
+	_, err := sessions.NewMiddleware(nil, sessions.MiddlewareOptions{
+		NoHTTP: true, NoWebSocket: true, Exclude: []string{"/a", "/a", "no pattern at all {"},
+	})
+	for _, want := range []string{"the carrier is nil", "NoHTTP and NoWebSocket", "conflicts with pattern", "host/path missing"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want one that mentions %q", err, want)
+		}
+	}
 }
 
 // untouched gives a handler that does nothing, and the same in the middleware.
@@ -564,12 +611,9 @@ func untouched(t testing.TB) (bare, wrapped http.Handler) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	wrap, err := sessions.Middleware(store, sessions.MiddlewareOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	mw := newMiddleware(t, store, sessions.CookieOptions{}, sessions.MiddlewareOptions{})
 	bare = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) })
-	return bare, wrap(bare)
+	return bare, mw.Wrap(bare)
 }
 
 func TestUntouchedSessionCostsThreeAllocations(t *testing.T) {

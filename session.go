@@ -1,7 +1,7 @@
 // Package sessions keeps the sessions of a net/http server in files.
 //
 // Start with [NewFilesystemSessionStore], and either wrap a handler in
-// [Middleware] and ask [FromContext] for the [Session], or use [NewCookies] to
+// a [Middleware] and ask [FromContext] for the [Session], or use [NewCookies] to
 // load and save it by hand. A session is a map from string to value that knows
 // whether it is new, modified and worth saving; a [Key] gives one of its values
 // a type.

@@ -12,7 +12,7 @@ import (
 )
 
 // A Carrier keeps sessions in cookies, and nothing on the server. Give it to
-// [sessions.CarrierMiddleware], or use it without, in the way of werkzeug's
+// [sessions.NewMiddleware], or use it without, in the way of werkzeug's
 // load_cookie and save_cookie:
 //
 //	s, err := carrier.Load(r)

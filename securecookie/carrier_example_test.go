@@ -30,12 +30,12 @@ func exampleCarrier(o securecookie.CarrierOptions) *securecookie.Carrier {
 // Behind the middleware, a handler cannot tell where its session is kept.
 func ExampleNewCarrier() {
 	carrier := exampleCarrier(securecookie.CarrierOptions{MaxAge: time.Hour})
-	wrap, err := sessions.CarrierMiddleware(carrier, sessions.MiddlewareOptions{})
+	mw, err := sessions.NewMiddleware(carrier, sessions.MiddlewareOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	const visits sessions.Key[int] = "visits"
-	handler := wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := mw.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := sessions.FromContext(r.Context())
 		visits.Set(s, visits.Get(s)+1)
 		fmt.Fprintln(w, "visits:", visits.Get(s))

@@ -64,11 +64,11 @@ func withMaxCookies(n int) securecookie.CarrierOptions {
 // visit has a handler use the session.
 func (b *browser) visit(use func(s *sessions.Session)) {
 	b.t.Helper()
-	wrap, err := sessions.CarrierMiddleware(b.carrier, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
+	mw, err := sessions.NewMiddleware(b.carrier, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.request(wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b.request(mw.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		use(sessions.FromContext(r.Context()))
 	})))
 }
@@ -362,11 +362,11 @@ func (upperCodec) Name() string { return "upper" }
 
 func TestWithoutResponseHeaderThereIsNoSave(t *testing.T) {
 	b := newBrowser(t, securecookie.CarrierOptions{})
-	wrap, err := sessions.CarrierMiddleware(b.carrier, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
+	mw, err := sessions.NewMiddleware(b.carrier, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.request(wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b.request(mw.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := sessions.FromContext(r.Context())
 		s.Set("a", 1)
 		io.WriteString(w, "begun")

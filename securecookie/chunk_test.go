@@ -239,11 +239,11 @@ func TestManyCookiesCostNothing(t *testing.T) {
 // A siteWithJar serves one handler over TLS, with the cookie jar of a client.
 func siteWithJar(t *testing.T, o securecookie.CarrierOptions, handler http.HandlerFunc) (*httptest.Server, *cookiejar.Jar) {
 	t.Helper()
-	wrap, err := sessions.CarrierMiddleware(newCarrier(t, newRing(t, ""), o), sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
+	mw, err := sessions.NewMiddleware(newCarrier(t, newRing(t, ""), o), sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewTLSServer(wrap(handler))
+	server := httptest.NewTLSServer(mw.Wrap(handler))
 	t.Cleanup(server.Close)
 	jar, err := cookiejar.New(nil)
 	if err != nil {

@@ -16,7 +16,7 @@
 //	go run github.com/sessfs/sessions/securecookie/keygen
 //
 // A [Carrier], made by [NewCarrier], keeps the sessions of
-// [sessions.CarrierMiddleware] in cookies; [KeyRing.SealCookie] seals what is no
+// [sessions.NewMiddleware] in cookies; [KeyRing.SealCookie] seals what is no
 // session; and the ring itself seals the files of a
 // [sessions.FilesystemSessionStore], as its Sealer.
 //

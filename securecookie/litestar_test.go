@@ -279,7 +279,7 @@ func TestLitestarNoneSetClearSet(t *testing.T) {
 func TestLitestarExcludedRequestsGetNoSession(t *testing.T) {
 	b := newBrowser(t, named("session"))
 	b.put("a", 1)
-	wrap, err := sessions.CarrierMiddleware(b.carrier, sessions.MiddlewareOptions{Exclude: []string{"/"}, Logger: slog.New(slog.DiscardHandler)})
+	mw, err := sessions.NewMiddleware(b.carrier, sessions.MiddlewareOptions{Exclude: []string{"/"}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,12 +288,12 @@ func TestLitestarExcludedRequestsGetNoSession(t *testing.T) {
 			t.Error("excluded, and has a session")
 		}
 	})
-	b.request(wrap(look))
-	wrap, err = sessions.CarrierMiddleware(b.carrier, sessions.MiddlewareOptions{})
+	b.request(mw.Wrap(look))
+	mw, err = sessions.NewMiddleware(b.carrier, sessions.MiddlewareOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.request(wrap(sessions.Skip(look)))
+	b.request(mw.Wrap(sessions.Skip(look)))
 	if b.get("a") == nil {
 		t.Error("lost")
 	}

@@ -69,12 +69,16 @@ func openOurs(dir, _ string) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	wrap, err := sessions.Middleware(store, sessions.MiddlewareOptions{})
+	cookies, err := sessions.NewCookies(store, sessions.CookieOptions{})
+	if err != nil {
+		return nil, err
+	}
+	mw, err := sessions.NewMiddleware(cookies, sessions.MiddlewareOptions{})
 	if err != nil {
 		return nil, err
 	}
 	handler := func(act func(session)) http.Handler {
-		return wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		return mw.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			act(ours{sessions.FromContext(r.Context()), store, r.Context()})
 		}))
 	}

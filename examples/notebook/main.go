@@ -83,7 +83,7 @@ func newHandler(where, dir string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	withSessions, err := sessions.CarrierMiddleware(carrier, sessions.MiddlewareOptions{
+	mw, err := sessions.NewMiddleware(carrier, sessions.MiddlewareOptions{
 		Exclude: []string{"GET /style.css"},
 	})
 	if err != nil {
@@ -96,7 +96,7 @@ func newHandler(where, dir string) (http.Handler, error) {
 	mux.HandleFunc("POST /logout", logout)
 	mux.HandleFunc("GET /style.css", showStyle)
 	// Other sites cannot make a visitor's browser post anything here.
-	return withHeaders(http.NewCrossOriginProtection().Handler(withSessions(mux))), nil
+	return withHeaders(http.NewCrossOriginProtection().Handler(mw.Wrap(mux))), nil
 }
 
 const (

@@ -119,7 +119,7 @@ func newStepServer(t *testing.T, name string, o securecookie.CarrierOptions, ste
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrap, err := sessions.CarrierMiddleware(carrier, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
+	mw, err := sessions.NewMiddleware(carrier, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func newStepServer(t *testing.T, name string, o securecookie.CarrierOptions, ste
 		slices.Sort(names)
 		fmt.Fprint(w, len(value), names)
 	})
-	server := httptest.NewServer(wrap(mux))
+	server := httptest.NewServer(mw.Wrap(mux))
 	t.Cleanup(server.Close)
 	return server
 }

@@ -22,11 +22,15 @@ func TestWebSocketEchoWithASession(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	wrap, err := sessions.Middleware(store, sessions.MiddlewareOptions{})
+	carrier, err := sessions.NewCookies(store, sessions.CookieOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewTLSServer(wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mw, err := sessions.NewMiddleware(carrier, sessions.MiddlewareOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewTLSServer(mw.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := sessions.FromContext(r.Context())
 		s.Set("echoed", 0)
 		conn, err := websocket.Accept(w, r, nil)
