@@ -24,6 +24,7 @@ const sha256Size = sha256.Size
 // directory. It is a [SessionStore], [Updater], [Toucher], [Clearer] and
 // [OwnerStore].
 type FilesystemSessionStore struct {
+	timeouts       // of opts
 	opts           FilesystemOptions
 	files          slotfile.Files
 	prefix, suffix string // of file names, around the ID or its hash
@@ -53,7 +54,8 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 	}
 	prefix, suffix, _ := strings.Cut(o.FilenameTemplate, "%s")
 	return &FilesystemSessionStore{
-		opts: o,
+		timeouts: timeouts{o.MaxAge, o.Lifetime},
+		opts:     o,
 		files: slotfile.Files{
 			Dir:        dir,
 			Mode:       o.Mode,
@@ -156,69 +158,71 @@ func (st *FilesystemSessionStore) session(id, name string, file slotfile.Record)
 	return s, nil
 }
 
-// expired applies the one rule of idle expiry, which find -mmin and sessprune
-// apply as well, and the absolute one.
+// expired reports whether a session that was read from a file has ended.
 func (st *FilesystemSessionStore) expired(s *Session, name string, modTime time.Time) bool {
-	now := time.Now()
-	if st.opts.Lifetime > 0 && now.Sub(s.created) >= st.opts.Lifetime {
-		return true
-	}
-	maxAge := st.opts.MaxAge
-	if maxAge == 0 && s.maxAge > 0 {
-		// The store has no timeout, so that the session's own is no shift of
-		// the file's time, but counts from it.
+	if s.maxAge > 0 && !st.files.Times {
 		info, err := st.files.Dir.Lstat(name)
 		if err != nil {
-			return false
+			return false // removed meanwhile: it was there when it was read
 		}
-		maxAge, modTime = s.maxAge, info.ModTime
+		modTime = info.ModTime
 	}
-	return maxAge > 0 && now.Sub(modTime) >= maxAge
+	return st.ended(time.Now(), s.created, modTime, s.maxAge)
 }
 
-// modTime is what the file of a session with that timeout of its own gets as
-// its modification time now. Without one it is zero, which means now. With one
-// it is shifted by what the timeout differs from the store's, if that has one,
-// and is a whole number of microseconds: see mayHaveTimeout.
-func (st *FilesystemSessionStore) modTime(own time.Duration) time.Time {
-	if own == 0 {
-		return time.Time{}
-	}
-	t := time.Now()
-	if st.opts.MaxAge > 0 {
-		t = t.Add(own - st.opts.MaxAge)
-	}
-	return t.Truncate(time.Microsecond)
-}
-
-// mayHaveTimeout says whether a session may have a timeout of its own, by its
-// file's modification time: one without such a timeout has the nanoseconds of
-// the clock, and every thousandth seems to have one. So Prune need not read
-// what is in a million files; where a file system, a clock or a backup knows no
-// nanoseconds, it does.
-func mayHaveTimeout(modTime time.Time) bool { return modTime.Nanosecond()%1000 == 0 }
-
-// List gives the IDs of the stored sessions, or the hashes of IDs with
-// HashNames, in no particular order. Files that are no session's, and sessions
-// that have been idle for too long, are left out.
+// List returns the IDs of the stored sessions, or the hashes of IDs with
+// HashNames, in no particular order, without those that have expired. It asks the
+// system for the time of each file, opens those of sessions that have a timeout
+// of their own (see [Session.SetMaxAge]), and, in a store with a Lifetime, all.
+// After an error about one file it goes on.
 func (st *FilesystemSessionStore) List(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
+		var buf []byte
 		for name, err := range st.names(ctx) {
-			if err != nil {
-				yield("", fmt.Errorf("sessions: list: %w", err))
-				return
+			current := false
+			if err == nil {
+				current, err = st.isCurrent(name, &buf)
 			}
-			if st.opts.MaxAge > 0 {
-				info, err := st.files.Dir.Lstat(name)
-				if err != nil || time.Since(info.ModTime) >= st.opts.MaxAge {
-					continue
-				}
+			switch {
+			case errors.Is(err, fs.ErrNotExist), errors.Is(err, slotfile.ErrCorrupt), err == nil && !current:
+				continue
+			case err != nil:
+				err = fmt.Errorf("sessions: list: %w", err)
+				name = ""
+			default:
+				name = st.key(name)
 			}
-			if !yield(st.key(name), nil) {
+			if !yield(name, err) {
 				return
 			}
 		}
 	}
+}
+
+// isCurrent reports whether the session of a file has not expired, with a look
+// into the file only where its time and size do not tell.
+func (st *FilesystemSessionStore) isCurrent(name string, buf *[]byte) (bool, error) {
+	info, err := st.files.Dir.Lstat(name)
+	if err != nil {
+		return false, err
+	}
+	if st.lifetime == 0 && slotfile.SizeOf(info.Size) != slotfile.MarkedSize {
+		return !st.ended(time.Now(), time.Time{}, info.ModTime, 0), nil
+	}
+	file, err := st.files.Suspect(name)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	if info, err = file.Info(); err != nil {
+		return false, err
+	}
+	meta, err := file.Header(buf)
+	if err != nil {
+		return false, err
+	}
+	h, ok := parseHeader(string(meta))
+	return ok && !st.ended(time.Now(), h.created, info.ModTime, h.idle), nil
 }
 
 // names gives the names of the files that can be sessions.

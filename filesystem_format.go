@@ -21,12 +21,16 @@ const formatName = "sessions 1"
 type header struct {
 	created time.Time
 
-	// The store's timeouts when the file was written: with them, a pruner
-	// that is told nothing knows when the session ends.
-	maxAge, lifetime time.Duration
+	// The longest timeouts of the stores that have written the file: with
+	// them, a pruner that is told nothing knows when the session has ended in
+	// all of those.
+	timeouts
 
-	idle   time.Duration // the session's own timeout
-	owner  string        // ownerHash
+	// The session's own timeout, zero for none. The file is marked when there
+	// is one (see package slotfile).
+	idle time.Duration
+
+	owner  string // ownerHash
 	codec  string
 	sealed bool
 }
@@ -34,10 +38,10 @@ type header struct {
 func (h header) append(dst []byte) []byte {
 	dst = append(dst, formatName...)
 	dst = h.created.UTC().AppendFormat(append(dst, " created="...), time.RFC3339Nano)
-	dst = appendSeconds(append(dst, " max-age="...), h.maxAge)
-	dst = appendSeconds(append(dst, " lifetime="...), h.lifetime)
+	dst = appendDuration(append(dst, " max-age="...), h.maxAge)
+	dst = appendDuration(append(dst, " lifetime="...), h.lifetime)
 	if h.idle > 0 {
-		dst = appendSeconds(append(dst, " idle="...), h.idle)
+		dst = appendDuration(append(dst, " idle="...), h.idle)
 	}
 	if h.owner != "" {
 		dst = append(append(dst, " owner="...), h.owner...)
@@ -49,9 +53,13 @@ func (h header) append(dst []byte) []byte {
 	return dst
 }
 
-// appendSeconds writes a duration as time.ParseDuration reads it.
-func appendSeconds(dst []byte, d time.Duration) []byte {
-	return append(strconv.AppendFloat(dst, d.Seconds(), 'f', -1, 64), 's')
+// appendDuration writes a duration as time.ParseDuration reads it: in seconds, or
+// in nanoseconds where it has a fraction of one.
+func appendDuration(dst []byte, d time.Duration) []byte {
+	if d%time.Second == 0 {
+		return append(strconv.AppendInt(dst, int64(d/time.Second), 10), 's')
+	}
+	return append(strconv.AppendInt(dst, int64(d), 10), "ns"...)
 }
 
 func parseHeader(meta string) (h header, ok bool) {
@@ -84,11 +92,11 @@ func (h *header) set(name, value string) bool {
 	case "created":
 		h.created, err = time.Parse(time.RFC3339Nano, value)
 	case "max-age":
-		h.maxAge, err = parseSeconds(value)
+		h.maxAge, err = parseDuration(value)
 	case "lifetime":
-		h.lifetime, err = parseSeconds(value)
+		h.lifetime, err = parseDuration(value)
 	case "idle":
-		h.idle, err = parseSeconds(value)
+		h.idle, err = parseDuration(value)
 	case "owner":
 		h.owner = value
 	case "codec":
@@ -99,8 +107,8 @@ func (h *header) set(name, value string) bool {
 	return err == nil
 }
 
-// parseSeconds reads what appendSeconds wrote.
-func parseSeconds(text string) (time.Duration, error) {
+// parseDuration reads what appendDuration wrote.
+func parseDuration(text string) (time.Duration, error) {
 	if text == "0s" { // the usual one
 		return 0, nil
 	}
@@ -117,35 +125,37 @@ func ownerHash(owner string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// encode appends the header's text of a record to meta, and gives its payload:
-// the owner, if there is one, as a line of its own, then the values.
-func (st *FilesystemSessionStore) encode(meta []byte, rec *Record, codec, name string) (_ []byte, payload string, err error) {
-	h := header{
+// header returns the header of a record that this store is the first to write.
+func (st *FilesystemSessionStore) header(rec *Record, codec string) header {
+	return header{
 		created:  rec.Created,
-		maxAge:   st.opts.MaxAge,
-		lifetime: st.opts.Lifetime,
+		timeouts: st.timeouts,
 		idle:     rec.MaxAge,
 		owner:    ownerHash(rec.Owner),
 		codec:    codec,
 		sealed:   st.opts.Sealer != nil,
 	}
-	payload = rec.Data
+}
+
+// payload returns what a file with the header's text meta holds of a record: the
+// owner, if there is one, as a line of its own, then the values.
+func (st *FilesystemSessionStore) payload(rec *Record, meta, name string) (string, error) {
+	payload := rec.Data
 	if rec.Owner != "" {
 		// In base64, since an owner is any bytes and a line is not.
 		payload = base64.StdEncoding.EncodeToString([]byte(rec.Owner)) + "\n" + payload
 	}
-	meta = h.append(meta)
-	if h.sealed {
-		sealed, err := st.opts.Sealer.Seal([]byte(payload), st.sealContext(name, string(meta)))
+	if st.opts.Sealer != nil {
+		sealed, err := st.opts.Sealer.Seal([]byte(payload), st.sealContext(name, meta))
 		if err != nil {
-			return nil, "", err
+			return "", err
 		}
 		payload = string(sealed)
 	}
 	if len(payload) > st.opts.MaxSize {
-		return nil, "", ErrTooLarge
+		return "", ErrTooLarge
 	}
-	return meta, payload, nil
+	return payload, nil
 }
 
 // sealContext is what a seal is bound to: the session's ID, or its hash, and the
@@ -154,7 +164,7 @@ func (st *FilesystemSessionStore) sealContext(name, meta string) string {
 	return st.key(name) + "\n" + meta
 }
 
-// decode is the inverse of encode. Bytes that are sealed when they should not
+// decode is the inverse of payload. Bytes that are sealed when they should not
 // be, or the other way round, are refused like any others that do not open.
 func (st *FilesystemSessionStore) decode(h header, meta, name, payload string) (rec Record, err error) {
 	if h.sealed != (st.opts.Sealer != nil) {

@@ -43,8 +43,9 @@ type FilesystemOptions struct {
 	KeepMissingID bool
 
 	// MaxAge is the idle timeout: how long a session lives after it was last
-	// saved or touched. Zero means that the store never expires anything,
-	// and leaves that to who prunes the directory. NIST SP 800-63B-4 names
+	// saved or touched. A session's own (see [Session.SetMaxAge]) takes its
+	// place. Zero means that the store never expires the other sessions, and
+	// leaves that to who prunes the directory. NIST SP 800-63B-4 names
 	// an hour at most for AAL2 and 15 minutes for AAL3; ASVS 5.0 7.3.1.
 	MaxAge time.Duration
 
@@ -90,7 +91,9 @@ const (
 
 	// SyncFull waits for the disk: an acknowledged save, and an acknowledged
 	// end of a session, survive a power cut. That takes about as long as a
-	// disk takes for one write; see fdatasync(2).
+	// disk takes for one write; see fdatasync(2). It does not wait for the
+	// file's time: after a power cut the idle timeout may count from an
+	// earlier use of the session.
 	SyncFull
 )
 

@@ -13,14 +13,15 @@ import (
 type PruneOptions struct {
 	// MaxAge is the idle time after which sessions go. Zero means the store's
 	// MaxAge. A session with a timeout of its own (see [Session.SetMaxAge])
-	// does not go before that has passed as well.
+	// goes by that.
 	MaxAge time.Duration
 
 	// AnyStore says that the directory may be that of stores with other
 	// options than this one, as it is for command sessprune: IDs of every
 	// form count, and what is said by neither MaxAge nor this store's options,
-	// each session's file says itself, as the store wrote it that saved the
-	// session. So it says nothing of options that have changed since.
+	// each session's file says itself: it has the longest timeouts of the
+	// stores that have saved or touched the session. It does not know of
+	// options that have changed since.
 	AnyStore bool
 
 	// RemoveCorrupt makes damaged session files go, however old, and makes
@@ -81,9 +82,9 @@ var _ Pruner = (*FilesystemSessionStore)(nil)
 // than one name, and files of another owner or file system than the
 // directory's.
 //
-// With nothing but an idle timeout Prune looks only into files that are old
-// enough and whose session may have a timeout of its own, which the time of the
-// file tells; with a Lifetime, or with neither, into all of them.
+// With nothing but an idle timeout Prune looks only into the files of sessions
+// that have a timeout of their own, which the size of the file tells; with a
+// Lifetime, or with neither, into all of them.
 //
 // The error is [ErrPruning]; ctx's when that ends, or one that lists what could
 // not be handled: the first ten of those, of which the report gives the number.

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"time"
@@ -16,37 +17,35 @@ type pruneRule struct {
 	// clock that jumps while it runs ends nothing.
 	now time.Time
 
-	maxAge   time.Duration // zero: what the header says, or none
-	lifetime time.Duration // the same
-
-	// shift is what the times of sessions with their own timeout are shifted
-	// against (see FilesystemSessionStore.modTime), unless the header says.
-	shift time.Duration
-
-	headers       bool // the headers say what is not said here
+	timeouts
+	headers       bool // the headers say those that are zero here
 	removeCorrupt bool
 }
 
 func (st *FilesystemSessionStore) pruneRule(o PruneOptions, now time.Time) pruneRule {
 	r := pruneRule{
 		now:           now,
-		maxAge:        o.MaxAge,
-		lifetime:      st.opts.Lifetime,
-		shift:         st.opts.MaxAge,
+		timeouts:      st.timeouts,
 		headers:       o.AnyStore,
 		removeCorrupt: o.RemoveCorrupt,
 	}
-	if r.maxAge == 0 {
-		r.maxAge = st.opts.MaxAge
+	if o.MaxAge > 0 {
+		r.maxAge = o.MaxAge
 	}
 	return r
 }
 
-// byTime says that a file's modification time alone tells whether it stays.
-func (r *pruneRule) byTime() bool { return r.maxAge > 0 && r.lifetime == 0 && !r.removeCorrupt }
+// byTime reports whether the modification time alone tells if a session has
+// ended. That is the usual case: the time tells when it was last used, and the
+// size of the file that it has no timeout of its own. To read the headers as
+// well, when they are on the disk and no more in memory, takes as long as all the
+// rest.
+func (r *pruneRule) byTime(info dirfs.Info) bool {
+	return r.maxAge > 0 && r.lifetime == 0 && !r.removeCorrupt && slotfile.SizeOf(info.Size) == slotfile.UnmarkedSize
+}
 
-// idle says whether a session file is old enough to have ended, as far as its
-// modification time tells.
+// idle reports whether an unmarked file is old enough for its session to have
+// ended, as far as its modification time tells.
 func (r *pruneRule) idle(modTime time.Time) bool {
 	return r.maxAge > 0 && r.now.Sub(modTime) >= r.maxAge
 }
@@ -73,47 +72,15 @@ func (r *pruneRule) judge(modTime time.Time, meta []byte, err error) verdict {
 	if !ok {
 		return damaged
 	}
-	maxAge, lifetime, shift := r.maxAge, r.lifetime, r.shift
+	t := r.timeouts
 	if r.headers {
-		shift = h.maxAge
-		if maxAge == 0 {
-			maxAge = h.maxAge
-		}
-		if lifetime == 0 {
-			lifetime = h.lifetime
-		}
+		t.maxAge, t.lifetime = cmp.Or(t.maxAge, h.maxAge), cmp.Or(t.lifetime, h.lifetime)
 	}
-	since := r.now.Sub(modTime)
 	switch {
-	case lifetime > 0 && r.now.Sub(h.created) >= lifetime:
+	case t.ended(r.now, h.created, modTime, h.idle):
 		return ended
-	case maxAge > 0 && since < maxAge:
-		return live
-	case h.idle > 0 && shift > 0 && since < shift: // at which h.idle has passed
-		return live
-	case h.idle > 0 && shift == 0 && since < h.idle:
-		return live
-	case maxAge > 0 || h.idle > 0:
-		return ended
-	case lifetime > 0:
-		return live
+	case t == timeouts{} && h.idle == 0:
+		return endless
 	}
-	return endless
-}
-
-// outdated says that a session file's session has ended by its size and time,
-// whatever is in it. That is the usual case: to read the headers as well, when
-// they are on the disk and no more in memory, takes as long as all the rest.
-func (r *pruneRule) outdated(info dirfs.Info) bool {
-	return r.byTime() && r.idle(info.ModTime) && !mayHaveTimeout(info.ModTime) && slotfile.IsSize(info.Size)
-}
-
-// abandoned says whether an unfinished file is one of a dead writer. The last
-// thing that a writer does to it is to shift its time, perhaps far back: the
-// header, which by then is written, tells by how much.
-func (r *pruneRule) abandoned(modTime time.Time, meta []byte) bool {
-	if h, ok := parseHeader(string(meta)); ok && h.idle > 0 && h.maxAge > 0 {
-		modTime = modTime.Add(h.maxAge - h.idle)
-	}
-	return r.now.Sub(modTime) >= tempMaxAge
+	return live
 }

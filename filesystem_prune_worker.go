@@ -114,16 +114,15 @@ func (w *pruneWorker) foreign(e dirfs.Entry) {
 
 // session deals with a session file.
 func (w *pruneWorker) session(ctx context.Context, name string, info dirfs.Info) {
-	if !w.rule.idle(info.ModTime) {
-		if w.rule.byTime() {
-			w.settle(name, info, live, nil)
-			return
-		}
+	if !w.rule.byTime(info) {
 		// A look inside without its lock, in order not to get in anybody's way.
 		if v, err := w.peek(name, info); err != nil || v == live || v == endless {
 			w.settle(name, info, v, err)
 			return
 		}
+	} else if !w.rule.idle(info.ModTime) {
+		w.settle(name, info, live, nil)
+		return
 	}
 	if !w.permit(ctx) {
 		w.cut.Store(true)
@@ -184,11 +183,14 @@ func (w *pruneWorker) judge(suspect slotfile.Suspect, was dirfs.Info) (verdict, 
 	if err != nil {
 		return live, was, err
 	}
-	if w.rule.outdated(info) {
+	switch {
+	case !w.rule.byTime(info):
+		v, err := w.read(suspect, info)
+		return v, info, err
+	case w.rule.idle(info.ModTime):
 		return ended, info, nil
 	}
-	v, err := w.read(suspect, info)
-	return v, info, err
+	return live, info, nil
 }
 
 func (w *pruneWorker) read(suspect slotfile.Suspect, info dirfs.Info) (verdict, error) {
@@ -281,52 +283,23 @@ func (w *pruneWorker) failed(name string, err error) {
 // takes no lock.
 func (w *pruneWorker) temp(ctx context.Context, name string, info dirfs.Info) {
 	age := w.rule.now.Sub(info.ModTime)
-	if age >= 0 && age < tempMaxAge { // one of the future may have been shifted there
+	if age < tempMaxAge {
 		w.report.Temp++
 		return
 	}
-	abandoned, err := w.isAbandoned(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		w.report.Vanished++
-	case errors.Is(err, slotfile.ErrCorrupt):
-		w.report.Foreign++
-	case err != nil:
-		w.failed(name, err)
-	case !abandoned:
-		w.report.Temp++
-	case !w.permit(ctx):
+	if !w.permit(ctx) {
 		w.cut.Store(true)
-	default:
-		if !w.o.DryRun {
-			err = w.files.Dir.Remove(name)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			w.unused()
-			w.failed(name, err)
-			return
-		}
-		w.report.TempRemoved++
-		w.gone(name, PruneEvent{Age: age, Size: info.Size})
+		return
 	}
-}
-
-func (w *pruneWorker) isAbandoned(name string) (bool, error) {
-	suspect, err := w.files.Suspect(name)
-	if err != nil {
-		return false, err
+	var err error
+	if !w.o.DryRun {
+		err = w.files.Dir.Remove(name)
 	}
-	defer suspect.Close()
-	info, err := suspect.Info()
-	if err == nil && !w.owned(info) {
-		err = slotfile.ErrCorrupt
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.unused()
+		w.failed(name, err)
+		return
 	}
-	if err != nil {
-		return false, err
-	}
-	meta, err := suspect.Header(&w.buf)
-	if err != nil && !errors.Is(err, slotfile.ErrCorrupt) {
-		return false, err
-	}
-	return w.rule.abandoned(info.ModTime, meta), nil
+	w.report.TempRemoved++
+	w.gone(name, PruneEvent{Age: age, Size: info.Size})
 }

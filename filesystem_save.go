@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +61,9 @@ func (st *FilesystemSessionStore) saveOnce(ctx context.Context, s *Session, upda
 		defer t.unlock()
 	}
 	stored, err := t.stored()
+	if errors.Is(err, ErrDeleted) {
+		return err
+	}
 	if err != nil {
 		return fmt.Errorf("sessions: save: %w", err)
 	}
@@ -137,7 +139,8 @@ func damagedError(err error) error {
 	return err
 }
 
-// stored returns what the file holds now, nil when there is none.
+// stored returns what the file holds now, nil when there is none. The error is
+// ErrDeleted when that has expired, unless the save ends it anyway.
 func (t *transaction) stored() (*Record, error) {
 	if !t.locked {
 		return nil, nil
@@ -148,19 +151,29 @@ func (t *transaction) stored() (*Record, error) {
 		}
 		return nil, damagedError(err)
 	}
+	if err := t.read(); err != nil {
+		return nil, err
+	}
+	if t.ended(time.Now(), t.record.Created, t.file.ModTime(), t.record.MaxAge) && !t.s.isDestroyed() {
+		return nil, ErrDeleted
+	}
+	return &t.record, nil
+}
+
+// read fills in what the file holds.
+func (t *transaction) read() (err error) {
 	if t.unchanged() {
 		// Nobody saved since: no copy to make, and nothing to take apart.
 		t.meta, t.record = t.s.meta, t.s.base
-		return &t.record, nil
+		return nil
 	}
 	t.meta = string(t.file.Meta())
 	h, ok := parseHeader(t.meta)
 	if !ok {
-		return nil, ErrCorrupt
+		return ErrCorrupt
 	}
-	var err error
 	t.record, err = t.decode(h, t.meta, t.name, string(t.file.Payload()))
-	return &t.record, err
+	return err
 }
 
 // unchanged says whether the file holds what the session was loaded from.
@@ -190,38 +203,50 @@ func (t *transaction) put(c Change) error {
 		t.name, t.meta = "", ""
 		return nil
 	}
-	modTime := t.modTime(c.Record.MaxAge)
-	if c.Same {
-		if modTime.IsZero() {
-			modTime = time.Now()
-		}
+	meta := t.newMeta(c)
+	if string(meta) != t.meta {
+		t.meta = string(meta)
+	} else if c.Same {
 		if err := t.file.Confirm(); err != nil {
 			return err
 		}
-		return t.file.SetModTime(modTime)
+		return t.file.SetModTime(time.Now())
 	}
 	if c.ID != t.s.id {
 		t.name = t.filename(c.ID)
 	}
-	meta, payload, err := t.encode(t.text[:0], c.Record, t.s.codec.Name(), t.name)
+	payload, err := t.payload(c.Record, t.meta, t.name)
 	if err != nil {
 		return err
 	}
-	if string(meta) != t.meta {
-		t.meta = string(meta)
-	}
+	marked := c.Record.MaxAge > 0
 	if !c.Fresh {
-		err := t.file.Write(meta, payload, modTime)
+		err := t.file.Write(meta, payload, marked)
 		if errors.Is(err, fs.ErrNotExist) {
 			return ErrDeleted
 		}
 		return err
 	}
-	err = t.files.Create(t.name, meta, payload, modTime)
+	err = t.files.Create(t.name, meta, payload, marked)
 	if errors.Is(err, fs.ErrExist) {
 		return ErrExists
 	}
 	return err
+}
+
+// newMeta returns the header's text after the change. The stores' timeouts in a
+// file only grow: two stores of different ones would otherwise make it anew at
+// each turn, and what a pruner is told there has to hold for both.
+func (t *transaction) newMeta(c Change) []byte {
+	h := t.header(c.Record, t.s.codec.Name())
+	meta := h.append(t.text[:0])
+	if c.Fresh || string(meta) == t.meta {
+		return meta
+	}
+	if old, ok := parseHeader(t.meta); ok {
+		h.timeouts = h.longest(old.timeouts)
+	}
+	return h.append(t.text[:0])
 }
 
 // end removes the session that the save ends. If that fails before anything is
@@ -275,20 +300,18 @@ func (st *FilesystemSessionStore) remove(ctx context.Context, name string) (bool
 	return gone, nil
 }
 
-// Touch begins the idle time of a stored session anew; see [Toucher].
+// Touch restarts the idle timeout of a stored session; see [Toucher].
 func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interval time.Duration) (bool, error) {
 	name, err := st.filenameOf(s)
 	if err != nil {
 		return false, err
 	}
-	now := time.Now()
-	modTime := st.modTime(s.MaxAge())
-	if modTime.IsZero() {
-		modTime = now
-	}
-	// Without the lock first: most touches come too early to do anything.
+	// Without the lock first: most touches come too early to do anything. A file
+	// that is dated in the future gets the right time at once.
 	info, err := st.files.Dir.Lstat(name)
-	if err == nil && modTime.Sub(info.ModTime) < interval {
+	now := time.Now()
+	if idle := now.Sub(info.ModTime); err == nil && 0 <= idle && idle < interval &&
+		!st.ended(now, s.Created(), info.ModTime, s.MaxAge()) {
 		return false, nil
 	}
 	var file slotfile.Lock
@@ -296,16 +319,42 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 	if err == nil {
 		defer file.Unlock()
 		if err = file.Err(); err == nil {
-			// By the timeout that is stored: another request may have changed it.
-			h, _ := parseHeader(string(file.Meta()))
-			err = file.SetModTime(cmp.Or(st.modTime(h.idle), now))
+			err = st.touch(&file, name)
 		}
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrDeleted) {
 		return false, ErrDeleted
 	}
 	if err != nil {
 		return false, fmt.Errorf("sessions: touch: %w", damagedError(err))
 	}
 	return true, nil
+}
+
+// touch is Touch for a file whose lock is held. What the file says counts:
+// another request may have changed the session's timeout.
+func (st *FilesystemSessionStore) touch(file *slotfile.Lock, name string) error {
+	now, meta := time.Now(), string(file.Meta())
+	h, ok := parseHeader(meta)
+	if !ok {
+		return ErrCorrupt
+	}
+	if st.ended(now, h.created, file.ModTime(), h.idle) {
+		return ErrDeleted
+	}
+	longest := h.longest(st.timeouts)
+	if longest == h.timeouts {
+		return file.SetModTime(now)
+	}
+	rec, err := st.decode(h, meta, name, string(file.Payload()))
+	if err != nil {
+		return err
+	}
+	h.timeouts = longest
+	grown := h.append(nil)
+	payload, err := st.payload(&rec, string(grown), name)
+	if err != nil {
+		return err
+	}
+	return file.Write(grown, payload, h.idle > 0)
 }

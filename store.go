@@ -32,8 +32,8 @@ type SessionStore interface {
 	// the merged values, is not new and not modified; after an error it is
 	// what it was, and so is what is stored.
 	//
-	// The error is [ErrDeleted] when the session was ended since it was
-	// loaded, [ErrExists] when a new session's ID is taken, [ErrTooLarge], or
+	// The error is [ErrDeleted] when the session was ended or has expired since
+	// it was loaded, [ErrExists] when a new session's ID is taken, [ErrTooLarge], or
 	// a [*ValueError].
 	Save(ctx context.Context, s *Session) error
 
@@ -43,7 +43,8 @@ type SessionStore interface {
 	// Delete ends the session at once. That it is not stored is no error.
 	Delete(ctx context.Context, s *Session) error
 
-	// List gives the IDs of the stored sessions in no particular order.
+	// List gives the IDs of the stored sessions that Get loads, in no
+	// particular order.
 	List(ctx context.Context) iter.Seq2[string, error]
 
 	// IsValidKey reports whether key has the form of an ID of this store.
@@ -70,7 +71,7 @@ type Updater interface {
 type Toucher interface {
 	// Touch begins the idle time of a stored session anew, unless that was
 	// done less than interval ago, and reports whether it did. The error is
-	// ErrDeleted when the session is not stored.
+	// ErrDeleted when the session is not stored or has expired.
 	Touch(ctx context.Context, s *Session, interval time.Duration) (bool, error)
 }
 

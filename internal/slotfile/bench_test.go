@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,7 +39,7 @@ func BenchmarkSave(b *testing.B) {
 			b.Run(name+"/slots", func(b *testing.B) {
 				files := open(b, path)
 				files.Sync = sync
-				if err := files.Create("slots", meta, payload, time.Time{}); err != nil {
+				if err := files.Create("slots", meta, payload, false); err != nil {
 					b.Fatal(err)
 				}
 				defer remove(files, "slots")

@@ -15,6 +15,7 @@ import (
 //	0                  header: "<meta> slot=<n> sum=<16 hex>\n", spaces, "\n"
 //	headerSize         slot A: "slot <sequence> <length> live <check> <sum>\n", payload, "\n", spaces
 //	headerSize + n     slot B: the same, or spaces while nothing was written there
+//	headerSize + 2n    in a marked file: a sector of spaces
 //
 // The header is written once, before the file gets its name. A slot starts on
 // a sector, which a disk writes whole or not at all.
@@ -49,12 +50,30 @@ func slotSizeFor(n int) int {
 	return size
 }
 
-// IsSize says whether a file of n bytes can be a record: a file is made with all
-// of its slots and keeps its size, which is 3584, 7680, 15872 and so on.
-func IsSize(n int64) bool {
-	blocks := n + sector
-	return blocks >= 4096 && bits.OnesCount64(uint64(blocks)) == 1
+// A SizeKind is what the size of a file tells about it.
+type SizeKind int
+
+const (
+	OtherSize    SizeKind = iota // not the size of a record's file
+	UnmarkedSize                 // 3584, 7680, 15872 bytes and so on
+	MarkedSize                   // 4096, 8192, 16384 bytes and so on
+)
+
+// SizeOf returns the kind of a file of n bytes. A file gets all of its slots when
+// it is made and keeps its size. A marked file has a blank sector behind its
+// slots: whoever looks for marked files need not open the others. A copy of the
+// file has the mark, too, which could not be said of a mode bit or an attribute.
+func SizeOf(n int64) SizeKind {
+	switch {
+	case isBlocks(n + sector):
+		return UnmarkedSize
+	case isBlocks(n):
+		return MarkedSize
+	}
+	return OtherSize
 }
+
+func isBlocks(n int64) bool { return n >= 4096 && bits.OnesCount64(uint64(n)) == 1 }
 
 // sum is a checksum of 64 bits: two CRC-32s of different polynomials, which
 // together are one CRC of degree 64. Both have instructions of their own on
@@ -202,16 +221,21 @@ func pad(b []byte, length int) []byte {
 	return b
 }
 
-// appendFile appends a whole new file: the header, the payload in slot A, and
-// slot B blank but written, so that its blocks are there when the disk is full.
-func appendFile(dst, meta []byte, seq uint64, payload string) ([]byte, error) {
+// appendFile appends a whole new file: the header, the payload in slot A, slot B
+// blank but written, so that its blocks are there when the disk is full, and the
+// mark.
+func appendFile(dst, meta []byte, seq uint64, payload string, marked bool) ([]byte, error) {
 	start, size := len(dst), slotSizeFor(len(payload))
 	dst, err := appendHeader(dst, meta, size)
 	if err != nil {
 		return dst, err
 	}
 	dst = appendSlot(dst, seq, false, payload)
-	return pad(dst, start+headerSize+2*size), nil
+	end := start + headerSize + 2*size
+	if marked {
+		end += sector
+	}
+	return pad(dst, end), nil
 }
 
 // An image is a file as one read saw it. It aliases the buffer that was read.

@@ -8,9 +8,13 @@ import (
 // keyed is a set of locks, one a name, that are waited for under a context.
 // Whoever waits is served in the order of arrival.
 type keyed struct {
-	mu   sync.Mutex
-	used map[string]*semaphore
+	mu     sync.Mutex
+	used   map[string]*semaphore
+	unused []*semaphore // maxUnused at most
 }
+
+// maxUnused is more than most processes save at once.
+const maxUnused = 64
 
 // A semaphore holds one token. It lives in keyed.used while somebody has it
 // or waits for it.
@@ -18,8 +22,6 @@ type semaphore struct {
 	token chan struct{}
 	users int // guarded by keyed.mu
 }
-
-var semaphores = sync.Pool{New: func() any { return &semaphore{token: make(chan struct{}, 1)} }}
 
 // lock waits for the name's lock until ctx ends.
 func (k *keyed) lock(ctx context.Context, name string) (*semaphore, error) {
@@ -29,7 +31,7 @@ func (k *keyed) lock(ctx context.Context, name string) (*semaphore, error) {
 		if k.used == nil {
 			k.used = make(map[string]*semaphore)
 		}
-		s = semaphores.Get().(*semaphore)
+		s = k.next()
 		k.used[name] = s
 	}
 	s.users++
@@ -49,6 +51,19 @@ func (k *keyed) lock(ctx context.Context, name string) (*semaphore, error) {
 	}
 }
 
+// next returns a semaphore that nobody uses, with k.mu held. None is taken from
+// another keyed: a channel that was made in a bubble of testing/synctest cannot be
+// used outside of it.
+func (k *keyed) next() *semaphore {
+	last := len(k.unused) - 1
+	if last < 0 {
+		return &semaphore{token: make(chan struct{}, 1)}
+	}
+	s := k.unused[last]
+	k.unused = k.unused[:last]
+	return s
+}
+
 // unlock gives up what lock returned for the name.
 func (k *keyed) unlock(name string, s *semaphore) {
 	<-s.token
@@ -60,6 +75,8 @@ func (k *keyed) leave(name string, s *semaphore) {
 	defer k.mu.Unlock()
 	if s.users--; s.users == 0 {
 		delete(k.used, name)
-		semaphores.Put(s)
+		if len(k.unused) < maxUnused {
+			k.unused = append(k.unused, s)
+		}
 	}
 }

@@ -139,17 +139,17 @@ func (l *Lock) Payload() []byte { return l.img.slots[l.img.newest].payload }
 func (l *Lock) ModTime() time.Time { return l.info.ModTime }
 
 // Write replaces the record: in place, if the header's text is still the same
-// and the payload fits into a slot, otherwise by a new file. The modification
-// time becomes modTime, or now when that is zero. After an error the record is
-// what it was, or what it should have become, never anything else; it is
-// fs.ErrNotExist when somebody who asks for no lock has removed the file. A Lock
-// is for one Write or Remove.
-func (l *Lock) Write(meta []byte, payload string, modTime time.Time) error {
+// and the payload fits into a slot, otherwise by a new file, marked or not. The
+// text has to say which: the same text stands in files of one kind. After an
+// error the record is what it was, or what it should have become, never anything
+// else; it is fs.ErrNotExist when somebody who asks for no lock has removed the
+// file. A Lock is for one Write or Remove.
+func (l *Lock) Write(meta []byte, payload string, marked bool) error {
 	newest := l.img.newest
 	seq := l.img.slots[newest].seq + 1
 	// Nobody saves 2^64 times, but a file can say so: then a new one begins at 1.
 	if seq == 0 || !bytes.Equal(meta, l.img.meta) || slotHead+len(payload)+1 > l.img.slotSize {
-		return l.files.place(meta, max(seq, 1), payload, modTime, func(temp string) error {
+		return l.files.place(meta, max(seq, 1), payload, marked, func(temp string) error {
 			// The new file took its time, in which an operator may have removed
 			// the old one: the record must not come back.
 			if linked, err := l.linked(); err != nil || !linked {
@@ -158,10 +158,7 @@ func (l *Lock) Write(meta []byte, payload string, modTime time.Time) error {
 			return l.files.Dir.Rename(temp, l.name)
 		})
 	}
-	if err := l.overwrite(1-newest, seq, false, payload); err != nil || modTime.IsZero() {
-		return err
-	}
-	return l.SetModTime(modTime)
+	return l.overwrite(1-newest, seq, false, payload)
 }
 
 // Confirm is for a caller who finds that the record is what it was to become:

@@ -122,11 +122,11 @@ func (s *Files) modTime(f dirfs.File) (time.Time, error) {
 }
 
 // Create makes a record under a name that has none; otherwise the error is
-// fs.ErrExist. The file's modification time is modTime, or now when that is
-// zero. A reader sees all of the record or none.
-func (s *Files) Create(name string, meta []byte, payload string, modTime time.Time) error {
+// fs.ErrExist. A marked file is a sector longer, see [SizeOf]. A reader sees all
+// of the record or none.
+func (s *Files) Create(name string, meta []byte, payload string, marked bool) error {
 	placed := false
-	err := s.place(meta, 1, payload, modTime, func(temp string) error {
+	err := s.place(meta, 1, payload, marked, func(temp string) error {
 		err := s.Dir.RenameNew(temp, name)
 		placed = err == nil
 		return err
@@ -140,10 +140,10 @@ func (s *Files) Create(name string, meta []byte, payload string, modTime time.Ti
 }
 
 // place writes a new file under a temporary name and hands it to rename.
-func (s *Files) place(meta []byte, seq uint64, payload string, modTime time.Time, rename func(temp string) error) (err error) {
+func (s *Files) place(meta []byte, seq uint64, payload string, marked bool, rename func(temp string) error) (err error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	*buf, err = appendFile((*buf)[:0], meta, seq, payload)
+	*buf, err = appendFile((*buf)[:0], meta, seq, payload, marked)
 	if err != nil {
 		return err
 	}
@@ -153,13 +153,7 @@ func (s *Files) place(meta []byte, seq uint64, payload string, modTime time.Time
 	if err := s.writeTemp(temp, *buf); err != nil {
 		return err
 	}
-	if !modTime.IsZero() {
-		err = s.Dir.SetModTime(temp, modTime)
-	}
-	if err == nil {
-		err = rename(temp)
-	}
-	if err != nil {
+	if err := rename(temp); err != nil {
 		return errors.Join(err, s.Dir.Remove(temp))
 	}
 	if s.Sync {

@@ -3,12 +3,14 @@ package slotfile_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
@@ -35,7 +37,7 @@ func open(t testing.TB, path string) *slotfile.Files {
 
 func create(t testing.TB, files *slotfile.Files, name, payload string) {
 	t.Helper()
-	if err := files.Create(name, meta, payload, time.Time{}); err != nil {
+	if err := files.Create(name, meta, payload, false); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -50,7 +52,7 @@ func write(files *slotfile.Files, name, payload string) error {
 	if err := l.Err(); err != nil {
 		return err
 	}
-	return l.Write(meta, payload, time.Time{})
+	return l.Write(meta, payload, false)
 }
 
 func remove(files *slotfile.Files, name string) (bool, error) {
@@ -164,7 +166,7 @@ func TestCreateNeverReplaces(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	create(t, files, "a", "first")
-	if err := files.Create("a", meta, "second", time.Time{}); !errors.Is(err, fs.ErrExist) {
+	if err := files.Create("a", meta, "second", false); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("Create = %v, want fs.ErrExist", err)
 	}
 	wantRecord(t, files, "a", "first")
@@ -334,7 +336,7 @@ func TestALockVariableMayBeUsedAgainAfterAnError(t *testing.T) {
 	}
 	held.Unlock() // now the abandoned wait ends
 	time.Sleep(50 * time.Millisecond)
-	if err := l.Write(meta, "b2", time.Time{}); err != nil {
+	if err := l.Write(meta, "b2", false); err != nil {
 		t.Fatal(err)
 	}
 	l.Unlock()
@@ -344,34 +346,33 @@ func TestALockVariableMayBeUsedAgainAfterAnError(t *testing.T) {
 	}
 }
 
-func TestModificationTimesAreWhatWasAskedFor(t *testing.T) {
-	path := t.TempDir()
-	files := open(t, path)
+func TestTheModificationTimeIsThatOfTheLastWriteOrWhatWasSet(t *testing.T) {
+	files := open(t, t.TempDir())
 	files.Times = true
-	want := time.Now().Add(48 * time.Hour).Truncate(time.Second)
-	if err := files.Create("a", meta, "x", want); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		rec, err := files.Read(ctx, "a")
-		if err != nil || !rec.ModTime.Equal(want) {
-			t.Fatalf("ModTime = %v, %v; want %v", rec.ModTime, err, want)
+	wantTime := func(want time.Time) {
+		t.Helper()
+		if rec, err := files.Read(ctx, "a"); err != nil || rec.ModTime.Sub(want).Abs() > time.Minute {
+			t.Errorf("ModTime = %v, %v; want %v", rec.ModTime, err, want)
 		}
-		want = want.Add(-96 * time.Hour)
+	}
+	create(t, files, "a", "x")
+	wantTime(time.Now())
+	for _, payload := range []string{"y", strings.Repeat("y", 9000)} { // in place, and in a new file
+		want := time.Now().Add(48 * time.Hour)
 		var l slotfile.Lock
 		if err := files.Lock(ctx, "a", &l); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.Write(meta, "y", want); err != nil {
+		err := l.SetModTime(want)
+		l.Unlock()
+		if err != nil {
 			t.Fatal(err)
 		}
-		l.Unlock()
-	}
-	if err := write(files, "a", "z"); err != nil { // without a time: now
-		t.Fatal(err)
-	}
-	if rec, err := files.Read(ctx, "a"); err != nil || time.Since(rec.ModTime).Abs() > time.Minute {
-		t.Errorf("ModTime = %v, %v; want now", rec.ModTime, err)
+		wantTime(want)
+		if err := write(files, "a", payload); err != nil {
+			t.Fatal(err)
+		}
+		wantTime(time.Now())
 	}
 }
 
@@ -379,11 +380,11 @@ func TestAHeaderThatDoesNotFitIsRefused(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	for _, bad := range []string{strings.Repeat("m", slotfile.MaxMeta+1), "two\nlines"} {
-		if err := files.Create("a", []byte(bad), "x", time.Time{}); err == nil {
+		if err := files.Create("a", []byte(bad), "x", false); err == nil {
 			t.Errorf("a header of %d bytes was written", len(bad))
 		}
 	}
-	if err := files.Create("a", []byte(strings.Repeat("m", slotfile.MaxMeta)), "x", time.Time{}); err != nil {
+	if err := files.Create("a", []byte(strings.Repeat("m", slotfile.MaxMeta)), "x", false); err != nil {
 		t.Error(err)
 	}
 	if rec, err := files.Read(ctx, "a"); err != nil || len(rec.Meta) != slotfile.MaxMeta {
@@ -392,27 +393,78 @@ func TestAHeaderThatDoesNotFitIsRefused(t *testing.T) {
 	wantNames(t, path, "a")
 }
 
-func TestIsSizeKnowsTheFilesOfRecords(t *testing.T) {
+func TestSizeOfKnowsTheFilesOfRecords(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	for n := 0; n < 70_000; n = n*3/2 + 700 {
-		create(t, files, "a", strings.Repeat("x", n))
-		fi, err := os.Stat(filepath.Join(path, "a"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, off := range []int64{-512, -1, 0, 1, 512} {
-			if size := fi.Size() + off; slotfile.IsSize(size) != (off == 0) {
-				t.Errorf("IsSize(%d) is %v with a payload of %d bytes", size, off != 0, n)
+		for marked, kind := range map[bool]slotfile.SizeKind{false: slotfile.UnmarkedSize, true: slotfile.MarkedSize} {
+			if err := files.Create("a", meta, strings.Repeat("x", n), marked); err != nil {
+				t.Fatal(err)
 			}
-		}
-		if err := files.Dir.Remove("a"); err != nil {
-			t.Fatal(err)
+			fi, err := os.Stat(filepath.Join(path, "a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := slotfile.SizeOf(fi.Size()); got != kind {
+				t.Errorf("SizeOf(%d) = %v with a payload of %d bytes, marked %v", fi.Size(), got, n, marked)
+			}
+			for _, off := range []int64{-1024, -1, 1, 1024} {
+				if got := slotfile.SizeOf(fi.Size() + off); got != slotfile.OtherSize {
+					t.Errorf("SizeOf(%d) = %v", fi.Size()+off, got)
+				}
+			}
+			if err := files.Dir.Remove("a"); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	for _, size := range []int64{-4096, -512, -1, 0, 512, 1536, 1<<63 - 512, 1<<63 - 1} {
-		if slotfile.IsSize(size) {
-			t.Errorf("IsSize(%d) is true", size)
+		if got := slotfile.SizeOf(size); got != slotfile.OtherSize {
+			t.Errorf("SizeOf(%d) = %v", size, got)
 		}
+	}
+}
+
+// A mark is written with the file, and goes and comes with a new one.
+func TestWriteMarksAFileThatItMakesAnew(t *testing.T) {
+	path := t.TempDir()
+	files := open(t, path)
+	create(t, files, "a", "x")
+	for i, marked := range []bool{true, false, true} {
+		for _, payload := range []string{"y", strings.Repeat("y", 9000*(i+1)), "z"} {
+			var l slotfile.Lock
+			if err := files.Lock(ctx, "a", &l); err != nil {
+				t.Fatal(err)
+			}
+			err := l.Write(fmt.Appendf(nil, "marked=%v", marked), payload, marked)
+			l.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rec, err := files.Read(ctx, "a"); err != nil || rec.Payload != payload {
+				t.Errorf("Read = %d bytes, %v; want the %d bytes written", len(rec.Payload), err, len(payload))
+			}
+			fi, err := os.Stat(filepath.Join(path, "a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := slotfile.SizeOf(fi.Size()) == slotfile.MarkedSize; got != marked {
+				t.Errorf("%d bytes; want it marked: %v", fi.Size(), marked)
+			}
+		}
+	}
+}
+
+// An application that tests its expiry with a clock of its own makes a store in
+// each bubble.
+func TestLockWorksInOneBubbleOfSynctestAfterTheOther(t *testing.T) {
+	for range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			files := open(t, t.TempDir())
+			create(t, files, "a", "x")
+			if err := write(files, "a", "y"); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

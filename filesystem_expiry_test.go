@@ -1,0 +1,474 @@
+package sessions_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sessfs/sessions"
+)
+
+const days = 24 * time.Hour
+
+// wantEnded demands that a session, of which id may be the hash, is or is not
+// there for everybody who asks: Get and List of a store, the store's own Prune,
+// and Prune by strangers who know an age, or no option at all.
+func wantEnded(t *testing.T, store *sessions.FilesystemSessionStore, o sessions.FilesystemOptions, s *sessions.Session, want bool) {
+	t.Helper()
+	if got := get(t, store, s.ID()).New(); got != want {
+		t.Errorf("Get: ended %v, want %v", got, want)
+	}
+	if got := len(list(t, store)) == 0; got != want {
+		t.Errorf("List: ended %v, want %v", got, want)
+	}
+	stranger := newStore(t, sessions.FilesystemOptions{Path: o.Path})
+	for who, prune := range map[string]func() (sessions.PruneReport, error){
+		"Prune": func() (sessions.PruneReport, error) {
+			return store.Prune(background, sessions.PruneOptions{DryRun: true})
+		},
+		"Prune with a MaxAge": func() (sessions.PruneReport, error) {
+			return store.Prune(background, sessions.PruneOptions{DryRun: true, MaxAge: time.Minute})
+		},
+		"Prune by a stranger": func() (sessions.PruneReport, error) {
+			return stranger.Prune(background, sessions.PruneOptions{DryRun: true, AnyStore: true})
+		},
+		"Prune by a stranger with a MaxAge": func() (sessions.PruneReport, error) {
+			return stranger.Prune(background, sessions.PruneOptions{DryRun: true, AnyStore: true, MaxAge: time.Minute})
+		},
+	} {
+		if r, err := prune(); err != nil || r.Removed == 1 != want || r.Sessions != 1 {
+			t.Errorf("%s: %d of %d removed, %v; want ended %v", who, r.Removed, r.Sessions, err, want)
+		}
+	}
+}
+
+// A timeout of the session's own holds whatever the store's was when it was set,
+// is now, and whatever was done to the session and its file since.
+func TestSetMaxAgeHoldsWhateverTheStoresTimeoutBecomes(t *testing.T) {
+	for name, o := range map[string]sessions.FilesystemOptions{"plain": {}, "sealed": {Sealer: xorSealer{}}} {
+		for _, own := range []time.Duration{5 * time.Minute, 20 * days} {
+			for _, before := range []time.Duration{0, 14 * days, 30 * days} {
+				for _, after := range []time.Duration{0, 14 * days, 30 * days} {
+					for _, use := range uses {
+						t.Run(fmt.Sprintf("%s/%v/%v to %v/%s", name, own, before, after, use.name), func(t *testing.T) {
+							o := o
+							o.Path = t.TempDir()
+							o.MaxAge = before
+							s := newStore(t, o).New()
+							s.Set("a", 1)
+							s.SetMaxAge(own)
+							save(t, newStore(t, o), s)
+							o.MaxAge = after
+							store := newStore(t, o)
+							s = get(t, store, s.ID())
+							if err := use.do(store, s, fileOf(t, o.Path, s)); err != nil {
+								t.Fatal(err)
+							}
+							age(t, fileOf(t, o.Path, s), own-time.Minute)
+							wantEnded(t, store, o, s, false)
+							age(t, fileOf(t, o.Path, s), own)
+							wantEnded(t, store, o, s, true)
+						})
+					}
+				}
+			}
+		}
+	}
+}
+
+// uses are what can happen to a session between two ages.
+var uses = []struct {
+	name string
+	do   func(store *sessions.FilesystemSessionStore, s *sessions.Session, file string) error
+}{
+	{"nothing", func(*sessions.FilesystemSessionStore, *sessions.Session, string) error { return nil }},
+	{"save", func(store *sessions.FilesystemSessionStore, s *sessions.Session, _ string) error {
+		s.Set("a", 2)
+		return store.Save(background, s)
+	}},
+	{"save of equal values", func(store *sessions.FilesystemSessionStore, s *sessions.Session, _ string) error {
+		return store.Save(background, s)
+	}},
+	{"growing", func(store *sessions.FilesystemSessionStore, s *sessions.Session, _ string) error {
+		s.Set("large", strings.Repeat("x", 9000))
+		return store.Save(background, s)
+	}},
+	{"growing and shrinking", func(store *sessions.FilesystemSessionStore, s *sessions.Session, _ string) error {
+		s.Set("large", strings.Repeat("x", 90_000))
+		if err := store.Save(background, s); err != nil {
+			return err
+		}
+		s.Delete("large")
+		return store.Save(background, s)
+	}},
+	{"touch", func(store *sessions.FilesystemSessionStore, s *sessions.Session, _ string) error {
+		_, err := store.Touch(background, s, 0)
+		return err
+	}},
+	{"update", func(store *sessions.FilesystemSessionStore, s *sessions.Session, _ string) error {
+		return store.Update(background, s, func(s *sessions.Session) error { s.Set("a", 3); return nil })
+	}},
+	{"renewal", func(store *sessions.FilesystemSessionStore, s *sessions.Session, _ string) error {
+		s.Renew()
+		return store.Save(background, s)
+	}},
+	{"owner", func(store *sessions.FilesystemSessionStore, s *sessions.Session, _ string) error {
+		s.SetOwner("ann")
+		return store.Save(background, s)
+	}},
+	{"copy", func(_ *sessions.FilesystemSessionStore, _ *sessions.Session, file string) error {
+		b, err := os.ReadFile(file) // as cp and tar do it, without its modes and attributes
+		if err != nil {
+			return err
+		}
+		return errors.Join(os.Remove(file), os.WriteFile(file, b, 0o600))
+	}},
+}
+
+// A file shows by its size whether its session has a timeout of its own, from
+// before it has its name: a pruner opens no other.
+func TestSetMaxAgeMarksTheFileByItsSize(t *testing.T) {
+	dir := t.TempDir()
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour})
+	size := func(s *sessions.Session) int64 {
+		info, err := os.Stat(fileOf(t, dir, s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	s := saved(t, store, "a", 1)
+	for _, step := range []struct {
+		own   time.Duration
+		value string
+		want  int64
+	}{
+		{0, "", 4096 - 512}, {time.Minute, "", 4096}, {30 * days, "", 4096}, {30 * days, "larger than 1 KiB", 8192},
+		{0, "larger than 1 KiB", 8192 - 512}, {time.Hour, "larger than 1 KiB", 8192}, {-1, "larger than 1 KiB", 8192 - 512},
+	} {
+		s.SetMaxAge(step.own)
+		s.Set("value", strings.Repeat(step.value, 100))
+		save(t, store, s)
+		if got := size(s); got != step.want {
+			t.Errorf("%d bytes with a timeout of %v, want %d", got, step.own, step.want)
+		}
+		if got := get(t, store, s.ID()).MaxAge(); got != max(step.own, 0) {
+			t.Errorf("the timeout is %v, want %v", got, step.own)
+		}
+	}
+	// One that is not remembered any more goes by the store's timeout again.
+	age(t, fileOf(t, dir, s), 61*time.Minute)
+	gone(t, store, s.ID())
+}
+
+// Two requests, of which one ticks "remember me" and the other only saves or
+// touches what it had loaded before, in any order.
+func TestSetMaxAgeIsNotTakenBackByAnotherRequest(t *testing.T) {
+	for name, act := range map[string]func(*sessions.FilesystemSessionStore, *sessions.Session) error{
+		"save": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+			s.Set("b", 1)
+			return store.Save(background, s)
+		},
+		"save of equal values": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+			return store.Save(background, s)
+		},
+		"touch": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+			_, err := store.Touch(background, s, 0)
+			return err
+		},
+	} {
+		for _, own := range []time.Duration{time.Minute, 30 * days} {
+			dir := t.TempDir()
+			o := sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour}
+			store := newStore(t, o)
+			s := saved(t, store, "a", 1)
+			slow := get(t, store, s.ID())
+			s.SetMaxAge(own)
+			save(t, store, s)
+			if err := act(store, slow); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			age(t, fileOf(t, dir, s), own-30*time.Second)
+			if get(t, store, s.ID()).New() {
+				t.Errorf("%s: the session has ended before its own timeout of %v", name, own)
+			}
+			age(t, fileOf(t, dir, s), own)
+			gone(t, store, s.ID())
+		}
+	}
+}
+
+// headerLine is the first line of a session's file.
+func headerLine(t *testing.T, path string) string {
+	t.Helper()
+	line, _, _ := strings.Cut(content(t, path), "\n")
+	return line
+}
+
+// Two stores of different timeouts on one directory: the file says the longer
+// ones, and is not made anew at each turn.
+func TestSaveAndTouchLetTheStoresTimeoutsInAFileGrow(t *testing.T) {
+	touch := func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		_, err := store.Touch(background, s, 0)
+		return err
+	}
+	changed := func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		s.Set("n", time.Now().UnixNano())
+		return store.Save(background, s)
+	}
+	equal := func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		return store.Save(background, s)
+	}
+	for use, act := range map[string]func(*sessions.FilesystemSessionStore, *sessions.Session) error{"touch": touch, "save": changed, "save of equal values": equal} {
+		for _, test := range []struct {
+			short, long sessions.FilesystemOptions
+			says        string
+		}{
+			{sessions.FilesystemOptions{MaxAge: 14 * days}, sessions.FilesystemOptions{MaxAge: 30 * days}, " max-age=2592000s lifetime=0s "},
+			{sessions.FilesystemOptions{MaxAge: 14 * days}, sessions.FilesystemOptions{}, " max-age=0s lifetime=0s "},
+			{sessions.FilesystemOptions{Lifetime: 30 * days}, sessions.FilesystemOptions{Lifetime: 60 * days, MaxAge: days}, " max-age=0s lifetime=5184000s "},
+			{sessions.FilesystemOptions{Lifetime: 30 * days, MaxAge: days, Sealer: xorSealer{}}, sessions.FilesystemOptions{MaxAge: 90 * time.Minute, Sealer: xorSealer{}}, " max-age=86400s lifetime=0s "},
+		} {
+			dir := t.TempDir()
+			test.short.Path, test.long.Path = dir, dir
+			short, long := newStore(t, test.short), newStore(t, test.long)
+			s := saved(t, short, "a", 1)
+			file := fileOf(t, dir, s)
+			other := get(t, long, s.ID())
+			if err := act(long, other); err != nil {
+				t.Fatal(err)
+			}
+			if line := headerLine(t, file); !strings.Contains(line, test.says) {
+				t.Errorf("%s: the file begins with %q, want%s", use, line, test.says)
+			}
+			made, err := os.Stat(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if err := errors.Join(act(short, s), act(long, other)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if now, err := os.Stat(file); err != nil || !os.SameFile(made, now) {
+				t.Errorf("%s: the file was made anew, %v", use, err)
+			}
+			if got := get(t, short, s.ID()); got.New() || got.Get("a") != int64(1) {
+				t.Errorf("%s: the session holds %v", use, values(got))
+			}
+			// What a stranger is told is right for the store that keeps it longer.
+			s.Set("large", strings.Repeat("x", 9000))
+			if err := short.Save(background, s); err != nil {
+				t.Fatal(err)
+			}
+			if line := headerLine(t, file); !strings.Contains(line, test.says) {
+				t.Errorf("%s: the larger file begins with %q, want%s", use, line, test.says)
+			}
+		}
+	}
+}
+
+// A renewal makes a session of a new ID, whose file says what the store says that
+// makes it: who shortens the timeouts gets them with each login.
+func TestRenewWritesTheStoresOwnTimeouts(t *testing.T) {
+	dir := t.TempDir()
+	s := saved(t, newStore(t, sessions.FilesystemOptions{Path: dir}), "a", 1)
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour})
+	s = get(t, store, s.ID())
+	s.Renew()
+	save(t, store, s)
+	if line := headerLine(t, fileOf(t, dir, s)); !strings.Contains(line, " max-age=3600s ") {
+		t.Errorf("the file begins with %q", line)
+	}
+}
+
+func TestTouchRepairsAFileThatIsDatedInTheFuture(t *testing.T) {
+	dir := t.TempDir()
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour})
+	s := saved(t, store, "a", 1)
+	age(t, fileOf(t, dir, s), -1000*days)
+	if touched, err := store.Touch(background, s, time.Minute); !touched || err != nil {
+		t.Errorf("Touch = %v, %v", touched, err)
+	}
+	if got := modTime(t, dir, s); time.Since(got).Abs() > time.Minute {
+		t.Errorf("the file's time is %v", got)
+	}
+}
+
+// expired are sessions that have ended since they were loaded, one way or the
+// other.
+var expired = map[string]struct {
+	maxAge, lifetime, own time.Duration
+	idle                  time.Duration // since the file was last used
+	passed                time.Duration // since the session was made
+}{
+	"idle":                       {maxAge: time.Hour, idle: time.Hour},
+	"own timeout, longer":        {maxAge: time.Hour, own: days, idle: days},
+	"own timeout, shorter":       {maxAge: days, own: time.Hour, idle: time.Hour},
+	"own timeout alone":          {own: time.Hour, idle: time.Hour},
+	"lifetime":                   {lifetime: days, passed: days},
+	"lifetime, with own timeout": {lifetime: days, own: 1000 * days, passed: days},
+}
+
+// expire saves a session and lets it expire, by the clock of a synctest bubble.
+func expire(t *testing.T, dir, name string, o sessions.FilesystemOptions) (*sessions.FilesystemSessionStore, *sessions.Session) {
+	t.Helper()
+	row := expired[name]
+	o.Path, o.MaxAge, o.Lifetime = dir, row.maxAge, row.lifetime
+	store := newStore(t, o)
+	s := store.New()
+	s.Set("a", 1)
+	s.SetMaxAge(row.own)
+	save(t, store, s)
+	time.Sleep(row.passed)
+	age(t, fileOf(t, dir, s), row.idle)
+	return store, s
+}
+
+// runInBubble runs a subtest with a clock of its own. It does not wait for time to
+// pass; the system's clock, which gives files their times, is another.
+func runInBubble(t *testing.T, name string, f func(t *testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+}
+
+func TestSaveUpdateAndTouchDoNotReviveWhatHasExpired(t *testing.T) {
+	for name := range expired {
+		for what, act := range map[string]func(*sessions.FilesystemSessionStore, *sessions.Session) error{
+			"Save": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+				s.Set("a", 2)
+				return store.Save(background, s)
+			},
+			"Save of equal values": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+				return store.Save(background, s)
+			},
+			"Save of a renewed session": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+				s.Renew()
+				return store.Save(background, s)
+			},
+			"Save with a longer timeout": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+				s.SetMaxAge(10_000 * days)
+				return store.Save(background, s)
+			},
+			"Save of a cleared session": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+				s.Clear()
+				s.Set("b", 1)
+				return store.Save(background, s)
+			},
+			"Update": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+				return store.Update(background, s, func(*sessions.Session) error {
+					t.Error("Update called its function")
+					return nil
+				})
+			},
+			"Touch": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+				_, err := store.Touch(background, s, 0)
+				return err
+			},
+			"Touch with a long interval": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+				_, err := store.Touch(background, s, 100_000*time.Hour)
+				return err
+			},
+		} {
+			runInBubble(t, name+"/"+what, func(t *testing.T) {
+				dir := t.TempDir()
+				store, s := expire(t, dir, name, sessions.FilesystemOptions{})
+				id, before := s.ID(), content(t, fileOf(t, dir, s))
+				if err := act(store, s); !errors.Is(err, sessions.ErrDeleted) || err.Error() != sessions.ErrDeleted.Error() {
+					t.Errorf("got %v, want ErrDeleted", err)
+				}
+				gone(t, store, id)
+				if got := content(t, filepath.Join(dir, "session_"+id+".sess")); got != before || len(names(t, dir)) != 1 {
+					t.Errorf("something was written; %d files", len(names(t, dir)))
+				}
+			})
+		}
+	}
+}
+
+func TestDestroyAndDeleteRemoveWhatHasExpired(t *testing.T) {
+	for name := range expired {
+		for what, end := range map[string]func(*sessions.FilesystemSessionStore, *sessions.Session) error{
+			"Destroy": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+				s.Destroy()
+				return store.Save(background, s)
+			},
+			"Destroy and a farewell": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+				s.Destroy()
+				s.AddFlash("Good bye")
+				return store.Save(background, s)
+			},
+			"Delete": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+				return store.Delete(background, s)
+			},
+		} {
+			runInBubble(t, name+"/"+what, func(t *testing.T) {
+				dir := t.TempDir()
+				store, s := expire(t, dir, name, sessions.FilesystemOptions{})
+				old := fileOf(t, dir, s)
+				if err := end(store, s); err != nil {
+					t.Error(err)
+				}
+				if exists(old) {
+					t.Error("the file is there")
+				}
+			})
+		}
+	}
+}
+
+// The timeout that is stored decides, not the one that a slow request knows.
+func TestSaveJudgesExpiryByTheStoredTimeout(t *testing.T) {
+	for _, test := range []struct {
+		own  time.Duration // that another request has saved
+		want error
+	}{{time.Minute, sessions.ErrDeleted}, {days, nil}} {
+		dir := t.TempDir()
+		store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour})
+		s := saved(t, store, "a", 1)
+		slow := get(t, store, s.ID())
+		s.SetMaxAge(test.own)
+		save(t, store, s)
+		age(t, fileOf(t, dir, s), test.own/2+30*time.Minute)
+		slow.Set("b", 1)
+		if err := store.Save(background, slow); !errors.Is(err, test.want) {
+			t.Errorf("a save after %v = %v, want %v", test.own, err, test.want)
+		}
+	}
+}
+
+func TestSaveNeverEndsForASessionWithoutTimeouts(t *testing.T) {
+	dir := t.TempDir()
+	store := newStore(t, sessions.FilesystemOptions{Path: dir})
+	s := saved(t, store, "a", 1)
+	age(t, fileOf(t, dir, s), 50*365*days)
+	s.Set("a", 2)
+	save(t, store, s)
+	age(t, fileOf(t, dir, s), 50*365*days)
+	if touched, err := store.Touch(background, s, 0); !touched || err != nil {
+		t.Errorf("Touch = %v, %v", touched, err)
+	}
+}
+
+// A request that adopts a missing ID does not wait for ever for one that was
+// there, and has expired, by the time it saves.
+func TestSaveOfAnAdoptedSessionRefusesOneThatHasExpired(t *testing.T) {
+	dir := t.TempDir()
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour, KeepMissingID: true})
+	id := store.GenerateKey()
+	first, second := get(t, store, id), get(t, store, id)
+	first.Set("a", 1)
+	save(t, store, first)
+	age(t, fileOf(t, dir, first), time.Hour)
+	ctx, cancel := context.WithTimeout(background, 10*time.Second)
+	defer cancel()
+	second.Set("b", 1)
+	if err := store.Save(ctx, second); !errors.Is(err, sessions.ErrDeleted) {
+		t.Errorf("got %v, want ErrDeleted", err)
+	}
+}
