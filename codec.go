@@ -22,13 +22,16 @@ type Codec interface {
 	// hyphens. A codec named "json" must write JSON.
 	Name() string
 
-	// Marshal encodes a value. It must not keep or change it.
+	// Marshal encodes a value. It must not keep or change it. A panic, which
+	// is usually that of the value's own encoder, becomes a [ValueError].
+	// Neither may use the session, which is locked meanwhile.
 	Marshal(v any) ([]byte, error)
 
 	// Unmarshal decodes what Marshal wrote into the variable that v points
-	// to, which may be an *any: then it chooses the type. The data may come
-	// from an attacker who can write files, so that it must not be able to
-	// run code, or to use more memory than a small multiple of its length.
+	// to, which may be an *any: then it chooses the type. After an error or a
+	// panic the value counts as absent. The data may come from an attacker
+	// who can write files, so that it must not be able to run code, or to use
+	// more memory than a small multiple of its length.
 	Unmarshal(data []byte, v any) error
 }
 

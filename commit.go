@@ -94,11 +94,11 @@ func (s *Session) CommitUpdate(stored *Record, update func(*Session) error, newI
 	return s.commitUpdate(stored, update, funcs{newID, write})
 }
 
-func (s *Session) commitUpdate(stored *Record, update func(*Session) error, to saver) (err error) {
-	s.mu.Lock()
-	was := s.snapshot()
-	err = s.refresh(stored)
-	s.mu.Unlock()
+func (s *Session) commitUpdate(stored *Record, update func(*Session) error, to saver) error {
+	was, err := s.refresh(stored)
+	if err != nil {
+		return err
+	}
 	done := false
 	defer func() { // also when update panics
 		if !done {
@@ -107,9 +107,7 @@ func (s *Session) commitUpdate(stored *Record, update func(*Session) error, to s
 			s.mu.Unlock()
 		}
 	}()
-	if err == nil {
-		err = update(s)
-	}
+	err = update(s)
 	if err == nil {
 		err = s.commit(stored, to)
 	}
@@ -117,35 +115,36 @@ func (s *Session) commitUpdate(stored *Record, update func(*Session) error, to s
 	return err
 }
 
-// refresh brings the session up to what is stored. What was changed in it
-// stays changed.
-func (s *Session) refresh(stored *Record) error {
-	if err := s.check(stored); err != nil || stored == nil || s.destroyed > 0 {
-		return err
+// refresh brings the session up to what is stored, and returns what it was.
+// What was changed in it stays changed.
+func (s *Session) refresh(stored *Record) (was state, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.check(stored); err != nil {
+		return was, err
+	}
+	was = s.snapshot()
+	if stored == nil || s.destroyed > 0 {
+		return was, nil
 	}
 	fields, err := s.parse(stored)
 	if err != nil {
-		return err
+		return was, err
 	}
 	s.noteInPlace()
 	s.rebase(*stored, fields)
-	return nil
+	return was, nil
 }
 
 // commit is Commit for those who hold s.saving.
 func (s *Session) commit(stored *Record, to saver) error {
 	var p plan
-	s.mu.Lock()
-	err := s.plan(&p, stored, to)
-	s.mu.Unlock()
-	if err != nil {
+	if err := s.plan(&p, stored, to); err != nil {
 		return err
 	}
 	if err := to.write(p.Change); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.saved(&p)
 	return nil
 }
@@ -180,6 +179,8 @@ func (s *Session) check(stored *Record) error {
 
 // plan finds out what the save has to do.
 func (s *Session) plan(p *plan, stored *Record, to saver) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.check(stored); err != nil {
 		return err
 	}
@@ -250,6 +251,8 @@ func (s *Session) parse(rec *Record) ([]field, error) {
 // saved notes that p was carried out. What was changed since it was made stays
 // changed.
 func (s *Session) saved(p *plan) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, ch := range p.changes {
 		switch c := s.cells[ch.key]; {
 		case c == nil || c.changed != ch.at:

@@ -199,7 +199,7 @@ func (s *Session) Err() error {
 }
 
 // Get returns the value of key, nil when there is none or when it cannot be
-// decoded.
+// decoded, be it that its decoder panics.
 //
 // What was loaded with the [JSON] codec is a string, bool, nil, int64 or float64,
 // []any or map[string]any; a [Key] gives other types. What was set in this
@@ -302,25 +302,24 @@ func (s *Session) clear() {
 }
 
 // Len returns the number of values.
-func (s *Session) Len() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.keys())
-}
+func (s *Session) Len() int { return len(s.lockedKeys()) }
 
 // All returns the values in the order of their keys, as [Session.Get] gives
 // them. The session may be changed meanwhile; the sequence may be used again.
 func (s *Session) All() iter.Seq2[string, any] {
 	return func(yield func(string, any) bool) {
-		s.mu.Lock()
-		keys := s.keys()
-		s.mu.Unlock()
-		for _, key := range keys {
+		for _, key := range s.lockedKeys() {
 			if v, ok := s.Lookup(key); ok && !yield(key, v) {
 				return
 			}
 		}
 	}
+}
+
+func (s *Session) lockedKeys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys()
 }
 
 // Clone returns a flat copy: a session of the same ID and state whose values

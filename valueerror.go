@@ -9,12 +9,28 @@ import (
 
 var errKeyNotUTF8 = errors.New("its key is not valid UTF-8, which JSON cannot keep")
 
-// A ValueError is what a save returns for a value that cannot be encoded. Its
-// text has the value's type alone, since keys and values are not for logs.
+// errPanicked stands in the chain of an error that was a panic.
+var errPanicked = errors.New("a panic")
+
+// recoverError is deferred around code of the application. It turns a panic
+// into an error, whose text may show the value.
+func recoverError(err *error) {
+	switch p := recover().(type) {
+	case nil:
+	case error:
+		*err = fmt.Errorf("%w: %w", errPanicked, p)
+	default:
+		*err = fmt.Errorf("%w: %v", errPanicked, p)
+	}
+}
+
+// A ValueError is the error of a save for a value that cannot be encoded, or
+// whose encoder panics. Its text has the value's type alone, since keys and
+// values are not for logs.
 type ValueError struct {
 	Key  string       // of the value
 	Type reflect.Type // of the value
-	Err  error        // the codec's, whose text may show the value
+	Err  error        // the codec's or the panic's, whose text may show the value
 
 	reason string
 }
@@ -24,6 +40,8 @@ func newValueError(c Codec, key string, value any, err error) *ValueError {
 	var jsonType *json.UnsupportedTypeError
 	var jsonValue *json.UnsupportedValueError
 	switch {
+	case errors.Is(err, errPanicked):
+		e.reason = "its encoder panicked"
 	case errors.As(err, &jsonType):
 		e.reason = fmt.Sprintf("%s has no form for a %v", c.Name(), jsonType.Type)
 	case errors.As(err, &jsonValue) && jsonValue.Value.CanFloat():

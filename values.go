@@ -41,8 +41,8 @@ func (s *Session) field(key string) (string, bool) {
 // the session one that could not be loaded.
 func (s *Session) baseFields() []field {
 	if !s.parsed {
-		s.parsed = true
 		s.fields, s.err = parseFields(s.codec, s.base.Data)
+		s.parsed = true
 	}
 	return s.fields
 }
@@ -80,7 +80,7 @@ func lookup[T any](s *Session, key string) (T, bool) {
 	c := s.cells[key]
 	if c == nil {
 		encoded, ok := s.field(key)
-		if !ok || s.codec.Unmarshal([]byte(encoded), &v) != nil {
+		if !ok || s.unmarshal(encoded, &v) != nil {
 			var zero T
 			return zero, false
 		}
@@ -99,8 +99,8 @@ func lookup[T any](s *Session, key string) (T, bool) {
 	}
 	// Held as another type: by way of its encoding as it is now, since it may
 	// have been changed in place.
-	data, err := s.codec.Marshal(c.value)
-	if err != nil || s.codec.Unmarshal(data, &v) != nil {
+	data, err := s.marshal(c.value)
+	if err != nil || s.unmarshal(data, &v) != nil {
 		var zero T
 		return zero, false
 	}
@@ -124,6 +124,20 @@ func changeable(v reflect.Value) bool {
 	return false
 }
 
+// marshal encodes a value. Its encoder is the application's code: a panic there
+// is an error like any other.
+func (s *Session) marshal(value any) (data string, err error) {
+	defer recoverError(&err)
+	b, err := s.codec.Marshal(value)
+	return string(b), err
+}
+
+// unmarshal is the inverse of marshal.
+func (s *Session) unmarshal(data string, v any) (err error) {
+	defer recoverError(&err)
+	return s.codec.Unmarshal([]byte(data), v)
+}
+
 // A change is what a save carries for one key.
 type change struct {
 	field
@@ -139,15 +153,15 @@ func (s *Session) changes(changes []change) ([]change, error) {
 		case c.gone:
 			changes = append(changes, change{field{key: key}, true, c.changed})
 		case c.changed > 0 || s.marked > 0:
-			data, err := s.codec.Marshal(c.value)
+			data, err := s.marshal(c.value)
 			if err == nil && s.codec.Name() == "json" && !utf8.ValidString(key) {
 				err = errKeyNotUTF8
 			}
 			if err != nil {
 				return nil, newValueError(s.codec, key, c.value, err)
 			}
-			if c.changed > 0 || s.changedInPlace(c, string(data)) {
-				changes = append(changes, change{field{key, string(data)}, false, c.changed})
+			if c.changed > 0 || s.changedInPlace(c, data) {
+				changes = append(changes, change{field{key, data}, false, c.changed})
 			}
 		}
 	}
@@ -164,7 +178,7 @@ func (s *Session) changedInPlace(c *cell, encoded string) bool {
 		return false
 	}
 	same := func(was any) bool {
-		return s.codec.Unmarshal([]byte(c.encoded), was) == nil &&
+		return s.unmarshal(c.encoded, was) == nil &&
 			reflect.DeepEqual(reflect.ValueOf(was).Elem().Interface(), c.value)
 	}
 	return !same(new(any)) && (c.value == nil || !same(reflect.New(reflect.TypeOf(c.value)).Interface()))
@@ -181,8 +195,8 @@ func (s *Session) noteInPlace() {
 			continue
 		}
 		// What cannot be encoded any more is the save's to report.
-		data, err := s.codec.Marshal(c.value)
-		if err != nil || s.changedInPlace(c, string(data)) {
+		data, err := s.marshal(c.value)
+		if err != nil || s.changedInPlace(c, data) {
 			c.changed = s.marked
 		}
 	}
