@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -46,18 +45,20 @@ var (
 func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, error) {
 	o, err := o.withDefaults()
 	var dir *dirfs.Dir
+	var info dirfs.Info
 	if err == nil {
-		dir, err = openDir(o)
+		dir, info, err = o.openDir()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sessions: cannot keep sessions in files: %w", err)
 	}
+	o.warnOf(info)
 	prefix, suffix, _ := strings.Cut(o.FilenameTemplate, "%s")
-	return &FilesystemSessionStore{
+	st := &FilesystemSessionStore{
 		timeouts: timeouts{o.MaxAge, o.Lifetime},
 		opts:     o,
 		files: slotfile.Files{
-			Dir:        dir,
+			Opened:     dir,
 			Mode:       o.Mode,
 			Sync:       o.Sync == SyncFull,
 			MaxPayload: max(o.MaxSize, minReadSize),
@@ -67,29 +68,11 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 		prefix:  prefix,
 		suffix:  suffix,
 		damaged: make(map[string]bool),
-	}, nil
-}
-
-func openDir(o FilesystemOptions) (*dirfs.Dir, error) {
-	if err := makeDir(o.Path); err != nil {
-		return nil, err
 	}
-	dir, err := dirfs.Open(o.Path)
-	if err != nil {
-		return nil, fmt.Errorf("the Path must be a directory, and no symbolic link: %w", err)
+	if o.Path != "." {
+		st.files.Reopen, st.files.Reopened = st.reopenDir, st.reopened
 	}
-	info, err := dir.Stat()
-	if err == nil {
-		err = checkDir(o.Path, info.Mode, info.UID)
-	}
-	if err != nil {
-		return nil, errors.Join(err, dir.Close())
-	}
-	if info.Mode.Perm()&0o055 != 0 && !o.HashNames && runtime.GOOS != "windows" {
-		o.Logger.Warn("sessions: others can list the session directory, and so read session IDs; chmod it to 0700, or set HashNames",
-			"mode", info.Mode.Perm().String())
-	}
-	return dir, nil
+	return st, nil
 }
 
 // IsValidKey reports whether key has the form of this store's IDs; see [Keys].
@@ -99,7 +82,7 @@ func (st *FilesystemSessionStore) IsValidKey(key string) bool { return st.opts.K
 func (st *FilesystemSessionStore) GenerateKey() string { return st.opts.Keys.GenerateKey() }
 
 // Close releases the directory. The store cannot be used any more.
-func (st *FilesystemSessionStore) Close() error { return st.files.Dir.Close() }
+func (st *FilesystemSessionStore) Close() error { return st.files.Close() }
 
 // New makes an empty session. No file is made before it is saved.
 func (st *FilesystemSessionStore) New() *Session {
@@ -161,7 +144,7 @@ func (st *FilesystemSessionStore) session(id, name string, file slotfile.Record)
 // expired reports whether a session that was read from a file has ended.
 func (st *FilesystemSessionStore) expired(s *Session, name string, modTime time.Time) bool {
 	if s.maxAge > 0 && !st.files.Times {
-		info, err := st.files.Dir.Lstat(name)
+		info, err := st.files.Dir().Lstat(name)
 		if err != nil {
 			return false // removed meanwhile: it was there when it was read
 		}
@@ -182,14 +165,13 @@ func (st *FilesystemSessionStore) List(ctx context.Context) iter.Seq2[string, er
 			current := false
 			if err == nil {
 				current, err = st.isCurrent(name, &buf)
+				if errors.Is(err, fs.ErrNotExist) || errors.Is(err, slotfile.ErrCorrupt) || err == nil && !current {
+					continue
+				}
 			}
-			switch {
-			case errors.Is(err, fs.ErrNotExist), errors.Is(err, slotfile.ErrCorrupt), err == nil && !current:
-				continue
-			case err != nil:
-				err = fmt.Errorf("sessions: list: %w", err)
-				name = ""
-			default:
+			if err != nil {
+				name, err = "", fmt.Errorf("sessions: list: %w", err)
+			} else {
 				name = st.key(name)
 			}
 			if !yield(name, err) {
@@ -202,14 +184,15 @@ func (st *FilesystemSessionStore) List(ctx context.Context) iter.Seq2[string, er
 // isCurrent reports whether the session of a file has not expired, with a look
 // into the file only where its time and size do not tell.
 func (st *FilesystemSessionStore) isCurrent(name string, buf *[]byte) (bool, error) {
-	info, err := st.files.Dir.Lstat(name)
+	dir := st.files.Dir()
+	info, err := dir.Lstat(name)
 	if err != nil {
 		return false, err
 	}
 	if st.lifetime == 0 && slotfile.SizeOf(info.Size) != slotfile.MarkedSize {
 		return !st.ended(time.Now(), time.Time{}, info.ModTime, 0), nil
 	}
-	file, err := st.files.Suspect(name)
+	file, err := slotfile.NewSuspect(dir, name)
 	if err != nil {
 		return false, err
 	}
@@ -228,7 +211,12 @@ func (st *FilesystemSessionStore) isCurrent(name string, buf *[]byte) (bool, err
 // names gives the names of the files that can be sessions.
 func (st *FilesystemSessionStore) names(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for entry, err := range st.files.Dir.Entries() {
+		dir, err := st.files.PresentDir()
+		if err != nil {
+			yield("", err)
+			return
+		}
+		for entry, err := range dir.Entries() {
 			if err == nil {
 				err = ctx.Err()
 			}

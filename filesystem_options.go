@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 )
@@ -15,12 +14,25 @@ import (
 // FilesystemOptions says how a [FilesystemSessionStore] keeps sessions. The
 // zero value is a safe store in a private directory.
 type FilesystemOptions struct {
-	// Path is the directory, made with its parents if there is none. The
-	// default is sessions-UID in [os.TempDir], UID being the user's number;
-	// an operating system may empty that at a restart.
+	// Path is the directory, made with its parents if there is none. A relative
+	// path is made absolute by the constructor. The default is sessions-UID in
+	// [os.TempDir], UID being the user's number. Operating systems clean that
+	// directory: many empty it at a restart, and systemd-tmpfiles(8) removes
+	// what was not used for some days (10 in /tmp, by its own defaults), as do
+	// tmpwatch(8) and macOS's daily script. Sessions that are to live longer
+	// need another Path.
 	//
 	// The directory must be the process's user's own, and nobody else may be
 	// able to write to it. It must not be a symbolic link.
+	//
+	// A directory that is removed under the store takes its sessions with it.
+	// The store opens Path again, and makes it if there is none, when it next
+	// misses a file; what it would have refused before it refuses then, with an
+	// error from each operation until that is gone. It does not notice that the
+	// directory was moved away and another one put in its place: it stays with
+	// the one that it has open. The Path "." means the current directory itself,
+	// which is never made again. Windows does not tell that a directory was
+	// removed.
 	Path string
 
 	// FilenameTemplate names the files: it has one %s, for the session's ID,
@@ -131,6 +143,11 @@ func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 	if o.Path == "" {
 		o.Path = filepath.Join(os.TempDir(), fmt.Sprintf("sessions-%d", os.Getuid()))
 	}
+	path, err := absolutePath(o.Path)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	o.Path = path
 	if strings.ContainsRune(o.Path, 0) {
 		refuse("Path has a NUL byte")
 	}
@@ -198,36 +215,4 @@ func checkTemplate(t string, keyLength int) error {
 		return nil
 	}
 	return fmt.Errorf("FilenameTemplate %q %s", t, why)
-}
-
-// makeDir makes a directory and its parents, mode 0700 whatever the umask.
-func makeDir(path string) error {
-	err := os.Mkdir(path, 0o700)
-	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(path) != path {
-		if err := makeDir(filepath.Dir(path)); err != nil {
-			return err
-		}
-		err = os.Mkdir(path, 0o700)
-	}
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return os.Chmod(path, 0o700)
-}
-
-// checkDir refuses a directory in which others could put, swap or read files.
-func checkDir(path string, info fs.FileMode, owner uint32) error {
-	if runtime.GOOS == "windows" {
-		return nil // permission bits say nothing there
-	}
-	if uid := os.Geteuid(); int64(owner) != int64(uid) {
-		return fmt.Errorf("the Path %s belongs to the user %d, not to %d who runs this: sessions would be at their mercy", path, owner, uid)
-	}
-	if info.Perm()&0o022 != 0 {
-		return fmt.Errorf("the Path %s may be written to by others (mode %04o): chmod go-w it, or give a directory of its own", path, info.Perm())
-	}
-	return nil
 }

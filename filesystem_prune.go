@@ -96,7 +96,11 @@ func (st *FilesystemSessionStore) Prune(ctx context.Context, o PruneOptions) (Pr
 	if err := o.check(); err != nil {
 		return report, fmt.Errorf("sessions: prune: %w", err)
 	}
-	lock, ok, err := st.files.Dir.TryLock(pruneLockName)
+	dir, err := st.files.PresentDir()
+	if err != nil {
+		return report, fmt.Errorf("sessions: prune: %w", err)
+	}
+	lock, ok, err := dir.TryLock(pruneLockName)
 	if err != nil {
 		return report, fmt.Errorf("sessions: prune: %w", err)
 	}
@@ -104,7 +108,7 @@ func (st *FilesystemSessionStore) Prune(ctx context.Context, o PruneOptions) (Pr
 		return report, ErrPruning
 	}
 	defer lock.Close()
-	p, err := st.newPruning(o, report.Started)
+	p, err := st.newPruning(dir, o, report.Started)
 	if err == nil {
 		err = p.run(ctx, &report)
 	}

@@ -13,6 +13,7 @@ import (
 // A pruning is one call of Prune.
 type pruning struct {
 	*FilesystemSessionStore
+	dir  *dirfs.Dir
 	o    PruneOptions
 	rule pruneRule
 	self dirfs.Info // of the directory
@@ -35,11 +36,11 @@ type pruning struct {
 	errs []error
 }
 
-func (st *FilesystemSessionStore) newPruning(o PruneOptions, now time.Time) (*pruning, error) {
-	p := &pruning{FilesystemSessionStore: st, o: o, rule: st.pruneRule(o, now)}
+func (st *FilesystemSessionStore) newPruning(dir *dirfs.Dir, o PruneOptions, now time.Time) (*pruning, error) {
+	p := &pruning{FilesystemSessionStore: st, dir: dir, o: o, rule: st.pruneRule(o, now)}
 	p.left.Store(int64(o.Limit))
 	var err error
-	p.self, err = st.files.Dir.Stat()
+	p.self, err = dir.Stat()
 	return p, err
 }
 
@@ -59,7 +60,7 @@ func (p *pruning) run(parent context.Context, report *PruneReport) error {
 		defer p.showProgress(report.Started)()
 	}
 	var err error
-	if p.names.list, err = p.files.Dir.List(); err != nil {
+	if p.names.list, err = p.dir.List(); err != nil {
 		return err
 	}
 	defer p.names.list.Close()
@@ -97,7 +98,7 @@ func (p *pruning) result(ctx, parent context.Context, report *PruneReport) error
 }
 
 func (p *pruning) countEntries(ctx context.Context) error {
-	for _, err := range p.files.Dir.Entries() {
+	for _, err := range p.dir.Entries() {
 		if err != nil {
 			return err
 		}

@@ -83,7 +83,7 @@ func (w *pruneWorker) look(ctx context.Context, e dirfs.Entry) {
 		w.foreign(e)
 		return
 	}
-	info, err := w.files.Dir.Lstat(e.Name)
+	info, err := w.dir.Lstat(e.Name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		w.report.Vanished++
@@ -128,7 +128,7 @@ func (w *pruneWorker) session(ctx context.Context, name string, info dirfs.Info)
 		w.cut.Store(true)
 		return
 	}
-	suspect, err := w.files.Suspect(name)
+	suspect, err := slotfile.NewSuspect(w.dir, name)
 	if err != nil {
 		w.unused()
 		w.settle(name, info, live, err)
@@ -154,7 +154,7 @@ var errBusy = errors.New("busy")
 
 // peek judges a session without its lock.
 func (w *pruneWorker) peek(name string, info dirfs.Info) (verdict, error) {
-	suspect, err := w.files.Suspect(name)
+	suspect, err := slotfile.NewSuspect(w.dir, name)
 	if err != nil {
 		return live, err
 	}
@@ -293,7 +293,7 @@ func (w *pruneWorker) temp(ctx context.Context, name string, info dirfs.Info) {
 	}
 	var err error
 	if !w.o.DryRun {
-		err = w.files.Dir.Remove(name)
+		err = w.dir.Remove(name)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.unused()

@@ -254,7 +254,7 @@ func (t *transaction) newMeta(c Change) []byte {
 func (t *transaction) end(c Change) error {
 	gone, err := t.bury(&t.file)
 	if !gone && c.Record != nil {
-		err = errors.Join(err, t.files.Dir.Remove(t.name))
+		err = errors.Join(err, t.files.Dir().Remove(t.name))
 	}
 	return err
 }
@@ -308,7 +308,7 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 	}
 	// Without the lock first: most touches come too early to do anything. A file
 	// that is dated in the future gets the right time at once.
-	info, err := st.files.Dir.Lstat(name)
+	info, err := st.files.Dir().Lstat(name)
 	now := time.Now()
 	if idle := now.Sub(info.ModTime); err == nil && 0 <= idle && idle < interval &&
 		!st.ended(now, s.Created(), info.ModTime, s.MaxAge()) {

@@ -85,13 +85,13 @@ func (d *Dir) List() (*List, error) {
 }
 
 // Next appends the next entries to dst, in no particular order. The error is
-// io.EOF, and dst as it was, when there are none any more. What is made or
-// removed meanwhile may or may not be given.
+// io.EOF, and dst as it was, when there are none any more, or when the directory
+// was removed. What is made or removed meanwhile may or may not be given.
 func (l *List) Next(dst []Entry) ([]Entry, error) {
 	n := len(dst)
 	dst, err := l.next(dst)
 	switch {
-	case err == io.EOF || err == nil && len(dst) == n:
+	case err == io.EOF || errors.Is(err, fs.ErrNotExist) || err == nil && len(dst) == n:
 		return dst, io.EOF
 	case err != nil:
 		return dst, l.dir.Error("getdents", cause(err))
@@ -128,10 +128,14 @@ func byInodeDown(a, b Entry) int { return byInode(b, a) }
 func (l *List) Close() error { return l.dir.Error("close", cause(l.f.Close())) }
 
 // Entries gives what is in the directory, in no particular order. What is
-// made or removed meanwhile may or may not be given.
+// made or removed meanwhile may or may not be given. A directory that was removed
+// has nothing in it.
 func (d *Dir) Entries() iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		list, err := d.List()
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
 		if err != nil {
 			yield(Entry{}, err)
 			return

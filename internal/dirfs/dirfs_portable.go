@@ -51,9 +51,11 @@ func (d *Dir) Stat() (Info, error) {
 	return infoOf(fi), nil
 }
 
-// Chmod sets the permission bits of the directory itself, as far as the
-// system has them.
-func (d *Dir) Chmod(mode fs.FileMode) error { return d.bare("chmod", d.root.Chmod(".", mode.Perm())) }
+// Removed reports false: not every system here tells a removed directory.
+func (d *Dir) Removed() (bool, error) { return false, nil }
+
+// Abandon is Close.
+func (d *Dir) Abandon() error { return d.Close() }
 
 // OpenRead opens a file for reading.
 func (d *Dir) OpenRead(name string) (File, error) { return d.open(name, os.O_RDONLY, 0) }

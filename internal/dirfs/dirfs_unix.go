@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,14 +22,17 @@ type Dir struct {
 
 	// A closed descriptor's number is given to the next open file of the
 	// process, so no call may be under way when it is closed.
-	mu sync.RWMutex
-	fd int // -1 once closed
+	mu     sync.RWMutex
+	fd     int   // -1 once closed
+	closed error // what operations then report
+
+	removed atomic.Bool // as Create has found
 }
 
 // Open opens the directory at path, which must not be a symbolic link.
 func Open(path string) (*Dir, error) {
 	path = filepath.Clean(path) // "link/" and "link/." would follow the link
-	d := &Dir{path: path, fd: -1}
+	d := &Dir{path: path, fd: -1, closed: fs.ErrClosed}
 	err := retry(func() (err error) {
 		d.fd, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		return err
@@ -40,14 +44,20 @@ func Open(path string) (*Dir, error) {
 }
 
 // Close releases the directory. Files opened from it stay usable.
-func (d *Dir) Close() error {
+func (d *Dir) Close() error { return d.close(fs.ErrClosed) }
+
+// Abandon releases a directory that was removed. Its operations go on to report
+// what the system says of one: fs.ErrNotExist.
+func (d *Dir) Abandon() error { return d.close(fs.ErrNotExist) }
+
+func (d *Dir) close(closed error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fd < 0 {
-		return d.Error("close", fs.ErrClosed)
+		return d.Error("close", d.closed)
 	}
 	fd := d.fd
-	d.fd = -1
+	d.fd, d.closed = -1, closed
 	return d.Error("close", File{fd}.Close())
 }
 
@@ -57,7 +67,7 @@ func (d *Dir) at(op string, call func(fd int) error) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if d.fd < 0 {
-		return d.Error(op, fs.ErrClosed)
+		return d.Error(op, d.closed)
 	}
 	return d.Error(op, retry(func() error { return call(d.fd) }))
 }
@@ -71,9 +81,16 @@ func (d *Dir) Stat() (info Info, err error) {
 	return info, err
 }
 
-// Chmod sets the permission bits of the directory itself.
-func (d *Dir) Chmod(mode fs.FileMode) error {
-	return d.at("fchmod", func(fd int) error { return unix.Fchmod(fd, uint32(mode.Perm())) })
+// Removed reports whether the directory was removed.
+//
+// A removed directory has no links. On overlayfs, one with a lower layer reports
+// one link before and after: there the failure of Create is the only sign.
+func (d *Dir) Removed() (bool, error) {
+	info, err := d.Stat()
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil // abandoned
+	}
+	return err == nil && (info.Links == 0 || d.removed.Load()), err
 }
 
 // OpenRead opens a file for reading.
@@ -98,6 +115,9 @@ func (d *Dir) OpenWrite(name string) (File, error) { return d.open(name, unix.O_
 // mode, whatever the umask.
 func (d *Dir) Create(name string, mode fs.FileMode) (File, error) {
 	f, err := d.open(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, uint32(mode.Perm()))
+	if errors.Is(err, fs.ErrNotExist) {
+		d.removed.Store(true) // nothing else can be missing
+	}
 	if err != nil {
 		return f, err
 	}
@@ -116,7 +136,7 @@ func (d *Dir) open(name string, flags int, mode uint32) (File, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if d.fd < 0 {
-		return noFile, d.Error("openat", fs.ErrClosed)
+		return noFile, d.Error("openat", d.closed)
 	}
 	for { // not by d.at, whose closures would cost the hottest call two allocations
 		fd, err := unix.Openat(d.fd, name, flags, mode)
@@ -161,7 +181,7 @@ func linkNew(fd int, old, new string) error {
 func (d *Dir) Remove(name string) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	err := error(fs.ErrClosed)
+	err := d.closed
 	for d.fd >= 0 { // not by d.at: see open
 		if err = unix.Unlinkat(d.fd, name, 0); err != unix.EINTR {
 			break
@@ -175,7 +195,7 @@ func (d *Dir) Lstat(name string) (Info, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	var st unix.Stat_t
-	err := error(fs.ErrClosed)
+	err := d.closed
 	for d.fd >= 0 { // not by d.at: see open
 		if err = unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != unix.EINTR {
 			break
@@ -228,8 +248,14 @@ func (d *Dir) TryLock(string) (lock File, ok bool, err error) {
 }
 
 // Sync waits until what was made, renamed and removed in the directory is on
-// the disk.
-func (d *Dir) Sync() error { return d.at("fsync", unix.Fsync) }
+// the disk. For an abandoned directory there is nothing to wait for.
+func (d *Dir) Sync() error {
+	err := d.at("fsync", unix.Fsync)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
 
 // A File is an open regular file, a bare descriptor. It must be closed
 // exactly once; no method may run beside Close.

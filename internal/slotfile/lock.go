@@ -18,6 +18,7 @@ type Lock struct {
 	files *Files
 	name  string
 	sem   *semaphore
+	dir   *dirfs.Dir // that the file was opened in
 	file  dirfs.File
 	buf   *[]byte
 	info  dirfs.Info
@@ -54,7 +55,7 @@ func (s *Files) Lock(ctx context.Context, name string, l *Lock) error {
 // ctx ended.
 func (l *Lock) open(ctx context.Context) (err error) {
 	for {
-		if l.file, err = l.files.Dir.OpenWrite(l.name); err != nil {
+		if l.file, l.dir, err = l.files.open((*dirfs.Dir).OpenWrite, l.name); err != nil {
 			l.files.locks.unlock(l.name, l.sem)
 			return err
 		}
@@ -65,7 +66,7 @@ func (l *Lock) open(ctx context.Context) (err error) {
 			// another lock before the wait for this one has ended.
 			waiting := *l
 			if err := lockUnder(ctx, l.file, false, waiting.release); err != nil {
-				return l.files.Dir.Error("flock", err)
+				return l.dir.Error("flock", err)
 			}
 		}
 		linked := false
@@ -77,7 +78,7 @@ func (l *Lock) open(ctx context.Context) (err error) {
 		}
 		if err != nil {
 			l.release()
-			return l.files.Dir.Error("flock", err)
+			return l.dir.Error("flock", err)
 		}
 		l.file.Close()
 		// While we waited, the record was removed, moved into a larger file
@@ -96,7 +97,7 @@ func (l *Lock) linked() (_ bool, err error) {
 	}
 	// Somebody has made a hard link, a backup perhaps, and the number of
 	// links tells nothing any more.
-	named, err := l.files.Dir.Lstat(l.name)
+	named, err := l.dir.Lstat(l.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -149,13 +150,13 @@ func (l *Lock) Write(meta []byte, payload string, marked bool) error {
 	seq := l.img.slots[newest].seq + 1
 	// Nobody saves 2^64 times, but a file can say so: then a new one begins at 1.
 	if seq == 0 || !bytes.Equal(meta, l.img.meta) || slotHead+len(payload)+1 > l.img.slotSize {
-		return l.files.place(meta, max(seq, 1), payload, marked, func(temp string) error {
+		return l.files.place(l.dir, meta, max(seq, 1), payload, marked, func(temp string) error {
 			// The new file took its time, in which an operator may have removed
 			// the old one: the record must not come back.
 			if linked, err := l.linked(); err != nil || !linked {
 				return cmp.Or(err, fs.ErrNotExist)
 			}
-			return l.files.Dir.Rename(temp, l.name)
+			return l.dir.Rename(temp, l.name)
 		})
 	}
 	return l.overwrite(1-newest, seq, false, payload)
@@ -171,7 +172,7 @@ func (l *Lock) Confirm() error {
 	if err := l.syncName(1 - l.img.newest); err != nil {
 		return err
 	}
-	return l.files.Dir.Error("fdatasync", l.file.SyncData())
+	return l.dir.Error("fdatasync", l.file.SyncData())
 }
 
 // syncName waits, with Files.Sync, until the file's name is on the disk, if a
@@ -183,7 +184,7 @@ func (l *Lock) syncName(which int) error {
 	if slot := l.img.slots[which]; !l.files.Sync || !slot.valid || slot.seq > 0 {
 		return nil
 	}
-	return l.files.Dir.Sync()
+	return l.dir.Sync()
 }
 
 // overwrite writes one slot.
@@ -205,10 +206,10 @@ func (l *Lock) overwrite(which int, seq uint64, dead bool, payload string) error
 	*buf = b
 	err := l.file.WriteAt(b, int64(headerSize+which*l.img.slotSize))
 	if err != nil {
-		return l.files.Dir.Error("pwrite", err)
+		return l.dir.Error("pwrite", err)
 	}
 	if l.files.Sync {
-		return l.files.Dir.Error("fdatasync", l.file.SyncData())
+		return l.dir.Error("fdatasync", l.file.SyncData())
 	}
 	return nil
 }
@@ -217,7 +218,7 @@ func (l *Lock) overwrite(which int, seq uint64, dead bool, payload string) error
 // the file since its lock was taken is no error: it was still there for what was
 // done under the lock before.
 func (l *Lock) SetModTime(t time.Time) error {
-	err := l.files.Dir.SetModTime(l.name, t)
+	err := l.dir.SetModTime(l.name, t)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -238,11 +239,11 @@ func (l *Lock) Remove() (gone bool, err error) {
 		err = l.Confirm()
 	}
 	buried := newest >= 0 && err == nil
-	if removeErr := l.files.Dir.Remove(l.name); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
+	if removeErr := l.dir.Remove(l.name); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
 		return buried, errors.Join(err, removeErr)
 	}
 	if l.files.Sync && !buried {
-		return true, l.files.Dir.Sync() // the name alone says that it is gone
+		return true, l.dir.Sync() // the name alone says that it is gone
 	}
 	return true, nil
 }

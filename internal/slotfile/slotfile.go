@@ -27,13 +27,21 @@ var ErrCorrupt = errors.New("damaged file")
 // Files is a directory of records. Its methods may be called by several
 // goroutines at once, and several processes may have the same directory.
 type Files struct {
-	Dir        *dirfs.Dir
+	Opened     *dirfs.Dir  // the directory, as it was opened first; see Dir
 	Mode       fs.FileMode // permission bits of new files
 	Sync       bool        // wait for the disk: what was acknowledged survives a power cut
 	MaxPayload int         // bytes; a file that announces more is corrupt
 	TempSuffix string      // ends the names of files that are not finished yet
 	Times      bool        // Read fills in Record.ModTime, for one system call more
 
+	// Reopen opens the directory again after it was removed, and makes it if
+	// there is none. Several goroutines may call it at once; Reopened is then
+	// called for the one directory that is used. A nil Reopen leaves it at the
+	// errors of a removed directory.
+	Reopen   func() (*dirfs.Dir, error)
+	Reopened func(*dirfs.Dir)
+
+	dir   directory
 	locks keyed
 }
 
@@ -52,7 +60,7 @@ const lockFreeReads = 10
 // there is none, ErrCorrupt when there is something else, ctx's when ctx ends
 // while Read waits, and the system's otherwise.
 func (s *Files) Read(ctx context.Context, name string) (Record, error) {
-	f, err := s.Dir.OpenRead(name)
+	f, _, err := s.open((*dirfs.Dir).OpenRead, name)
 	if err != nil {
 		return Record{}, irregularIsCorrupt(err)
 	}
@@ -118,29 +126,38 @@ func (s *Files) modTime(f dirfs.File) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	info, err := f.Stat()
-	return info.ModTime, s.Dir.Error("fstat", err)
+	return info.ModTime, s.Dir().Error("fstat", err)
 }
 
 // Create makes a record under a name that has none; otherwise the error is
 // fs.ErrExist. A marked file is a sector longer, see [SizeOf]. A reader sees all
 // of the record or none.
 func (s *Files) Create(name string, meta []byte, payload string, marked bool) error {
+	dir := s.Dir()
+	err := s.createIn(dir, name, meta, payload, marked)
+	if dir, err = s.inPlaceOf(dir, err); dir != nil {
+		err = s.createIn(dir, name, meta, payload, marked)
+	}
+	return err
+}
+
+func (s *Files) createIn(dir *dirfs.Dir, name string, meta []byte, payload string, marked bool) error {
 	placed := false
-	err := s.place(meta, 1, payload, marked, func(temp string) error {
-		err := s.Dir.RenameNew(temp, name)
+	err := s.place(dir, meta, 1, payload, marked, func(temp string) error {
+		err := dir.RenameNew(temp, name)
 		placed = err == nil
 		return err
 	})
 	if err != nil && placed {
 		// The disk did not confirm the name. Nobody was told of the record, and
 		// who tries again must not find the name taken.
-		err = errors.Join(err, s.Dir.Remove(name))
+		err = errors.Join(err, dir.Remove(name))
 	}
 	return err
 }
 
 // place writes a new file under a temporary name and hands it to rename.
-func (s *Files) place(meta []byte, seq uint64, payload string, marked bool, rename func(temp string) error) (err error) {
+func (s *Files) place(dir *dirfs.Dir, meta []byte, seq uint64, payload string, marked bool, rename func(temp string) error) (err error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	*buf, err = appendFile((*buf)[:0], meta, seq, payload, marked)
@@ -150,30 +167,30 @@ func (s *Files) place(meta []byte, seq uint64, payload string, marked bool, rena
 	var random [8]byte
 	rand.Read(random[:])
 	temp := "tmp-" + hex.EncodeToString(random[:]) + s.TempSuffix
-	if err := s.writeTemp(temp, *buf); err != nil {
+	if err := s.writeTemp(dir, temp, *buf); err != nil {
 		return err
 	}
 	if err := rename(temp); err != nil {
-		return errors.Join(err, s.Dir.Remove(temp))
+		return errors.Join(err, dir.Remove(temp))
 	}
 	if s.Sync {
-		return s.Dir.Sync()
+		return dir.Sync()
 	}
 	return nil
 }
 
 // writeTemp makes a file, or leaves nothing behind.
-func (s *Files) writeTemp(temp string, content []byte) error {
-	f, err := s.Dir.Create(temp, s.Mode)
+func (s *Files) writeTemp(dir *dirfs.Dir, temp string, content []byte) error {
+	f, err := dir.Create(temp, s.Mode)
 	if err != nil {
 		return err
 	}
-	err = s.Dir.Error("pwrite", f.WriteAt(content, 0))
+	err = dir.Error("pwrite", f.WriteAt(content, 0))
 	if err == nil && s.Sync {
-		err = s.Dir.Error("fdatasync", f.SyncData())
+		err = dir.Error("fdatasync", f.SyncData())
 	}
-	if err = errors.Join(err, s.Dir.Error("close", f.Close())); err != nil {
-		return errors.Join(err, s.Dir.Remove(temp))
+	if err = errors.Join(err, dir.Error("close", f.Close())); err != nil {
+		return errors.Join(err, dir.Remove(temp))
 	}
 	return nil
 }
@@ -190,7 +207,7 @@ func (s *Files) readImage(f dirfs.File, buf *[]byte) (image, error) {
 	b := (*buf)[:cap(*buf)]
 	n, err := readUntil(f, b, 0, headerSize)
 	if err != nil {
-		return noImage, irregularIsCorrupt(s.Dir.Error("pread", err))
+		return noImage, irregularIsCorrupt(s.Dir().Error("pread", err))
 	}
 	var img image
 	var ok bool
@@ -206,7 +223,7 @@ func (s *Files) readImage(f dirfs.File, buf *[]byte) (image, error) {
 		img.meta = b[:len(img.meta)] // not of the buffer that is given up
 	}
 	if n, err = readUntil(f, b[:max(size, n)], n, size); err != nil {
-		return noImage, s.Dir.Error("pread", err)
+		return noImage, s.Dir().Error("pread", err)
 	}
 	img.parseSlots(b[:min(n, size)])
 	return img, nil

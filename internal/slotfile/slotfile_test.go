@@ -32,7 +32,7 @@ func open(t testing.TB, path string) *slotfile.Files {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dir.Close() })
-	return &slotfile.Files{Dir: dir, Mode: 0o600, MaxPayload: 1 << 20, TempSuffix: tempSuffix}
+	return &slotfile.Files{Opened: dir, Mode: 0o600, MaxPayload: 1 << 20, TempSuffix: tempSuffix}
 }
 
 func create(t testing.TB, files *slotfile.Files, name, payload string) {
@@ -413,7 +413,7 @@ func TestSizeOfKnowsTheFilesOfRecords(t *testing.T) {
 					t.Errorf("SizeOf(%d) = %v", fi.Size()+off, got)
 				}
 			}
-			if err := files.Dir.Remove("a"); err != nil {
+			if err := files.Dir().Remove("a"); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -12,17 +12,17 @@ import (
 // without ever being in the way of those who use it: it waits for no lock and
 // writes nothing. It is for one goroutine.
 type Suspect struct {
-	files *Files
-	name  string
-	file  dirfs.File
+	dir  *dirfs.Dir
+	name string
+	file dirfs.File
 }
 
-// Suspect opens the file of that name for reading. The error is fs.ErrNotExist
+// NewSuspect opens the file of that name for reading. The error is fs.ErrNotExist
 // when there is none and ErrCorrupt when it is no regular file; otherwise the
 // Suspect must be closed.
-func (s *Files) Suspect(name string) (Suspect, error) {
-	f, err := s.Dir.OpenQuietly(name)
-	return Suspect{s, name, f}, irregularIsCorrupt(err)
+func NewSuspect(dir *dirfs.Dir, name string) (Suspect, error) {
+	f, err := dir.OpenQuietly(name)
+	return Suspect{dir, name, f}, irregularIsCorrupt(err)
 }
 
 // Close closes the file, and gives up its lock.
@@ -36,13 +36,13 @@ func (x Suspect) Close() { x.file.Close() }
 // left aside: flock(2) is between open files, not between processes.
 func (x Suspect) TryLock() (bool, error) {
 	ok, err := x.file.TryLock()
-	return ok, x.files.Dir.Error("flock", err)
+	return ok, x.dir.Error("flock", err)
 }
 
 // Info describes the open file.
 func (x Suspect) Info() (dirfs.Info, error) {
 	info, err := x.file.Stat()
-	return info, x.files.Dir.Error("fstat", err)
+	return info, x.dir.Error("fstat", err)
 }
 
 // Header reads the header's text into *buf. The error is ErrCorrupt when there
@@ -53,7 +53,7 @@ func (x Suspect) Header(buf *[]byte) (meta []byte, err error) {
 	b := (*buf)[:headerSize]
 	n, err := readUntil(x.file, b, 0, headerSize)
 	if err != nil {
-		return nil, irregularIsCorrupt(x.files.Dir.Error("pread", err))
+		return nil, irregularIsCorrupt(x.dir.Error("pread", err))
 	}
 	meta, _, ok := parseHeader(b[:n])
 	if !ok {
@@ -76,7 +76,7 @@ func (x Suspect) Read(buf *[]byte) (meta []byte, err error) {
 	b := (*buf)[:cap(*buf)]
 	n, err := readUntil(x.file, b, 0, headerSize)
 	if err != nil {
-		return nil, irregularIsCorrupt(x.files.Dir.Error("pread", err))
+		return nil, irregularIsCorrupt(x.dir.Error("pread", err))
 	}
 	meta, slotSize, ok := parseHeader(b[:n])
 	if !ok {
@@ -92,7 +92,7 @@ func (x Suspect) Read(buf *[]byte) (meta []byte, err error) {
 		b, meta = *buf, (*buf)[:len(meta)]
 	}
 	if n, err = readUntil(x.file, b, n, size); err != nil {
-		return nil, x.files.Dir.Error("pread", err)
+		return nil, x.dir.Error("pread", err)
 	}
 	img := image{meta: meta, slotSize: slotSize}
 	img.parseSlots(b[:min(n, size)])
@@ -117,7 +117,7 @@ func (x Suspect) Read(buf *[]byte) (meta []byte, err error) {
 // removed because of its age comes back as old as it was. And a pruner that
 // never writes into a file cannot damage one that it took for another.
 func (x Suspect) Remove() error {
-	err := x.files.Dir.Remove(x.name)
+	err := x.dir.Remove(x.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
