@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -471,4 +472,105 @@ func TestSaveOfAnAdoptedSessionRefusesOneThatHasExpired(t *testing.T) {
 	if err := store.Save(ctx, second); !errors.Is(err, sessions.ErrDeleted) {
 		t.Errorf("got %v, want ErrDeleted", err)
 	}
+}
+
+// Timeouts at the edges of what a Duration holds, and below a second.
+func TestTimeoutsOfAllLengthsHold(t *testing.T) {
+	const years = 365 * days
+	for _, test := range []struct{ maxAge, lifetime, own time.Duration }{
+		{maxAge: math.MaxInt64},
+		{lifetime: math.MaxInt64},
+		{maxAge: math.MaxInt64, lifetime: math.MaxInt64, own: math.MaxInt64},
+		{own: math.MaxInt64},
+		{maxAge: time.Hour, own: math.MaxInt64},
+		{maxAge: math.MaxInt64, own: 240 * years},
+		{maxAge: time.Second, own: 240 * years},
+		{own: 240 * years},
+		{maxAge: 240 * years},
+		{maxAge: math.MaxInt64 - 1, lifetime: 1<<62 + 1},
+	} {
+		for name, sealer := range map[string]sessions.Sealer{"plain": nil, "sealed": xorSealer{}} {
+			t.Run(fmt.Sprintf("%v/%s", test, name), func(t *testing.T) {
+				o := sessions.FilesystemOptions{Path: t.TempDir(), MaxAge: test.maxAge, Lifetime: test.lifetime, Sealer: sealer}
+				store := newStore(t, o)
+				s := store.New()
+				s.SetMaxAge(test.own)
+				for n := range 3 {
+					s.Set("n", n)
+					save(t, store, s)
+					if touched, err := store.Touch(background, s, 0); !touched || err != nil {
+						t.Fatalf("Touch = %v, %v", touched, err)
+					}
+					s = get(t, store, s.ID())
+				}
+				if s.New() || s.MaxAge() != test.own.Truncate(time.Second) {
+					t.Fatalf("Get gives %v with a timeout of %v", s, s.MaxAge())
+				}
+				age(t, fileOf(t, o.Path, s), 50*years)
+				if get(t, store, s.ID()).New() || len(list(t, store)) != 1 {
+					t.Error("after 50 years the session has ended")
+				}
+				stranger := newStore(t, sessions.FilesystemOptions{Path: o.Path})
+				for _, r := range []sessions.PruneReport{
+					prune(t, store, sessions.PruneOptions{DryRun: true}),
+					prune(t, stranger, sessions.PruneOptions{DryRun: true, AnyStore: true}),
+					prune(t, store, sessions.PruneOptions{DryRun: true, MaxAge: math.MaxInt64}),
+				} {
+					if r.Live != 1 {
+						t.Errorf("after 50 years Prune finds %d alive of %d", r.Live, r.Sessions)
+					}
+				}
+			})
+		}
+	}
+}
+
+func prune(t *testing.T, store *sessions.FilesystemSessionStore, o sessions.PruneOptions) sessions.PruneReport {
+	t.Helper()
+	r, err := store.Prune(background, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// A session's own timeout is never taken for none.
+func TestSetMaxAgeOfLessThanASecondIsASecond(t *testing.T) {
+	dir := t.TempDir()
+	store := newStore(t, sessions.FilesystemOptions{Path: dir})
+	s := store.New()
+	s.SetMaxAge(500 * time.Millisecond)
+	s.Set("a", 1)
+	save(t, store, s)
+	if get(t, store, s.ID()).MaxAge() != time.Second {
+		t.Error("the timeout is not a second")
+	}
+	age(t, fileOf(t, dir, s), time.Second)
+	gone(t, store, s.ID())
+}
+
+func TestNewFilesystemSessionStoreRefusesTimeoutsBelowASecond(t *testing.T) {
+	for _, d := range []time.Duration{1, 3600, time.Second - 1, -1, math.MinInt64} {
+		_, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: t.TempDir(), MaxAge: d, Lifetime: d})
+		if err == nil || !strings.Contains(err.Error(), "MaxAge is") || !strings.Contains(err.Error(), "Lifetime is") {
+			t.Errorf("%v: got %v", d, err)
+		}
+		store := newStore(t, sessions.FilesystemOptions{})
+		if _, err := store.Prune(background, sessions.PruneOptions{MaxAge: d}); err == nil || !strings.Contains(err.Error(), "MaxAge is") {
+			t.Errorf("Prune with %v: got %v", d, err)
+		}
+	}
+	// A fraction beside whole seconds is no mistake, and is kept.
+	o := sessions.FilesystemOptions{Path: t.TempDir(), MaxAge: 1500 * time.Millisecond}
+	store := newStore(t, o)
+	s := saved(t, store, "a", 1)
+	if line := headerLine(t, fileOf(t, o.Path, s)); !strings.Contains(line, " max-age=1500000000ns ") {
+		t.Errorf("the file begins with %q", line)
+	}
+	age(t, fileOf(t, o.Path, s), time.Second)
+	if get(t, store, s.ID()).New() {
+		t.Error("the session ended after a second")
+	}
+	age(t, fileOf(t, o.Path, s), 1500*time.Millisecond)
+	gone(t, store, s.ID())
 }

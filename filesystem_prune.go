@@ -12,8 +12,8 @@ import (
 // value clears away what the store itself holds for ended.
 type PruneOptions struct {
 	// MaxAge is the idle time after which sessions go. Zero means the store's
-	// MaxAge. A session with a timeout of its own (see [Session.SetMaxAge])
-	// goes by that.
+	// MaxAge; less than a second is refused. A session with a timeout of its own
+	// (see [Session.SetMaxAge]) goes by that.
 	MaxAge time.Duration
 
 	// AnyStore says that the directory may be that of stores with other
@@ -120,13 +120,12 @@ func (st *FilesystemSessionStore) Prune(ctx context.Context, o PruneOptions) (Pr
 }
 
 func (o PruneOptions) check() error {
-	var errs []error
+	errs := []error{checkTimeout("MaxAge", o.MaxAge)}
 	refuse := func(wrong bool, what string) {
 		if wrong {
 			errs = append(errs, errors.New(what+" is negative"))
 		}
 	}
-	refuse(o.MaxAge < 0, "MaxAge")
 	refuse(o.Limit < 0, "Limit")
 	refuse(o.TimeBudget < 0, "TimeBudget")
 	refuse(!(o.Rate >= 0), "Rate") // not a number, too

@@ -37,6 +37,7 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
+	"math"
 	"sync"
 	"time"
 )
@@ -370,14 +371,25 @@ func (s *Session) MaxAge() time.Duration {
 }
 
 // SetMaxAge gives the session an idle timeout of its own: "remember me". Its
-// cookie is kept by the browser for as long. Zero, and less, means the store's.
+// cookie is kept by the browser for as long, but no longer than 400 days. A
+// fraction of a second is rounded up. Zero, and less, means the store's.
 func (s *Session) SetMaxAge(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Whole seconds are what a cookie can say.
-	if d = max(0, d.Truncate(time.Second)); d != s.maxAge {
+	if d = wholeSeconds(d); d != s.maxAge {
 		s.maxAge, s.aged = d, s.touch()
 	}
+}
+
+// wholeSeconds rounds up: whole seconds are what a cookie can say. Less than zero
+// becomes zero, and the largest Duration, which has a fraction of a second, loses
+// that.
+func wholeSeconds(d time.Duration) time.Duration {
+	whole := max(0, d.Truncate(time.Second))
+	if whole < d && whole <= math.MaxInt64-time.Second {
+		whole += time.Second
+	}
+	return whole
 }
 
 // Owner returns whose session it is, "" when nobody said.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -230,7 +231,9 @@ func TestDestroyedSessionsAreEmptyAndAnonymousAtOnce(t *testing.T) {
 func TestAnIdleTimeoutIsWholeSecondsAndNotNegative(t *testing.T) {
 	s := sessions.NewSession("id", nil)
 	for d, want := range map[time.Duration]time.Duration{
-		90*time.Second + time.Millisecond: 90 * time.Second, -time.Hour: 0, time.Millisecond: 0,
+		0: 0, -1: 0, -time.Hour: 0, math.MinInt64: 0,
+		1: time.Second, 500 * time.Millisecond: time.Second, time.Second: time.Second, time.Second + 1: 2 * time.Second,
+		240 * 365 * 24 * time.Hour: 240 * 365 * 24 * time.Hour, math.MaxInt64: math.MaxInt64 / time.Second * time.Second,
 	} {
 		if s.SetMaxAge(d); s.MaxAge() != want {
 			t.Errorf("SetMaxAge(%v): MaxAge = %v, want %v", d, s.MaxAge(), want)

@@ -118,7 +118,7 @@ func (o *CarrierOptions) setTimeouts() error {
 		case *d.value == 0:
 			*d.value = d.absent
 		case *d.value < time.Second:
-			errs = append(errs, fmt.Errorf("%s is less than a second", d.name))
+			errs = append(errs, fmt.Errorf("%s is less than a second: %v; an hour is time.Hour", d.name, *d.value))
 		}
 	}
 	if o.RenewOnAccess > 0 && o.RenewOnAccess >= o.MaxAge && o.MaxAge > 0 {

@@ -7,9 +7,10 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// maxAge is short, since it is waited for. On a machine that is too slow for it
-// a session may expire between two lines; the checks see that, and try again.
-const maxAge = time.Second / 2
+// maxAge is the shortest that stores allow, since it is waited for. On a machine
+// that is too slow for it a session may expire between two lines; the checks see
+// that, and try again.
+const maxAge = time.Second
 
 // ownMaxAge lets a session have a timeout that is shorter: those are whole
 // seconds.

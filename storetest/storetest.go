@@ -28,8 +28,8 @@ import (
 
 // Options is what a store under test has to be made with.
 type Options struct {
-	// MaxAge is the store's idle timeout, a fraction of a second in the checks
-	// of expiry; zero, in all others, means none. For a store that has none
+	// MaxAge is the store's idle timeout, a second or two in the checks of
+	// expiry; zero, in all others, means none. For a store that has none
 	// newStore returns nil when MaxAge is not zero.
 	MaxAge time.Duration
 }

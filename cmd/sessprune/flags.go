@@ -6,7 +6,6 @@ import (
 	"math"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 
@@ -74,6 +73,7 @@ func (c *config) check() error {
 		}
 	}
 	given := c.flags.Changed
+	refuse(given("max-age") && c.maxAge < time.Second, "--max-age %v: want 1s or more", c.maxAge)
 	refuse(given("limit") && c.limit <= 0, "--limit %d: want 1 or more", c.limit)
 	refuse(given("rate") && (!(c.rate > 0) || math.IsInf(c.rate, 0)), "--rate %v: want more than 0", c.rate)
 	refuse(c.corrupt != "keep" && c.corrupt != "delete", "--corrupt=%s: want keep or delete", c.corrupt)
@@ -126,18 +126,17 @@ func parseDuration(text string) (time.Duration, error) {
 	total, rest := time.Duration(0), text
 	for _, unit := range []struct {
 		letter string
-		length time.Duration
-	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
+		hours  time.Duration // a number of them
+	}{{"w", 7 * 24}, {"d", 24}} {
 		number, after, found := strings.Cut(rest, unit.letter)
 		if !found {
 			continue
 		}
-		n, err := strconv.ParseFloat(number, 64)
-		d := n * float64(unit.length)
-		if err != nil || strings.Trim(number, "0123456789.") != "" || d >= float64(math.MaxInt64-total) {
+		n, err := time.ParseDuration(number + "h") // as so many hours, fractions included
+		if err != nil || strings.Trim(number, "0123456789.") != "" || n > (math.MaxInt64-total)/unit.hours {
 			return 0, bad
 		}
-		total += time.Duration(d)
+		total += n * unit.hours
 		if rest = after; rest == "" {
 			return total, nil
 		}

@@ -236,6 +236,7 @@ func mksessions() {
 	count := flags.Int("n", 1, "how many")
 	age := flags.Duration("age", 0, "how old")
 	idle := flags.Duration("idle", 0, "timeout of their own")
+	wait := flags.Duration("wait", 0, "how long to wait afterwards")
 	uuids := flags.Bool("uuid", false, "UUIDs as IDs")
 	bytes := flags.Int("bytes", 32, "bytes of an ID")
 	print := flags.Bool("print", false, "print the IDs")
@@ -271,6 +272,7 @@ func mksessions() {
 		when := fi.ModTime().Add(-*age)
 		must(os.Chtimes(name, when, when))
 	}
+	time.Sleep(*wait)
 }
 
 func must(err error) {
