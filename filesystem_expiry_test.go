@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -573,4 +577,39 @@ func TestNewFilesystemSessionStoreRefusesTimeoutsBelowASecond(t *testing.T) {
 	}
 	age(t, fileOf(t, o.Path, s), 1500*time.Millisecond)
 	gone(t, store, s.ID())
+}
+
+// A request that is still at work when its session expires has its response, and
+// what it changed is dropped.
+func TestMiddlewareDropsTheChangesOfASessionThatExpiresMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour})
+	s := saved(t, store, "a", 1)
+	carrier, err := sessions.NewCookies(store, sessions.CookieOptions{RenewOnAccess: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mw, err := sessions.NewMiddleware(carrier, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*sessions.Session){"save": func(s *sessions.Session) { s.Set("b", 1) }, "read": func(*sessions.Session) {}} {
+		age(t, fileOf(t, dir, s), 0)
+		r := httptest.NewRequest("GET", "/", nil)
+		r.AddCookie(&http.Cookie{Name: "__Host-session", Value: s.ID()})
+		w := httptest.NewRecorder()
+		mw.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			loaded := sessions.FromContext(r.Context())
+			if loaded.New() {
+				t.Error("the session was not loaded")
+			}
+			change(loaded)
+			age(t, fileOf(t, dir, s), time.Hour)
+			io.WriteString(w, "done")
+		})).ServeHTTP(w, r)
+		if w.Code != 200 || w.Body.String() != "done" || len(w.Result().Cookies()) != 0 {
+			t.Errorf("%s: got %d %q, %d cookies", name, w.Code, w.Body, len(w.Result().Cookies()))
+		}
+		gone(t, store, s.ID())
+	}
 }

@@ -2,8 +2,8 @@ package sessions_test
 
 import (
 	"context"
-	"errors"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"

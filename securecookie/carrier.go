@@ -114,8 +114,10 @@ func (c *Carrier) sent(r *http.Request) (newest token, ok bool) {
 //
 // It adds Cookie to the response's Vary, and with Set-Cookie no-store to its
 // Cache-Control. With an error it sets no cookie and leaves the session as it
-// was; that is [sessions.ErrTooLarge], a [*sessions.ValueError], or
-// [sessions.Session.Err].
+// was; that is [sessions.ErrTooLarge], a [*sessions.ValueError],
+// [sessions.Session.Err], or [sessions.ErrDeleted] when the session's Lifetime has
+// ended since it was loaded. The idle timeout counts between requests: one that
+// takes longer than that has used the session meanwhile.
 func (c *Carrier) Commit(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	if err := s.Err(); err != nil {
 		return err
@@ -138,10 +140,11 @@ func (c *Carrier) Commit(w http.ResponseWriter, r *http.Request, s *sessions.Ses
 }
 
 // commit has the session say what is to be written. What is stored is what it
-// was loaded from: nobody else can have changed that.
+// was loaded from: nobody else can have changed that. Nothing is when its lifetime
+// has ended since.
 func (c *Carrier) commit(s *sessions.Session, write func(sessions.Change) error) error {
 	var stored *sessions.Record
-	if record, ok := s.Stored(); ok {
+	if record, ok := s.Stored(); ok && !over(c.times(&record).Absolute, c.ring.now()) {
 		stored = &record
 	}
 	return s.Commit(stored, ids.GenerateKey, write)

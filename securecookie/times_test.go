@@ -1,10 +1,14 @@
 package securecookie_test
 
 import (
+	"errors"
 	"fmt"
+	"math"
+	"net/http/httptest"
 	"testing"
 	"time"
 
+	"github.com/sessfs/sessions"
 	"github.com/sessfs/sessions/securecookie"
 )
 
@@ -87,6 +91,72 @@ func TestTimesOutOfRangeAreNotSealed(t *testing.T) {
 			if value, err := ring.SealCookie("session", nil, times); err == nil || value != "" {
 				t.Error(fmt.Sprint("sealed a time out of range: ", bad, i))
 			}
+		}
+	}
+}
+
+func TestCommitRefusesASessionWhoseLifetimeHasEndedSinceTheLoad(t *testing.T) {
+	for name, row := range map[string]struct {
+		change func(s *sessions.Session)
+		want   error
+		set    int // cookies
+	}{
+		"set":                    {func(s *sessions.Session) { s.Set("b", 1) }, sessions.ErrDeleted, 0},
+		"renew":                  {func(s *sessions.Session) { s.Renew() }, sessions.ErrDeleted, 0},
+		"a timeout of its own":   {func(s *sessions.Session) { s.SetMaxAge(1000 * time.Hour) }, sessions.ErrDeleted, 0},
+		"destroy":                {func(s *sessions.Session) { s.Destroy() }, nil, 1},
+		"destroy and a farewell": {func(s *sessions.Session) { s.Destroy(); s.AddFlash("Good bye") }, nil, 1},
+		"nothing":                {func(*sessions.Session) {}, nil, 0},
+	} {
+		ring, now := clock(t)
+		b := &browser{t: t, carrier: newCarrier(t, ring, securecookie.CarrierOptions{Lifetime: time.Hour})}
+		b.put("a", 1)
+		r := httptest.NewRequest("GET", "/", nil)
+		r.AddCookie(b.cookies[0])
+		s, err := b.carrier.Load(r)
+		if err != nil || s.New() {
+			t.Fatalf("Load = %v, %v", s, err)
+		}
+		*now = now.Add(time.Hour + time.Second) // a session's creation is by the real clock
+		row.change(s)
+		w := httptest.NewRecorder()
+		if err := b.carrier.Commit(w, r, s); !errors.Is(err, row.want) {
+			t.Errorf("%s: Commit = %v, want %v", name, err, row.want)
+		}
+		if got := len(w.Result().Cookies()); got != row.set {
+			t.Errorf("%s: %d cookies are set, want %d", name, got, row.set)
+		}
+		if _, err := b.carrier.Serialize(s, time.Time{}); row.want != nil && !errors.Is(err, row.want) {
+			t.Errorf("%s: Serialize = %v, want %v", name, err, row.want)
+		}
+	}
+}
+
+func TestTimeoutsOfAllLengthsHoldInCookies(t *testing.T) {
+	const years = 365 * 24 * time.Hour
+	for _, row := range []struct{ maxAge, lifetime, own time.Duration }{
+		{math.MaxInt64, math.MaxInt64, 0}, {math.MaxInt64, math.MaxInt64, math.MaxInt64},
+		{time.Hour, 240 * years, 240 * years}, {math.MaxInt64 - 1, 1<<62 + 1, 1},
+	} {
+		ring, now := clock(t)
+		b := &browser{t: t, carrier: newCarrier(t, ring, securecookie.CarrierOptions{MaxAge: row.maxAge, Lifetime: row.lifetime})}
+		for i := range 3 {
+			b.visit(func(s *sessions.Session) {
+				if s.New() != (i == 0) {
+					t.Errorf("%v: visit %d: new %v", row, i, s.New())
+				}
+				s.SetMaxAge(row.own)
+				s.Set("i", i)
+			})
+			if age := b.set["__Host-session"].MaxAge; age < 0 || age > 400*24*3600 || row.own > time.Hour && age != 400*24*3600 {
+				t.Errorf("%v: the cookie's MaxAge is %d", row, age)
+			}
+			if row.own != 1 {
+				*now = now.Add(50 * years)
+			}
+		}
+		if b.get("i") == nil {
+			t.Errorf("%v: the session has ended", row)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sessfs/sessions"
@@ -52,6 +53,27 @@ var expiryChecks = []check{
 			need(err, "touch")
 			time.Sleep(maxAge * 6 / 10)
 			return alive(ctx, store, s.ID(), before)
+		}),
+	expiry("ExpiryIsFinal", "A save, an update or a touch of a session that has expired since it was loaded is ErrDeleted; it can be destroyed and deleted.", maxAge,
+		func(ctx context.Context, store sessions.SessionStore) bool {
+			s, destroyed := saved(ctx, store, map[string]any{"a": int64(1)}), saved(ctx, store, map[string]any{"a": int64(1)})
+			time.Sleep(maxAge + maxAge/10)
+			if updater, ok := store.(sessions.Updater); ok {
+				err := updater.Update(ctx, s, func(s *sessions.Session) error { s.Set("a", int64(2)); return nil })
+				want(errors.Is(err, sessions.ErrDeleted), "an update of an expired session is %v", err)
+			}
+			if toucher, ok := store.(sessions.Toucher); ok {
+				_, err := toucher.Touch(ctx, s, 0)
+				want(errors.Is(err, sessions.ErrDeleted), "a touch of an expired session is %v", err)
+			}
+			s.Set("a", int64(2))
+			err := store.Save(ctx, s)
+			want(errors.Is(err, sessions.ErrDeleted), "a save of an expired session is %v", err)
+			gone(ctx, store, s.ID(), "the session has expired")
+			destroyed.Destroy()
+			need(store.Save(ctx, destroyed), "save of an expired session that is destroyed")
+			need(store.Delete(ctx, s), "delete of an expired session")
+			return true
 		}),
 	expiry("OwnTimeoutTakesTheStoresPlace", "A session with a timeout of its own expires by that, be it longer or shorter.", ownMaxAge,
 		func(ctx context.Context, store sessions.SessionStore) bool {
