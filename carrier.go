@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/sessfs/sessions/internal/httpheader"
@@ -66,22 +67,38 @@ func NewCookies(store SessionStore, o CookieOptions) (*Cookies, error) {
 }
 
 // Load returns the session whose ID the request's cookie has, a new one when
-// there is no such session.
+// there is no such session. Of several cookies of the name, the first two that
+// may be an ID are tried: another host of the domain can set one that the
+// browser sends before the real one.
 func (c *Cookies) Load(r *http.Request) (*Session, error) {
-	if id := c.sent(r); id != "" {
-		return c.store.Get(r.Context(), id)
-	}
-	return c.store.New(), nil
-}
-
-// sent returns the ID in the request's cookie, "" when there is none.
-func (c *Cookies) sent(r *http.Request) string {
-	for _, cookie := range r.CookiesNamed(c.template.Name) {
-		if c.store.IsValidKey(cookie.Value) {
-			return cookie.Value
+	var first *Session // new, or of an ID that is adopted
+	for _, id := range c.sent(r) {
+		s, err := c.store.Get(r.Context(), id)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := s.Stored(); ok {
+			return s, nil
+		}
+		if first == nil {
+			first = s
 		}
 	}
-	return ""
+	if first == nil {
+		first = c.store.New()
+	}
+	return first, nil
+}
+
+// sent returns the IDs in the request's cookies that count.
+func (c *Cookies) sent(r *http.Request) (ids []string) {
+	const most = 2
+	for _, cookie := range r.CookiesNamed(c.template.Name) {
+		if len(ids) < most && c.store.IsValidKey(cookie.Value) && !slices.Contains(ids, cookie.Value) {
+			ids = append(ids, cookie.Value)
+		}
+	}
+	return ids
 }
 
 // commitTimeout bounds how long a response waits for others who save the same
@@ -90,45 +107,67 @@ func (c *Cookies) sent(r *http.Request) string {
 const commitTimeout = 30 * time.Second
 
 // Commit saves the session if it should be saved and is not empty and new, and
-// sets the cookie if the browser does not have it. A session whose values were
-// all removed by [Session.Clear] is ended, like one that was destroyed, and
-// the cookie expires.
+// sets the cookie if the browser does not have it. A cookie that has an age is
+// set with every save and every renewal on access, so that it lives on in the
+// browser as the session does in the store. A session whose values were all
+// removed by [Session.Clear] is ended, like one that was destroyed, and the
+// cookie expires.
 //
-// It adds Cookie to the response's Vary, and with Set-Cookie no-store to its
-// Cache-Control.
+// It adds Cookie to the response's Vary. It sets Cache-Control to private where
+// there is none, and adds no-store to it with Set-Cookie.
+//
+// The save does not end with the request. But a session that the browser has to
+// be told of, since it is new, renewed or destroyed, is an error when the
+// request has ended: the response may never arrive.
 func (c *Cookies) Commit(w http.ResponseWriter, r *http.Request, s *Session) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	httpheader.VaryCookie(w.Header())
+	defer httpheader.Personal(w.Header())
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitTimeout)
 	defer cancel()
-	sent := c.sent(r)
-	renewed, err := c.touch(ctx, s)
+	s.endIfCleared()
+	before := s.standing()
+	touched := false
+	var err error
+	switch ended := r.Context().Err(); {
+	case !before.worthSaving:
+		touched, err = c.touch(ctx, s)
+	case ended != nil && before.needsCookie:
+		err = fmt.Errorf("%w: %w", errRequestEnded, ended)
+	default:
+		err = c.store.Save(ctx, s)
+	}
 	if err != nil {
 		return err
 	}
-	before := s.prepareCommit()
-	if before.worthSaving {
-		if err := c.store.Save(ctx, s); err != nil {
-			return err
-		}
-	}
-	cookie := c.template
-	switch after := s.prepareCommit(); {
-	case after.stored:
-		if after.maxAge > 0 {
-			cookie.MaxAge = int(min(after.maxAge/time.Second, maxCookieAge))
-		}
-		if after.id != sent || before.aged || renewed && cookie.MaxAge > 0 {
-			cookie.Value = after.id
-			httpheader.SetCookie(w.Header(), cookie)
-		}
-	case sent != "" && (before.destroyed || after.ended):
-		cookie.MaxAge = -1
-		httpheader.SetCookie(w.Header(), cookie)
-	}
+	c.setCookie(w.Header(), c.sent(r), before.destroyed, touched, s.standing())
 	return nil
+}
+
+// errRequestEnded says that a save was not carried out, since the browser would
+// not have learned of it.
+var errRequestEnded = errors.New("sessions: the request ended before its session was renewed, destroyed or first saved")
+
+// setCookie sets the cookie that the browser needs, if any, after a commit.
+func (c *Cookies) setCookie(h http.Header, sent []string, destroyed, touched bool, now standing) {
+	cookie := c.template
+	switch {
+	case now.stored:
+		if now.maxAge > 0 {
+			cookie.MaxAge = int(min(now.maxAge/time.Second, maxCookieAge))
+		}
+		if !slices.Contains(sent, now.id) || now.ageChanged || cookie.MaxAge > 0 && (touched || now.wasSaved) {
+			cookie.Value = now.id
+			httpheader.SetCookie(h, cookie)
+		}
+	case !destroyed && !now.ended:
+	case len(sent) > 0:
+		cookie.MaxAge = -1
+		httpheader.SetCookie(h, cookie)
+	default: // made and ended in one request
+		httpheader.RemoveCookie(h, cookie.Name)
+	}
 }
 
 // touch renews on access, and reports whether it did.
@@ -136,53 +175,67 @@ func (c *Cookies) touch(ctx context.Context, s *Session) (bool, error) {
 	if c.renew == 0 || s.New() {
 		return false, nil
 	}
-	renewed, err := c.store.(Toucher).Touch(ctx, s, c.renew)
+	touched, err := c.store.(Toucher).Touch(ctx, s, c.renew)
 	if errors.Is(err, ErrDeleted) {
-		return false, nil // that is for Save to say, if there is anything to save
+		return false, nil // nothing was changed that could be lost
 	}
-	return renewed, err
+	return touched, err
 }
 
 // SaveLate saves the session when the response has begun. The error says so
-// when the browser would need a cookie that cannot be set any more: the
-// session is new, or was renewed.
+// when the browser would need a cookie that cannot be set any more: the session
+// is new, was renewed, or goes on under another ID after it was destroyed. The
+// age of a cookie stays what it is.
 func (c *Cookies) SaveLate(r *http.Request, s *Session) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitTimeout)
 	defer cancel()
-	if now := s.prepareCommit(); !now.stored || now.renewed {
+	s.endIfCleared()
+	if now := s.standing(); now.needsCookie && !(now.destroyed && now.empty) {
 		return errors.New("sessions: the response has begun, and the browser cannot be told the session's ID any more")
 	}
 	return c.store.SaveIfModified(ctx, s)
 }
 
-// committing is what a carrier has to know of a session.
-type committing struct {
-	id            string
-	stored, ended bool // kept by a store; was, until it was destroyed
-	worthSaving   bool
-	maxAge        time.Duration
+// A standing is what a carrier has to know of a session.
+type standing struct {
+	id          string
+	stored      bool // by a store
+	ended       bool // it was stored, until it was destroyed
+	empty       bool // when it is modified
+	worthSaving bool
+	destroyed   bool // and not saved yet
+	needsCookie bool // to be saved, since the browser does not have the ID it will have
 
-	aged, renewed, destroyed bool // asked for, and not saved yet
+	maxAge     time.Duration
+	ageChanged bool // since it was loaded
+	wasSaved   bool // since it was loaded
 }
 
-// prepareCommit makes a session that was emptied one to be destroyed, and
-// tells what is to be done. One that lost its last value otherwise, a flash
-// message perhaps, stays: another request may be adding to it.
-func (s *Session) prepareCommit() committing {
+func (s *Session) standing() standing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	empty := len(s.keys()) == 0
-	if s.stored && s.cleared > 0 && s.destroyed == 0 && empty {
-		s.destroy()
-	}
-	return committing{
+	empty := s.modified && len(s.keys()) == 0
+	return standing{
 		id:          s.id,
 		stored:      s.stored,
 		ended:       s.ended,
+		empty:       empty,
 		worthSaving: s.modified && (s.stored || !empty),
-		aged:        s.aged > 0,
-		renewed:     s.renewed > 0,
 		destroyed:   s.destroyed > 0,
+		needsCookie: !s.stored && !s.adopted || s.renewed > 0 || s.destroyed > 0,
 		maxAge:      s.maxAge,
+		ageChanged:  s.maxAge != s.loadedMaxAge,
+		wasSaved:    s.wasSaved,
+	}
+}
+
+// endIfCleared destroys a session that was emptied by Clear. One that lost its
+// last value otherwise, a flash message perhaps, stays: another request may be
+// adding to it.
+func (s *Session) endIfCleared() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stored && s.cleared > 0 && s.destroyed == 0 && len(s.keys()) == 0 {
+		s.destroy()
 	}
 }

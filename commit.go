@@ -267,7 +267,7 @@ func (s *Session) saved(p *plan) {
 			*asked = 0
 		}
 	}
-	s.id, s.adopted = p.ID, false
+	s.id, s.adopted, s.wasSaved = p.ID, false, true
 	s.ended = s.ended || p.Ended != ""
 	s.stored, s.isNew = p.Record != nil, p.Record == nil
 	s.modified = s.clock != p.clock

@@ -20,7 +20,9 @@ type CookieOptions struct {
 	// do not allow that it is "__Secure-session", and with InsecureAllowHTTP
 	// "session". MaxAge, in seconds, is how long the browser keeps the cookie;
 	// zero means until it is closed, and at most 400 days are allowed. A
-	// session's own timeout (see [Session.SetMaxAge]) takes its place.
+	// session's own timeout (see [Session.SetMaxAge]) takes its place. A cookie
+	// with an age is sent again with every save, so that it does not end
+	// before the session; a save after the response has begun cannot do that.
 	Cookie http.Cookie
 
 	// InsecureAllowHTTP leaves out Secure, so that the cookie travels over
@@ -31,10 +33,10 @@ type CookieOptions struct {
 	// page can read the cookie.
 	InsecureAllowScript bool
 
-	// RenewOnAccess makes a request that only reads its session begin the idle
-	// time anew, and with it the age of a cookie that has one, but not more
-	// often than this. Zero means that only saving does. The store must be a
-	// [Toucher].
+	// RenewOnAccess is the shortest interval after which a request that only
+	// reads its session restarts the idle timeout, and renews a cookie that
+	// has an age. Zero means that only saving does; every save does. The store
+	// must be a [Toucher].
 	RenewOnAccess time.Duration
 }
 

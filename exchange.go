@@ -3,9 +3,15 @@ package sessions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
+
+	"github.com/sessfs/sessions/internal/httpheader"
 )
 
 type contextKey struct{}
@@ -18,7 +24,11 @@ func fromContext(ctx context.Context) *exchange {
 // FromContext returns the session of a request whose handler is wrapped in a
 // [Middleware], from the request's context. The first call loads it; when that
 // fails, the session is empty, [Session.Err] says why, and the middleware
-// answers the request.
+// answers the request. The first call should come before the first byte of the
+// response, which otherwise lacks the headers that keep it out of shared caches.
+//
+// Of several middlewares around each other the innermost's session is returned;
+// see [Middleware.FromContext] for the others.
 //
 // It panics when there is no middleware around the handler, or when it, or
 // [Skip], excludes the request; see [LookupContext].
@@ -36,14 +46,27 @@ func LookupContext(ctx context.Context) (*Session, bool) {
 	if x == nil {
 		return nil, false
 	}
-	return x.load(), true
+	return x.load(ctx), true
 }
 
-// Save saves the session of a request whose response has begun, if it should be
-// saved: for handlers of WebSockets and server-sent events, which go on after
-// the middleware has saved. Before that, it does nothing and leaves it to the
-// middleware. The error says so when the session cannot be saved any more; see
-// [LateSaver].
+// Save saves the session of a request now, if it should be saved.
+//
+// Before the first byte of the response it also sets the session's cookie, so
+// that all is done that the middleware would do. Changes after it are saved
+// again, by the middleware or by another Save. A panic of the handler does not
+// take back what Save has saved. Since it sets headers, it is called where the
+// handler may set them: by one goroutine at a time.
+//
+// After the first byte, in handlers of WebSockets and server-sent events, it
+// saves what the browser needs no other cookie for; see [LateSaver]. A cookie
+// that has an age is not renewed then.
+//
+// Save does not end with the request: it waits up to 30 seconds for others who
+// save the same session. After an error nothing was saved, and the session is
+// what it was. The middleware tries again before the first byte, and replaces
+// the response if it fails too: a handler that answers the error itself calls
+// [Session.Discard] first, or takes back what was too much. A session that was
+// not loaded is not saved.
 func Save(ctx context.Context) error {
 	x := fromContext(ctx)
 	if x == nil {
@@ -55,104 +78,254 @@ func Save(ctx context.Context) error {
 // An exchange is one request and its response, between which the session is
 // loaded, changed and saved.
 type exchange struct {
-	m *Middleware
-	w http.ResponseWriter
-	r *http.Request
+	m       *Middleware
+	outer   *exchange // of another middleware around m
+	w       http.ResponseWriter
+	r       *http.Request
+	cookies []string // of r; a handler may take them out of its header
 
-	mu      sync.Mutex
-	session *Session // nil until somebody asks
-	begun   bool     // the response: the session was saved, and the header is out or about to be
-	saved   uint64   // the session's clock then
-	failed  error    // why the handler's response is not sent
+	session atomic.Pointer[Session]         // nil until somebody asks
+	cut     atomic.Pointer[context.Context] // the last one that the session was asked for with, if it can end before r's
+
+	mu       sync.Mutex // held over loads and saves; guards what follows
+	begun    bool       // the response: the session was saved, and the header is out or about to be
+	hijacked bool
+	replaced bool   // the handler's response is not sent
+	over     error  // why nothing is saved any more
+	saved    uint64 // the session's clock before it was last saved
+
+	before     http.Header // the response's, before the handler or the carrier changed it
+	remembered bool        // before is that
+	own        []string    // lines of Set-Cookie that are the carrier's
 }
 
-// load returns the session.
-func (x *exchange) load() *Session {
+// load returns the session, for somebody who asks with ctx.
+func (x *exchange) load(ctx context.Context) *Session {
+	if ctx.Done() != x.r.Context().Done() {
+		shorter := ctx
+		x.cut.Store(&shorter)
+	}
+	if s := x.session.Load(); s != nil {
+		return s
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.session == nil {
-		s, err := x.m.carrier.Load(x.r)
-		if err != nil {
-			s = failedSession(err)
-		}
-		x.session = s
+	if s := x.session.Load(); s != nil {
+		return s
 	}
-	return x.session
+	x.cookies = slices.Clone(x.cookies)
+	s, err := x.m.carrier.Load(x.request())
+	if err != nil {
+		s = failedSession(err)
+	}
+	x.session.Store(s)
+	if x.begun && !x.hijacked && ctx.Err() == nil {
+		x.log(slog.LevelError, "a session was first asked for after the response had begun: caches cannot be told that it is personal, nor the browser its cookie", err)
+	}
+	return s
+}
+
+// request returns the request with the cookies that it came with.
+func (x *exchange) request() *http.Request {
+	if slices.Equal(x.r.Header["Cookie"], x.cookies) {
+		return x.r
+	}
+	r := x.r.WithContext(x.r.Context())
+	if r.Header = maps.Clone(x.r.Header); r.Header == nil {
+		r.Header = make(http.Header)
+	}
+	r.Header["Cookie"] = x.cookies
+	return r
 }
 
 // begin saves the session before the first byte of the response. Its error is
 // what the handler gets in place of writing: the error handler has answered.
-func (x *exchange) begin() error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.begun {
-		return x.failed
+func (x *exchange) begin(status int) error {
+	cause, err := x.settle(status)
+	if cause != nil {
+		x.replace(cause)
 	}
-	x.begun = true
-	if x.session == nil {
-		return nil
-	}
-	err := x.m.carrier.Commit(x.w, x.r, x.session)
-	_, x.saved = x.session.modifiedAt()
-	switch {
-	case errors.Is(err, ErrDeleted):
-		x.m.opts.Logger.Debug("sessions: a session was ended while a request used it; what it changed is dropped")
-	case err != nil:
-		x.failed = errReplaced
-		level := slog.LevelError
-		if x.r.Context().Err() != nil {
-			level = slog.LevelDebug // the client has gone, or the server ends: nobody gets a response
-		}
-		x.m.opts.Logger.Log(x.r.Context(), level, "sessions: a response was replaced, since its session could not be loaded or saved", "error", err)
-		for _, name := range entityHeaders {
-			delete(x.w.Header(), name)
-		}
-		x.m.opts.ErrorHandler(x.w, x.r, err)
-	}
-	return x.failed
+	return err
 }
 
-// errReplaced is what a handler gets from Write when its response is not sent.
-var errReplaced = errors.New("sessions: the session could not be loaded or saved; the response was replaced")
+// settle decides, the first time, what becomes of the session's changes: cause
+// is what the response is to be replaced for. Its err is what begin returns.
+func (x *exchange) settle(status int) (cause, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s, first := x.session.Load(), !x.begun
+	x.begun = true
+	switch {
+	case !first && x.replaced:
+		return nil, x.over
+	case !first || s == nil:
+		return nil, nil
+	case x.isCutOff(status):
+		x.over = errCutOff
+		httpheader.Personal(x.w.Header())
+		x.log(slog.LevelWarn, "a handler was cut off by a timeout; what it changed in its session is dropped", nil)
+		return nil, nil
+	}
+	cause = x.commit(s)
+	switch {
+	case cause == nil:
+		return nil, nil
+	case errors.Is(cause, ErrDeleted) && !s.isLogin():
+		x.over = cause
+		x.log(slog.LevelInfo, "a session was ended while a request used it; what it changed is dropped", nil)
+		return nil, nil
+	}
+	x.replaced, x.over = true, fmt.Errorf("%w: %w", errReplaced, cause)
+	return cause, x.over
+}
 
-// entityHeaders describe the body that is not sent, and would be wrong for the
-// error's.
-var entityHeaders = []string{
-	"Content-Type", "Content-Length", "Content-Encoding", "Content-Range", "Content-Disposition", "Content-Language",
-	"Accept-Ranges", "Etag", "Last-Modified", "Location", "Trailer", "Transfer-Encoding", "Cache-Control", "Expires",
+var (
+	// errReplaced is what a handler gets from Write when its response is not
+	// sent.
+	errReplaced = errors.New("sessions: the response was replaced, since its session could not be loaded or saved")
+
+	// errCutOff is what a handler gets from Save when its time is over.
+	errCutOff = errors.New("sessions: the handler was cut off by a timeout")
+)
+
+// isCutOff recognises http.TimeoutHandler inside the middleware, which answers
+// for a handler that is still running, perhaps between two changes. The context
+// that it gave the handler is over by its deadline, or with the request. A
+// handler's own 503 in time is not meant.
+func (x *exchange) isCutOff(status int) bool {
+	ctx := x.cut.Load()
+	if status != http.StatusServiceUnavailable || ctx == nil {
+		return false
+	}
+	err := (*ctx).Err()
+	return errors.Is(err, context.DeadlineExceeded) || err != nil && x.r.Context().Err() != nil
+}
+
+// isLogin reports whether the session is about to get another ID or owner: the
+// user would take a dropped save for a login that worked.
+func (s *Session) isLogin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renewed > 0 || s.owned > 0
+}
+
+// commit saves the session and sets the response's header.
+func (x *exchange) commit(s *Session) error {
+	x.remember()
+	h := x.w.Header()
+	was := slices.Clone(h["Set-Cookie"])
+	_, x.saved = s.modifiedAt()
+	if err := x.m.carrier.Commit(x.w, x.request(), s); err != nil {
+		return err
+	}
+	for _, line := range h["Set-Cookie"] {
+		switch {
+		case !slices.Contains(was, line):
+			x.keep(line)
+		case slices.Contains(x.own, line):
+			httpheader.NoStore(h) // the handler may have overwritten it since the last commit
+		}
+	}
+	return nil
+}
+
+// keep notes a cookie that goes out with whatever response there will be, that
+// of a middleware around this one included.
+func (x *exchange) keep(line string) {
+	x.own = append(x.own, line)
+	for o := x.outer; o != nil; o = o.outer {
+		o.mu.Lock()
+		o.own = append(o.own, line)
+		o.mu.Unlock()
+	}
+}
+
+// remember notes the response's header as it was before the handler.
+func (x *exchange) remember() {
+	if h := x.w.Header(); !x.remembered && len(h) > 0 {
+		x.before = maps.Clone(h)
+	}
+	x.remembered = true
+}
+
+// replace has the error handler answer in place of the handler, none of whose
+// headers are sent.
+func (x *exchange) replace(err error) {
+	level := slog.LevelError
+	switch ended := x.r.Context().Err(); {
+	case errors.Is(err, errRequestEnded):
+		level = slog.LevelWarn
+	case ended != nil && errors.Is(err, ended):
+		level = slog.LevelDebug // the load was broken off: nobody gets a response
+	}
+	x.log(level, "a response was replaced, since its session could not be loaded or saved", err)
+	h := x.w.Header()
+	httpheader.Restore(h, x.before, x.own)
+	httpheader.Personal(h)
+	answer := &exchange{m: x.m, w: x.w, r: x.r} // whose session is never asked for
+	x.m.opts.ErrorHandler(answer.writer(), x.r, err)
+	if !answer.begun {
+		answer.WriteHeader(http.StatusInternalServerError)
+	}
 }
 
 // finish ends the exchange when the handler has returned.
 func (x *exchange) finish() {
-	if err := x.begin(); err != nil {
+	if x.begin(http.StatusOK) != nil {
 		return
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.session == nil {
+	s := x.session.Load()
+	if s == nil || x.over != nil {
 		return
 	}
-	modified, at := x.session.modifiedAt()
-	switch err := x.session.Err(); {
-	case err != nil:
-		x.m.opts.Logger.Error("sessions: a session was first asked for after the response had begun, and could not be loaded", "error", err)
-	case modified && at > x.saved:
-		x.m.opts.Logger.Error("sessions: a session was changed after the response had begun, and the change is lost; change it earlier, or call sessions.Save")
+	modified, at := s.modifiedAt()
+	if !modified || at <= x.saved || s.Err() != nil {
+		return
+	}
+	err := errLate
+	if late, ok := x.m.carrier.(LateSaver); ok && s.onlyFlashesSince(x.saved) {
+		err = late.SaveLate(x.request(), s)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrDeleted):
+		x.log(slog.LevelInfo, "a session was ended while a request used it; what it changed is dropped", nil)
+	default:
+		x.log(slog.LevelError, "a session was changed after the response had begun, and the change is lost; change it earlier, or call sessions.Save", err)
 	}
 }
+
+var errLate = errors.New("sessions: the response had begun")
 
 // save saves the session now.
 func (x *exchange) save() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	switch late, ok := x.m.carrier.(LateSaver); {
-	case x.session == nil || !x.begun:
-		return nil // in time: begin will
-	case x.failed != nil:
-		return x.failed
-	case !ok:
-		return errors.New("sessions: the response has begun, and the session can be saved in its header only")
-	default:
-		return late.SaveLate(x.r, x.session)
+	s := x.session.Load()
+	switch {
+	case s == nil:
+		return nil
+	case x.over != nil:
+		return x.over
+	case !x.begun:
+		return x.commit(s)
+	case !s.Modified():
+		return s.Err()
 	}
+	late, ok := x.m.carrier.(LateSaver)
+	if !ok {
+		return errors.New("sessions: the response has begun, and the session can be saved in its header only")
+	}
+	return late.SaveLate(x.request(), s)
+}
+
+// log writes a line that tells the route, and never the path or a session.
+func (x *exchange) log(level slog.Level, message string, err error) {
+	args := []any{"method", x.r.Method, "pattern", x.r.Pattern}
+	if err != nil {
+		args = append(args, "error", err)
+	}
+	x.m.opts.Logger.Log(x.r.Context(), level, "sessions: "+message, args...)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -153,7 +154,7 @@ func (st *FilesystemSessionStore) payload(rec *Record, meta, name string) (strin
 		payload = string(sealed)
 	}
 	if len(payload) > st.opts.MaxSize {
-		return "", ErrTooLarge
+		return "", fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(payload), st.opts.MaxSize)
 	}
 	return payload, nil
 }

@@ -26,6 +26,11 @@ func (s *Session) AddFlash(value any) {
 
 // Flashes returns the messages that AddFlash left, oldest first, and removes
 // them. Without any it returns nil, and the session stays unmodified.
+//
+// Flashes is best called before the first byte of the response, not from a
+// template that is being written to it. A [Middleware] saves the removal after
+// the response as well where it can: sessions in cookies keep the messages, and
+// show them again.
 func (s *Session) Flashes() []any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,4 +45,17 @@ func (s *Session) Flashes() []any {
 		s.remove(key)
 	}
 	return messages
+}
+
+// onlyFlashesSince reports whether Flashes is all that has changed the session
+// since that time of its clock.
+func (s *Session) onlyFlashesSince(at uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, c := range s.cells {
+		if c.changed > at && !(c.gone && strings.HasPrefix(key, flashPrefix)) {
+			return false
+		}
+	}
+	return max(s.cleared, s.marked, s.aged, s.owned, s.renewed, s.destroyed) <= at
 }

@@ -15,7 +15,8 @@ import (
 // one cannot be loaded or saved.
 type MiddlewareOptions struct {
 	// Exclude are patterns of [http.ServeMux], "GET /static/" for example.
-	// Requests that match one get no session.
+	// Requests that match one get no session. A path that ServeMux would
+	// redirect, "/static" or "/admin/../static/", does not match.
 	Exclude []string
 
 	// ExcludeFunc excludes the requests for which it returns true.
@@ -26,12 +27,19 @@ type MiddlewareOptions struct {
 	NoHTTP, NoWebSocket bool
 
 	// ErrorHandler answers when the session could not be loaded or saved, in
-	// place of the handler, nothing of whose body has been sent. The default
-	// is a bare 500.
+	// place of the handler. Nothing of the handler's body or header is sent;
+	// what middleware around this one has set in the header stays. A handler
+	// that writes nothing answers 500, which is also the default.
+	//
+	// The error is [ErrDeleted] when the session was ended by another request
+	// and this one was about to renew it or to change its owner: a login that
+	// came second. [LookupContext] returns the session.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
-	// Logger gets what the ErrorHandler gets, and changes that came too late
-	// to be saved. The default is [slog.Default].
+	// Logger gets a line for each response that is replaced and for each
+	// change that is dropped, with the method and the pattern of the route
+	// (see [http.Request.Pattern]), and never an ID. The default is
+	// [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -41,7 +49,7 @@ type MiddlewareOptions struct {
 // set, before the first byte of the response leaves. A handler that never asks
 // costs nothing. When the session was ended meanwhile by another request, what
 // this one changed is dropped, and its response passes. When a handler panics,
-// nothing is saved.
+// nothing is saved but what [Save] has saved before.
 //
 // A Middleware is made by [NewMiddleware], does not change, and may be used by
 // several goroutines at once.
@@ -91,9 +99,15 @@ func addPattern(mux *http.ServeMux, pattern string) (err error) {
 			err = fmt.Errorf("a pattern of Exclude: %v", p)
 		}
 	}()
-	mux.Handle(pattern, http.NotFoundHandler())
+	mux.Handle(pattern, excluded{})
 	return nil
 }
+
+// excluded is what an excluded request is routed to. ServeMux has handlers of
+// its own for redirects and for what it does not find.
+type excluded struct{}
+
+func (excluded) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // Wrap returns a handler that gives next its sessions.
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
@@ -102,8 +116,9 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		x := &exchange{m: m, w: w, r: r}
-		next.ServeHTTP(x.writer(), r.WithContext(context.WithValue(r.Context(), contextKey{}, x)))
+		x := &exchange{m: m, w: w, cookies: r.Header["Cookie"]}
+		x.r = r.WithContext(context.WithValue(r.Context(), contextKey{}, x))
+		next.ServeHTTP(x.writer(), x.r)
 		x.finish() // not deferred: a panic saves nothing, and goes on
 	})
 }
@@ -115,7 +130,7 @@ func (m *Middleware) excludes(r *http.Request) bool {
 		}
 	}
 	if m.excluded != nil {
-		if _, pattern := m.excluded.Handler(r); pattern != "" {
+		if h, _ := m.excluded.Handler(r); h == (excluded{}) {
 			return true
 		}
 	}

@@ -40,6 +40,12 @@ func (b *safeBuffer) Write(p []byte) (int, error) {
 	return b.buf.Write(p)
 }
 
+func (b *safeBuffer) Reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.buf.Reset()
+}
+
 func (b *safeBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -60,13 +66,23 @@ func newMiddleware(t testing.TB, store sessions.SessionStore, co sessions.Cookie
 	return mw
 }
 
+// newSite is newSiteWith the default cookie.
 func newSite(t *testing.T, so sessions.FilesystemOptions, mo sessions.MiddlewareOptions, handler http.HandlerFunc) *site {
 	t.Helper()
-	return newCookieSite(t, so, sessions.CookieOptions{}, mo, handler)
+	return newSiteWith(t, siteOptions{store: so, middleware: mo}, handler)
 }
 
-func newCookieSite(t *testing.T, so sessions.FilesystemOptions, co sessions.CookieOptions, mo sessions.MiddlewareOptions, handler http.HandlerFunc) *site {
+type siteOptions struct {
+	store      sessions.FilesystemOptions
+	cookies    sessions.CookieOptions
+	middleware sessions.MiddlewareOptions
+	around     func(http.Handler) http.Handler // the middleware; nil for nothing
+	http2      bool
+}
+
+func newSiteWith(t *testing.T, o siteOptions, handler http.HandlerFunc) *site {
 	t.Helper()
+	so, mo := o.store, o.middleware
 	st := &site{log: &safeBuffer{}}
 	if so.Path == "" {
 		so.Path = t.TempDir()
@@ -79,8 +95,12 @@ func newCookieSite(t *testing.T, so sessions.FilesystemOptions, co sessions.Cook
 	if st.store, err = sessions.NewFilesystemSessionStore(so); err != nil {
 		t.Fatal(err)
 	}
-	mw := newMiddleware(t, st.store, co, mo)
-	st.Server = httptest.NewUnstartedServer(mw.Wrap(handler))
+	wrapped := newMiddleware(t, st.store, o.cookies, mo).Wrap(handler)
+	if o.around != nil {
+		wrapped = o.around(wrapped)
+	}
+	st.Server = httptest.NewUnstartedServer(wrapped)
+	st.EnableHTTP2 = o.http2
 	st.Config.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelError)
 	st.StartTLS()
 	t.Cleanup(func() {
@@ -160,6 +180,12 @@ func steps(w http.ResponseWriter, r *http.Request) {
 		case "age":
 			d, _ := time.ParseDuration(arg)
 			s.SetMaxAge(d)
+		case "save":
+			if err := sessions.Save(r.Context()); err != nil {
+				fmt.Fprint(w, "Save: ", err)
+			}
+		case "discard":
+			s.Discard()
 		case "id":
 			fmt.Fprint(w, s.ID())
 		case "get":
@@ -279,6 +305,9 @@ func TestCookieIsSetAgainOnlyWhenTheBrowserNeedsIt(t *testing.T) {
 		{"read", sessions.CookieOptions{}, "/get=a", false, 0},
 		{"saved", sessions.CookieOptions{}, "/set=b", false, 0},
 		{"read, persistent", persistent, "/get=a", false, 0},
+		{"saved, persistent", persistent, "/set=b", true, 3600},
+		{"a flash message read, persistent", persistent, "/delete=a", true, 3600},
+		{"saved, persistent by its own timeout", sessions.CookieOptions{}, "/age=720h/set=b", true, 720 * 3600},
 		{"renewed on access", renewing, "/get=a", true, 3600},
 		{"not yet to be renewed", rarely, "/get=a", false, 0},
 		{"remembered", sessions.CookieOptions{}, "/age=720h", true, 720 * 3600},
@@ -286,7 +315,7 @@ func TestCookieIsSetAgainOnlyWhenTheBrowserNeedsIt(t *testing.T) {
 		{"a new ID", persistent, "/renew", true, 3600},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			st := newCookieSite(t, sessions.FilesystemOptions{}, test.o, sessions.MiddlewareOptions{}, steps)
+			st := newSiteWith(t, siteOptions{cookies: test.o}, steps)
 			st.get(t, "/set=a")
 			res, _ := st.get(t, test.path)
 			c := sessionCookie(res)
@@ -301,8 +330,10 @@ func TestCookieIsSetAgainOnlyWhenTheBrowserNeedsIt(t *testing.T) {
 }
 
 func TestRenewOnAccessTouchesTheStoredSession(t *testing.T) {
-	st := newCookieSite(t, sessions.FilesystemOptions{MaxAge: time.Hour},
-		sessions.CookieOptions{RenewOnAccess: time.Minute}, sessions.MiddlewareOptions{}, steps)
+	st := newSiteWith(t, siteOptions{
+		store:   sessions.FilesystemOptions{MaxAge: time.Hour},
+		cookies: sessions.CookieOptions{RenewOnAccess: time.Minute},
+	}, steps)
 	res, _ := st.get(t, "/set=a")
 	file := st.dir + "/session_" + sessionCookie(res).Value + ".sess"
 	old := time.Now().Add(-30 * time.Minute)

@@ -13,20 +13,36 @@ import (
 // passed on.)
 func (x *exchange) writer() http.ResponseWriter {
 	// Through the writers of other middleware, as http.ResponseController does.
-	for w := x.w; ; {
-		if _, ok := w.(http.Hijacker); ok {
-			return hijacker{x}
+	if isOver[http.Hijacker](x.w) {
+		return hijacker{x}
+	}
+	return x
+}
+
+// isOver looks for a T through the writers of other middleware, as
+// http.ResponseController does. An exchange is as much of one as the writer
+// below it.
+func isOver[T any](w http.ResponseWriter) bool {
+	for {
+		_, passes := w.(interface{ passesOn() })
+		if _, ok := w.(T); ok && !passes {
+			return true
 		}
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
 		if !ok {
-			return x
+			return false
 		}
 		w = u.Unwrap()
 	}
 }
 
+func (x *exchange) passesOn() {}
+
 // Header returns the response's header.
-func (x *exchange) Header() http.Header { return x.w.Header() }
+func (x *exchange) Header() http.Header {
+	x.remember()
+	return x.w.Header()
+}
 
 // WriteHeader saves the session first, unless the status is an informational
 // one, after which the response is still to come (RFC 9110 15.2). 101 is final.
@@ -35,13 +51,13 @@ func (x *exchange) WriteHeader(status int) {
 		x.w.WriteHeader(status)
 		return
 	}
-	if x.begin() == nil {
+	if x.begin(status) == nil {
 		x.w.WriteHeader(status)
 	}
 }
 
 func (x *exchange) Write(p []byte) (int, error) {
-	if err := x.begin(); err != nil {
+	if err := x.begin(http.StatusOK); err != nil {
 		return 0, err
 	}
 	return x.w.Write(p)
@@ -49,7 +65,7 @@ func (x *exchange) Write(p []byte) (int, error) {
 
 // WriteString spares io.WriteString the copy.
 func (x *exchange) WriteString(s string) (int, error) {
-	if err := x.begin(); err != nil {
+	if err := x.begin(http.StatusOK); err != nil {
 		return 0, err
 	}
 	return io.WriteString(x.w, s)
@@ -57,7 +73,7 @@ func (x *exchange) WriteString(s string) (int, error) {
 
 // ReadFrom keeps sendfile(2) for http.ServeContent.
 func (x *exchange) ReadFrom(src io.Reader) (int64, error) {
-	if err := x.begin(); err != nil {
+	if err := x.begin(http.StatusOK); err != nil {
 		return 0, err
 	}
 	return io.Copy(x.w, src)
@@ -66,10 +82,13 @@ func (x *exchange) ReadFrom(src io.Reader) (int64, error) {
 // Flush is for handlers that look for http.Flusher.
 func (x *exchange) Flush() { x.FlushError() }
 
-// FlushError is what http.ResponseController calls.
+// FlushError is what http.ResponseController calls. Where no writer below can
+// flush, the response does not begin.
 func (x *exchange) FlushError() error {
-	if err := x.begin(); err != nil {
-		return err
+	if isOver[http.Flusher](x.w) || isOver[interface{ FlushError() error }](x.w) {
+		if err := x.begin(http.StatusOK); err != nil {
+			return err
+		}
 	}
 	return http.NewResponseController(x.w).Flush()
 }
@@ -81,8 +100,12 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.w }
 type hijacker struct{ *exchange }
 
 func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if err := h.begin(); err != nil {
+	if err := h.begin(http.StatusSwitchingProtocols); err != nil {
 		return nil, nil, err
 	}
-	return http.NewResponseController(h.w).Hijack()
+	conn, buffered, err := http.NewResponseController(h.w).Hijack()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hijacked = err == nil
+	return conn, buffered, err
 }

@@ -64,12 +64,15 @@ type state struct {
 	stored   bool // a record is thought to be stored under id
 	ended    bool // one was, until the session was destroyed
 	adopted  bool // the client chose id: whoever stores a record first is no stranger
+	wasSaved bool // since it was loaded or made
 	modified bool
 	err      error
 
 	created time.Time
 	maxAge  time.Duration
 	owner   string
+
+	loadedMaxAge time.Duration // which the browser's cookie has
 
 	base   Record  // as it was loaded or last saved
 	fields []field // base.Data, taken apart; see baseFields
@@ -116,7 +119,7 @@ func LoadSession(id string, codec Codec, rec Record) (*Session, error) {
 func loadSession(id string, codec Codec, rec Record) *Session {
 	return &Session{state: state{
 		id: id, codec: codec, stored: true,
-		created: rec.Created, maxAge: rec.MaxAge, owner: rec.Owner,
+		created: rec.Created, maxAge: rec.MaxAge, loadedMaxAge: rec.MaxAge, owner: rec.Owner,
 		base: rec,
 	}}
 }
@@ -390,6 +393,19 @@ func wholeSeconds(d time.Duration) time.Duration {
 		whole += time.Second
 	}
 	return whole
+}
+
+// Discard forgets every change that is not saved, and so does a handler that
+// answers an error of [Save] itself.
+func (s *Session) Discard() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cells, s.modified = nil, false
+	s.cleared, s.marked, s.aged, s.owned, s.renewed, s.destroyed = 0, 0, 0, 0, 0, 0
+	s.maxAge, s.owner = s.base.MaxAge, s.base.Owner
+	if s.stored {
+		s.created = s.base.Created
+	}
 }
 
 // Owner returns whose session it is, "" when nobody said.

@@ -310,3 +310,40 @@ func commit(s *sessions.Session) error {
 	stored := sessions.Record{Data: `{"stored":1}`}
 	return s.Commit(&stored, func() string { return "new id" }, func(sessions.Change) error { return nil })
 }
+
+func TestDiscardForgetsWhatIsNotSaved(t *testing.T) {
+	store := newStore(t, sessions.FilesystemOptions{Path: t.TempDir() + "/sessions"})
+	s := store.New()
+	s.Set("a", 1)
+	s.SetOwner("ann")
+	s.SetMaxAge(time.Hour)
+	s.Discard()
+	if s.Len() != 0 || s.Modified() || !s.New() || s.Owner() != "" || s.MaxAge() != 0 {
+		t.Errorf("a new session: got %v, owner %q, %v", s, s.Owner(), s.MaxAge())
+	}
+	s.Set("list", []any{"a"})
+	s.SetOwner("ann")
+	if err := store.Save(background, s); err != nil {
+		t.Fatal(err)
+	}
+	created, id := s.Created(), s.ID()
+	for name, change := range map[string]func(){
+		"Set":          func() { s.Set("a", 1); s.Set("list", 2) },
+		"Delete":       func() { s.Delete("list") },
+		"Clear":        s.Clear,
+		"MarkModified": func() { s.Get("list").([]any)[0] = "changed"; s.MarkModified() },
+		"SetMaxAge":    func() { s.SetMaxAge(time.Hour) },
+		"SetOwner":     func() { s.SetOwner("bob") },
+		"Renew":        s.Renew,
+		"Destroy":      func() { s.Destroy(); s.AddFlash("bye") },
+	} {
+		change()
+		s.Discard()
+		if got := s.Get("list"); s.Modified() || s.Len() != 1 || fmt.Sprint(got) != "[a]" || s.Owner() != "ann" || s.MaxAge() != 0 || !s.Created().Equal(created) {
+			t.Errorf("%s: got %v, list %v, owner %q", name, s, got, s.Owner())
+		}
+		if err := store.Save(background, s); err != nil || s.ID() != id {
+			t.Errorf("%s: saved afterwards: %v, another ID %v", name, err, s.ID() != id)
+		}
+	}
+}

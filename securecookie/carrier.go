@@ -112,17 +112,18 @@ func (c *Carrier) sent(r *http.Request) (newest token, ok bool) {
 // one that has lost all of its values is destroyed: then the cookies that the
 // request had expire. So do those that a smaller session needs no longer.
 //
-// It adds Cookie to the response's Vary, and with Set-Cookie no-store to its
-// Cache-Control. With an error it sets no cookie and leaves the session as it
-// was; that is [sessions.ErrTooLarge], a [*sessions.ValueError],
-// [sessions.Session.Err], or [sessions.ErrDeleted] when the session's Lifetime has
-// ended since it was loaded. The idle timeout counts between requests: one that
-// takes longer than that has used the session meanwhile.
+// It adds Cookie to the response's Vary. It sets Cache-Control to private where
+// there is none, and adds no-store to it with Set-Cookie. With an error it sets
+// no cookie and leaves the session as it was; that is [sessions.ErrTooLarge], a
+// [*sessions.ValueError], [sessions.Session.Err], or [sessions.ErrDeleted] when
+// the session's Lifetime has ended since it was loaded. The idle timeout counts
+// between requests: one that takes longer than that has used the session
+// meanwhile.
 func (c *Carrier) Commit(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	httpheader.VaryCookie(w.Header())
+	defer httpheader.Personal(w.Header())
 	if !s.Modified() && !c.due(r, s) {
 		return nil
 	}

@@ -169,7 +169,7 @@ func TestTheCookieIsSafeByDefault(t *testing.T) {
 		t.Errorf("got %v", b.header)
 	}
 	b.get("a")
-	if b.header.Get("Vary") != "Cookie" || b.header.Get("Cache-Control") != "" {
+	if b.header.Get("Vary") != "Cookie" || b.header.Get("Cache-Control") != "private" {
 		t.Errorf("a request that only reads: got %v", b.header)
 	}
 	b.request(http.NotFoundHandler())

@@ -72,7 +72,7 @@ func (c *Carrier) split(plaintext []byte, t Times) (parts, error) {
 	part := c.partSize()
 	count := (size + part - 1) / part
 	if count > c.maxCookies {
-		return parts{}, fmt.Errorf("%w: %d cookies, want %d or fewer", sessions.ErrTooLarge, count, c.maxCookies)
+		return parts{}, fmt.Errorf("%w: %d bytes in %d cookies, limit %d cookies of %d", sessions.ErrTooLarge, size, count, c.maxCookies, part)
 	}
 	var id [setIDSize]byte
 	rand.Read(id[:]) // never fails, by its documentation

@@ -4,38 +4,72 @@ package httpheader
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
+const (
+	setCookie    = "Set-Cookie"
+	cacheControl = "Cache-Control"
+	vary         = "Vary"
+)
+
 // SetCookie puts a cookie into a response's header, in place of one of the
-// same name that was there, and says that no cache may keep the response.
+// same name that was there, and forbids caches to keep the response.
 func SetCookie(h http.Header, c http.Cookie) {
-	const key = "Set-Cookie"
-	var lines []string
-	for _, line := range h[key] {
-		if !strings.HasPrefix(line, c.Name+"=") {
-			lines = append(lines, line)
+	RemoveCookie(h, c.Name)
+	h[setCookie] = append(h[setCookie], c.String())
+	NoStore(h)
+}
+
+// RemoveCookie takes a cookie out of a response's header.
+func RemoveCookie(h http.Header, name string) {
+	if len(h[setCookie]) == 0 {
+		return
+	}
+	var others []string
+	for _, line := range h[setCookie] {
+		if !strings.HasPrefix(line, name+"=") {
+			others = append(others, line)
 		}
 	}
-	h[key] = append(lines, c.String())
-	noStore(h)
-}
-
-// noStore adds to what the handler said of caching, and takes nothing away.
-// See ASVS 5.0 14.3.2.
-func noStore(h http.Header) {
-	const key = "Cache-Control"
-	if !HasToken(h[key], "no-store") {
-		h[key] = append(h[key], "no-store")
+	if h[setCookie] = others; len(others) == 0 {
+		delete(h, setCookie)
 	}
 }
 
-// VaryCookie says that the response depends on the request's cookies (RFC 9110
-// 12.5.5), without which a shared cache serves one user's page to another.
-func VaryCookie(h http.Header) {
-	const key = "Vary"
-	if !HasToken(h[key], "cookie") && !HasToken(h[key], "*") {
-		h[key] = append(h[key], "Cookie")
+// NoStore adds to the handler's Cache-Control, and takes nothing away. See ASVS
+// 5.0 14.3.2.
+func NoStore(h http.Header) {
+	if !HasToken(h[cacheControl], "no-store") {
+		h[cacheControl] = append(h[cacheControl], "no-store")
+	}
+}
+
+// Personal marks a response as one for this user. It depends on the request's
+// cookies (RFC 9110 12.5.5), without which a shared cache serves one user's
+// page to another. Caches that ignore Vary are told by private, unless there is
+// a Cache-Control already: setting one is the handler's way out.
+func Personal(h http.Header) {
+	if !HasToken(h[vary], "cookie") && !HasToken(h[vary], "*") {
+		h[vary] = append(h[vary], "Cookie")
+	}
+	if len(h[cacheControl]) == 0 {
+		h[cacheControl] = []string{"private"}
+	}
+}
+
+// Restore makes h what it was before, apart from the cookies in keep that h
+// still sets.
+func Restore(h, before http.Header, keep []string) {
+	kept := slices.DeleteFunc(slices.Clone(h[setCookie]), func(line string) bool { return !slices.Contains(keep, line) })
+	clear(h)
+	for key, values := range before {
+		h[key] = values
+	}
+	if len(kept) > 0 {
+		h[setCookie] = append(slices.Clip(h[setCookie]), kept...)
+		NoStore(h)
 	}
 }
 

@@ -1,0 +1,146 @@
+package sessions_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/sessfs/sessions"
+)
+
+// A sibling domain can set a cookie that the browser sends before the real one.
+func TestTossedCookieDoesNotHideTheSession(t *testing.T) {
+	overBoth(t, func(t *testing.T, o siteOptions) {
+		for _, keepMissing := range []bool{false, true} {
+			o.store.KeepMissingID = keepMissing
+			st := newSiteWith(t, o, steps)
+			res, _ := st.get(t, "/set=a")
+			real := sessionCookie(res).Value
+			st.newBrowser(t)
+			cookies := func(ids ...string) []string {
+				return []string{"Cookie", "__Host-session=" + strings.Join(ids, "; __Host-session=")}
+			}
+			unknown := st.store.GenerateKey
+			for _, row := range []struct {
+				name    string
+				cookies []string
+				want    string
+			}{
+				{"one before", cookies(unknown(), real), "value of a"},
+				{"one before, twice", cookies("junk", real[1:]+"0", real), "value of a"},
+				{"one behind", cookies(real, unknown()), "value of a"},
+				{"two before: no more are tried", cookies(unknown(), unknown(), real), "<nil>"},
+			} {
+				res, body := st.get(t, "/get=a", row.cookies...)
+				if body != row.want || sessionCookie(res) != nil {
+					t.Errorf("%s: got %q, and set a cookie %v; want %q and none", row.name, body, sessionCookie(res) != nil, row.want)
+				}
+			}
+			tossed := unknown()
+			if res, _ := st.get(t, "/set=b", cookies(tossed, real)...); sessionCookie(res) != nil || st.files(t) != 1 {
+				t.Errorf("a save: set a cookie %v, %d files; want the browser's own to be found", sessionCookie(res) != nil, st.files(t))
+			}
+			if res, _ := st.get(t, "/destroy", cookies(tossed, real)...); sessionCookie(res) == nil || sessionCookie(res).MaxAge >= 0 || st.files(t) != 0 {
+				t.Errorf("after logout %d files are left", st.files(t))
+			}
+			if _, body := st.get(t, "/get=a", cookies(tossed, real)...); body != "<nil>" {
+				t.Errorf("after logout: got %q", body)
+			}
+		}
+	})
+}
+
+// What the request carried is known from its beginning, whatever becomes of its
+// header.
+func TestCookieHeaderThatAHandlerChangesIsRemembered(t *testing.T) {
+	for name, change := range map[string]func(r *http.Request){
+		"deleted":  func(r *http.Request) { r.Header.Del("Cookie") },
+		"replaced": func(r *http.Request) { r.Header.Set("Cookie", "a=b") },
+		"in place": func(r *http.Request) { r.Header["Cookie"][0] = "a=b" },
+		"no map":   func(r *http.Request) { r.Header = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			overBoth(t, func(t *testing.T, o siteOptions) {
+				o.cookies.Cookie.MaxAge = 3600
+				st := newSiteWith(t, o, func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("X-Before") != "" && name != "in place" {
+						change(r) // before anybody has asked
+					}
+					s := sessions.FromContext(r.Context())
+					if r.Header.Get("X-After") != "" {
+						change(r)
+					}
+					switch r.URL.Path {
+					case "/save":
+						s.Set("b", 1)
+					case "/logout":
+						s.Destroy()
+					case "/login":
+						s.Renew()
+						s.SetOwner("ann")
+						s.Set("a", 1)
+					}
+					fmt.Fprint(w, s.Get("a"))
+				})
+				for _, when := range []string{"X-Before", "X-After"} {
+					st.newBrowser(t)
+					st.get(t, "/login")
+					var former string
+					for _, step := range []struct {
+						path, body string
+						files      int
+						maxAge     int // of the cookie that is set; zero for none
+					}{
+						{"/read", "1", 1, 0},
+						{"/save", "1", 1, 3600},
+						{"/login", "1", 1, 3600},
+						{"/logout", "<nil>", 0, -1},
+					} {
+						res, body := st.get(t, step.path, when, "yes")
+						c := sessionCookie(res)
+						if body != step.body || st.files(t) != step.files || (c != nil) != (step.maxAge != 0) || c != nil && c.MaxAge != step.maxAge {
+							t.Errorf("%s, %s: got %q, %d files, cookie %v", when, step.path, body, st.files(t), c)
+						}
+						if c != nil && c.Value != "" {
+							if s, err := st.store.Get(t.Context(), former); step.path == "/login" && (err != nil || !s.New()) {
+								t.Errorf("%s: the ID of before the login still works", when)
+							}
+							former = c.Value
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestExcludedPatternDoesNotExcludeWhatServeMuxRedirects(t *testing.T) {
+	overBoth(t, func(t *testing.T, o siteOptions) {
+		o.middleware.Exclude = []string{"/static/", "GET /only/{$}", "example.com/host/"}
+		st := newSiteWith(t, o, func(w http.ResponseWriter, r *http.Request) {
+			_, ok := sessions.LookupContext(r.Context())
+			fmt.Fprint(w, ok)
+		})
+		for path, want := range map[string]string{
+			"/static/":           "false",
+			"/static/x":          "false",
+			"/static/x/y":        "false",
+			"/static":            "true",
+			"/admin/../static/x": "true",
+			"//static/x":         "true",
+			"/static//x":         "true",
+			"/static/../admin":   "true",
+			"/static/./x":        "true",
+			"/static%2Fx":        "true",
+			"/staticx":           "true",
+			"/only/":             "false",
+			"/only":              "true",
+			"/host/":             "true",
+		} {
+			if _, body := st.get(t, path); body != want {
+				t.Errorf("%s: the request has a session: %s, want %s", path, body, want)
+			}
+		}
+	})
+}

@@ -1,0 +1,191 @@
+package securecookie_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/securecookie"
+)
+
+// overBoth serves a handler behind the middleware over TLS, once with HTTP/1.1
+// and once with HTTP/2, and has run visit it with a cookie jar.
+func overBoth(t *testing.T, o securecookie.CarrierOptions, handler http.HandlerFunc, run func(t *testing.T, visit func(path string) (*http.Response, string), log *bytes.Buffer)) {
+	t.Helper()
+	for protocol, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
+		t.Run(protocol, func(t *testing.T) {
+			log := new(bytes.Buffer)
+			mw, err := sessions.NewMiddleware(newCarrier(t, newRing(t, "site"), o), sessions.MiddlewareOptions{Logger: slog.New(slog.NewTextHandler(log, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewUnstartedServer(mw.Wrap(handler))
+			server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+			server.EnableHTTP2 = http2
+			server.StartTLS()
+			t.Cleanup(server.Close)
+			server.Client().Jar, _ = cookiejar.New(nil)
+			visit := func(path string) (*http.Response, string) {
+				res, err := server.Client().Get(server.URL + path)
+				if err != nil {
+					return nil, err.Error()
+				}
+				defer res.Body.Close()
+				body, err := io.ReadAll(res.Body)
+				if err != nil || res.Proto != protocol {
+					t.Errorf("%s: %s, %v", path, res.Proto, err)
+				}
+				return res, string(body)
+			}
+			run(t, visit, log)
+		})
+	}
+}
+
+func TestSaveBeforeTheFirstByteSetsTheCookiesAtOnce(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		s := sessions.FromContext(r.Context())
+		save := func(cookies int) {
+			if err := sessions.Save(r.Context()); err != nil {
+				t.Error("Save:", err)
+			}
+			if got := len(w.Header()["Set-Cookie"]); got != cookies || s.Modified() {
+				t.Errorf("%s: after Save the response sets %d cookies, want %d; the session is %v", r.URL.Path, got, cookies, s)
+			}
+		}
+		switch r.URL.Path {
+		case "/grow":
+			s.Set("a", "small")
+			save(1)
+			s.Set("b", strings.Repeat("b", 5000)) // the middleware saves it, in chunks
+		case "/twice":
+			s.Set("c", 1)
+			save(2)
+			save(2)
+			s.Renew()
+		case "/end":
+			s.Destroy()
+			save(2)
+		case "/made and ended":
+			s.Set("a", "small")
+			save(1)
+			s.Destroy()
+		case "/panic":
+			s.Set("a", "not seen")
+			save(2)
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprintf(w, "%v %v", s.Get("a"), s.Get("c"))
+	}
+	overBoth(t, securecookie.CarrierOptions{}, handler, func(t *testing.T, visit func(string) (*http.Response, string), log *bytes.Buffer) {
+		for _, step := range []struct{ path, want string }{
+			{"/grow", "small <nil>"}, {"/", "small <nil>"}, {"/twice", "small 1"}, {"/", "small 1"},
+			{"/panic", ""}, {"/", "small 1"}, {"/end", "<nil> <nil>"}, {"/", "<nil> <nil>"}, {"/made and ended", "<nil> <nil>"}, {"/", "<nil> <nil>"},
+		} {
+			_, body := visit(strings.ReplaceAll(step.path, " ", "%20"))
+			if step.want != "" && body != step.want {
+				t.Errorf("%s: got %q, want %q", step.path, body, step.want)
+			}
+		}
+		if strings.Contains(log.String(), "level=ERROR") {
+			t.Errorf("logged: %s", log)
+		}
+	})
+}
+
+func TestSaveThatIsTooLargeCanBeAnsweredByTheHandler(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		s := sessions.FromContext(r.Context())
+		if r.URL.Path == "/first" {
+			s.Set("a", 1)
+			return
+		}
+		if r.URL.Path == "/get" {
+			fmt.Fprint(w, s.Get("a"))
+			return
+		}
+		s.Set("a", strings.Repeat("a", 5000))
+		if err := sessions.Save(r.Context()); !errors.Is(err, sessions.ErrTooLarge) || !strings.Contains(err.Error(), "bytes") || !strings.Contains(err.Error(), "limit") {
+			t.Errorf("Save: got %v, want ErrTooLarge with size and limit", err)
+		}
+		if r.URL.Path == "/discard" {
+			s.Discard()
+		}
+		http.Error(w, "too much", http.StatusRequestEntityTooLarge)
+	}
+	overBoth(t, withMaxCookies(1), handler, func(t *testing.T, visit func(string) (*http.Response, string), _ *bytes.Buffer) {
+		visit("/first")
+		for path, want := range map[string]int{"/discard": 413, "/": 500} {
+			if res, _ := visit(path); res.StatusCode != want || len(res.Cookies()) != 0 {
+				t.Errorf("%s: got status %d with %d cookies, want %d without", path, res.StatusCode, len(res.Cookies()), want)
+			}
+		}
+		if _, body := visit("/get"); body != "1" {
+			t.Errorf("afterwards: got %q", body)
+		}
+	})
+}
+
+// Every save sends the cookie anyway; here is its age.
+func TestPersistentCookieIsSentWithEverySave(t *testing.T) {
+	o := securecookie.CarrierOptions{CookieOptions: sessions.CookieOptions{Cookie: http.Cookie{MaxAge: 3600}}}
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/save" {
+			sessions.FromContext(r.Context()).Set("a", 1)
+		}
+		sessions.FromContext(r.Context()).Get("a")
+	}
+	overBoth(t, o, handler, func(t *testing.T, visit func(string) (*http.Response, string), _ *bytes.Buffer) {
+		for range 3 {
+			if res, _ := visit("/save"); len(res.Cookies()) != 1 || res.Cookies()[0].MaxAge != 3600 {
+				t.Errorf("a save set %d cookies", len(res.Cookies()))
+			}
+			if res, _ := visit("/"); len(res.Cookies()) != 0 {
+				t.Error("a request that only reads set a cookie")
+			}
+		}
+	})
+}
+
+func TestFlashesReadWhileTheResponseIsWrittenAreReported(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		s := sessions.FromContext(r.Context())
+		if r.URL.Path == "/add" {
+			s.AddFlash("hello")
+			return
+		}
+		io.WriteString(w, "begun: ")
+		fmt.Fprint(w, s.Flashes())
+	}
+	overBoth(t, securecookie.CarrierOptions{}, handler, func(t *testing.T, visit func(string) (*http.Response, string), log *bytes.Buffer) {
+		visit("/add")
+		visit("/")
+		if _, body := visit("/"); body != "begun: [hello]" || !strings.Contains(log.String(), "the change is lost") {
+			t.Errorf("got %q, and logged %q", body, log)
+		}
+	})
+}
+
+func TestLateSaveOfNothingIsNoError(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		s := sessions.FromContext(r.Context())
+		s.Set("a", 1)
+		io.WriteString(w, "begun")
+		if err := sessions.Save(r.Context()); err != nil {
+			t.Error("Save:", err)
+		}
+	}
+	overBoth(t, securecookie.CarrierOptions{}, handler, func(t *testing.T, visit func(string) (*http.Response, string), _ *bytes.Buffer) {
+		if res, _ := visit("/"); len(res.Cookies()) != 1 {
+			t.Errorf("got %d cookies", len(res.Cookies()))
+		}
+	})
+}
