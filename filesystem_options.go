@@ -98,8 +98,10 @@ type SyncMode int
 
 const (
 	// SyncNone is safe against crashes of processes. A power cut may take a
-	// session back to an earlier state, or lose one that was just made or is
-	// larger than a page. It never makes a wrong or a half one.
+	// session back to an earlier state, or lose one that is larger than a page
+	// or whose file was just made: a new session, and one that got another
+	// owner or timeout or a much larger or smaller size. It never makes a wrong
+	// or a half one.
 	SyncNone SyncMode = iota
 
 	// SyncFull waits for the disk: an acknowledged save, and an acknowledged

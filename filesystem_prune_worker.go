@@ -149,7 +149,7 @@ func (w *pruneWorker) session(ctx context.Context, name string, info dirfs.Info)
 }
 
 // errBusy says that somebody else has the lock, or has just moved the session
-// into a larger file.
+// into a new file.
 var errBusy = errors.New("busy")
 
 // peek judges a session without its lock.

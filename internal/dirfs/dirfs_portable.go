@@ -187,6 +187,9 @@ func (f File) Stat() (Info, error) {
 	return info, nil
 }
 
+// Chmod sets the file's permission bits, as far as the system has them.
+func (f File) Chmod(mode fs.FileMode) error { return cause(f.f.Chmod(mode.Perm())) }
+
 // SyncData waits until the file's bytes are on the disk.
 func (f File) SyncData() error { return cause(f.f.Sync()) }
 

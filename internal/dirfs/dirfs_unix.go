@@ -121,8 +121,7 @@ func (d *Dir) Create(name string, mode fs.FileMode) (File, error) {
 	if err != nil {
 		return f, err
 	}
-	err = d.Error("fchmod", retry(func() error { return unix.Fchmod(f.fd, uint32(mode.Perm())) }))
-	if err != nil {
+	if err = d.Error("fchmod", f.Chmod(mode)); err != nil {
 		f.Close()
 		return noFile, errors.Join(err, d.Remove(name))
 	}
@@ -305,6 +304,11 @@ func (f File) Stat() (Info, error) {
 		return Info{}, err
 	}
 	return infoOf(&st), nil
+}
+
+// Chmod sets the file's permission bits.
+func (f File) Chmod(mode fs.FileMode) error {
+	return retry(func() error { return unix.Fchmod(f.fd, uint32(mode.Perm())) })
 }
 
 // SyncData waits until the file's bytes are on the disk.

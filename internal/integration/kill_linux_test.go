@@ -16,7 +16,7 @@ import (
 )
 
 // deadly are the deeds in each of whose system calls the victim is killed.
-var deadly = []string{"save new", "save changed", "save grown", "save unchanged", "renew", "destroy", "delete", "prune"}
+var deadly = []string{"save new", "save changed", "save grown", "save shrunk", "save unchanged", "renew", "destroy", "delete", "prune"}
 
 // A process is killed at each system call of each deed: by strace, as it enters
 // the call, which then is not made. The session is what it was or what it should

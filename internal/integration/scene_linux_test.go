@@ -51,9 +51,13 @@ func (s *scene) prepare(d *deed) {
 	}
 	session := s.store.New()
 	session.SetMaxAge(victimMaxAge)
+	value := oldValue
+	if d.Name == "save shrunk" {
+		value = strings.Repeat(oldValue, 40)
+	}
 	for range 2 { // so that both slots are used
-		session.Set("a", oldValue)
-		session.Set("b", oldValue)
+		session.Set("a", value)
+		session.Set("b", value)
 		if err := s.store.Save(background, session); err != nil {
 			s.Fatal(err)
 		}
@@ -133,6 +137,10 @@ func mayPass(d deed) bool {
 		return d.Name != "open" // of files that were only read, or are written already
 	}
 	switch d.Name {
+	case "save shrunk":
+		// In the file that there is, when a smaller one cannot be made. Once that
+		// is there, its name has to come to the disk.
+		return d.Call != "fsync"
 	case "renew", "destroy", "delete":
 		// A tombstone, or the removal of the name, is enough for the end of a
 		// session; the other is tidiness, and failing at it is logged.
@@ -158,6 +166,7 @@ func (s *scene) state(d deed, a answer) string {
 	defer store.Close()
 	values := func(id string) string {
 		got, err := store.Get(background, id)
+		a, _ := got.Get("a").(string)
 		switch {
 		case err != nil:
 			return "unreadable: " + err.Error()
@@ -165,7 +174,7 @@ func (s *scene) state(d deed, a answer) string {
 			return "gone"
 		case got.Len() != 2 || got.Get("a") != got.Get("b"):
 			return "neither whole nor gone"
-		case got.Get("a") == oldValue:
+		case strings.HasPrefix(a, oldValue):
 			return "old"
 		}
 		return "new"

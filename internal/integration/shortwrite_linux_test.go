@@ -15,7 +15,7 @@ import (
 func TestAShortWriteLeavesTheSessionWhole(t *testing.T) {
 	s := newScene(t)
 	short := 0
-	for _, name := range []string{"save new", "save changed", "save grown", "renew", "destroy", "delete"} {
+	for _, name := range []string{"save new", "save changed", "save grown", "save shrunk", "renew", "destroy", "delete"} {
 		for size := uint64(1); size < 32<<10; size += 1 + size/37 {
 			if a := s.try(deed{Name: name, FileSize: size}); a.Err != "" {
 				short++

@@ -63,6 +63,7 @@ var deeds = map[string]func(*victimState, *sessions.FilesystemSessionStore, *ses
 	"save new":       change(newValue),
 	"save changed":   change(newValue),
 	"save grown":     change(strings.Repeat(newValue, 40)),
+	"save shrunk":    change(newValue),
 	"save unchanged": save,
 	"renew": func(v *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
 		if !v.Again {

@@ -50,6 +50,17 @@ func slotSizeFor(n int) int {
 	return size
 }
 
+// isRoomy reports whether slots of that size are at least four times as large as
+// the payload needs: it then moves into a file with smaller ones.
+//
+// With a quarter, a record whose size varies by less than a factor of two moves
+// at most once: it moves up when it needs more than a slot, and down when it needs
+// less than half of one. A file that is twice as large as needed costs a reader
+// little.
+func isRoomy(slotSize, payload int) bool {
+	return slotSize+sector >= 4*(slotSizeFor(payload)+sector)
+}
+
 // A SizeKind is what the size of a file tells about it.
 type SizeKind int
 

@@ -81,27 +81,45 @@ func (l *Lock) open(ctx context.Context) (err error) {
 			return l.dir.Error("flock", err)
 		}
 		l.file.Close()
-		// While we waited, the record was removed, moved into a larger file
+		// While we waited, the record was removed, moved into a new file
 		// or replaced by an operator: start over with what has the name now.
 	}
 }
 
-// linked says whether the open file is still the one of that name.
+// linked reports whether the open file is still the one of that name.
 func (l *Lock) linked() (_ bool, err error) {
-	l.info, err = l.file.Stat()
+	l.info, err = statNamed(l.dir, l.file, l.name)
 	if err == nil && !l.info.Mode.IsRegular() {
 		err = dirfs.ErrIrregular
 	}
-	if err != nil || l.info.Links <= 1 {
-		return l.info.Links == 1, err
+	return err == nil && l.info.Links > 0, err
+}
+
+// movedBit is set in the mode of a file just before its record moves into a new
+// one. No store gives it to a file that it makes.
+const movedBit = 0o100
+
+// statNamed describes an open file. Its Links are zero when it no longer has the
+// name.
+//
+// A link count of one says so, and that is the usual case. But if there was a
+// hard link, a backup perhaps, one is also what is left after the record has
+// moved into a new file, or an operator has removed the name. So the name is
+// looked at where there is more than one link, or where movedBit says that there
+// may be another file of that name.
+func statNamed(dir *dirfs.Dir, f dirfs.File, name string) (dirfs.Info, error) {
+	info, err := f.Stat()
+	if err != nil || info.Links == 0 || info.Links == 1 && info.Mode&movedBit == 0 {
+		return info, err
 	}
-	// Somebody has made a hard link, a backup perhaps, and the number of
-	// links tells nothing any more.
-	named, err := l.dir.Lstat(l.name)
+	named, err := dir.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		named, err = dirfs.Info{}, nil
 	}
-	return named.Device == l.info.Device && named.Inode == l.info.Inode, err
+	if named.Device != info.Device || named.Inode != info.Inode {
+		info.Links = 0
+	}
+	return info, err
 }
 
 // Unlock gives up the lock. It must be called exactly once.
@@ -145,21 +163,42 @@ func (l *Lock) ModTime() time.Time { return l.info.ModTime }
 // error the record is what it was, or what it should have become, never anything
 // else; it is fs.ErrNotExist when somebody who asks for no lock has removed the
 // file. A Lock is for one Write or Remove.
+//
+// A record that has become much smaller (see isRoomy) also gets a new file. If
+// that fails, on a full disk for one, the old file will do.
 func (l *Lock) Write(meta []byte, payload string, marked bool) error {
 	newest := l.img.newest
 	seq := l.img.slots[newest].seq + 1
 	// Nobody saves 2^64 times, but a file can say so: then a new one begins at 1.
-	if seq == 0 || !bytes.Equal(meta, l.img.meta) || slotHead+len(payload)+1 > l.img.slotSize {
-		return l.files.place(l.dir, meta, max(seq, 1), payload, marked, func(temp string) error {
-			// The new file took its time, in which an operator may have removed
-			// the old one: the record must not come back.
-			if linked, err := l.linked(); err != nil || !linked {
-				return cmp.Or(err, fs.ErrNotExist)
-			}
-			return l.dir.Rename(temp, l.name)
-		})
+	fits := seq > 0 && bytes.Equal(meta, l.img.meta) && slotHead+len(payload)+1 <= l.img.slotSize
+	if !fits || isRoomy(l.img.slotSize, len(payload)) {
+		moved, err := l.move(meta, max(seq, 1), payload, marked)
+		if err == nil || moved || !fits || errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return l.overwrite(1-newest, seq, false, payload)
+}
+
+// move writes the record into a new file and gives that the name. It reports
+// whether the file has it, which it may in spite of an error.
+func (l *Lock) move(meta []byte, seq uint64, payload string, marked bool) (moved bool, err error) {
+	err = l.files.place(l.dir, meta, seq, payload, marked, func(temp string) error {
+		// The new file took its time, in which an operator may have removed
+		// the old one: the record must not come back.
+		if linked, err := l.linked(); err != nil || !linked {
+			return cmp.Or(err, fs.ErrNotExist)
+		}
+		// Before, since a process may be killed at any moment. A file that
+		// keeps its name with the bit set costs a look at the name at each lock.
+		if err := l.file.Chmod(l.info.Mode | movedBit); err != nil {
+			return l.dir.Error("fchmod", err)
+		}
+		err := l.dir.Rename(temp, l.name)
+		moved = err == nil
+		return err
+	})
+	return moved, err
 }
 
 // Confirm is for a caller who finds that the record is what it was to become:
@@ -177,9 +216,9 @@ func (l *Lock) Confirm() error {
 
 // syncName waits, with Files.Sync, until the file's name is on the disk, if a
 // slot that nobody has written yet says that nobody has waited for that:
-// whoever renamed this file over a smaller one may be about to, or was killed
-// before. Otherwise a power cut would bring back the smaller file, and what is
-// acknowledged in this one would be lost.
+// whoever renamed this file over another may be about to, or was killed before.
+// Otherwise a power cut would bring back the other file, and what is acknowledged
+// in this one would be lost.
 func (l *Lock) syncName(which int) error {
 	if slot := l.img.slots[which]; !l.files.Sync || !slot.valid || slot.seq > 0 {
 		return nil

@@ -468,3 +468,37 @@ func TestLockWorksInOneBubbleOfSynctestAfterTheOther(t *testing.T) {
 		})
 	}
 }
+
+// waitForWaiter waits until somebody waits for the lock of a file. Where the
+// system does not show that, it waits for long enough.
+func waitForWaiter(t *testing.T, path string) {
+	t.Helper()
+	inode := ":" + inodeOf(t, path) + " "
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		locks, err := os.ReadFile("/proc/locks")
+		if err != nil {
+			time.Sleep(50 * time.Millisecond)
+			return
+		}
+		for line := range strings.Lines(string(locks)) {
+			if strings.Contains(line, "-> FLOCK") && strings.Contains(line, inode) {
+				return
+			}
+		}
+	}
+	t.Fatal("nobody waits for the lock")
+}
+
+func inodeOf(t *testing.T, path string) string {
+	t.Helper()
+	dir, err := dirfs.Open(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	info, err := dir.Lstat(filepath.Base(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(info.Inode)
+}

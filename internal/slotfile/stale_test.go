@@ -56,9 +56,12 @@ func TestAReadThatIsStoppedBetweenTheSlotsIsNotStale(t *testing.T) {
 func testStoppedRead(t *testing.T, strace string, torn []byte) {
 	path := t.TempDir()
 	files := open(t, path)
-	create(t, files, "a", strings.Repeat("large", 4000)) // slots that one read does not reach to the end of
+	// Slots that one read does not reach to the end of, and payloads that are not
+	// so small that they would be moved out of them.
+	long := func(payload string) string { return strings.Repeat(payload, 20_000/len(payload)) }
+	create(t, files, "a", long("one"))
 	for _, payload := range []string{"two", "three", "four"} {
-		if err := write(files, "a", payload); err != nil {
+		if err := write(files, "a", long(payload)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -77,7 +80,7 @@ func testStoppedRead(t *testing.T, strace string, torn []byte) {
 		t.Skip("strace cannot trace here: ", cmd.Wait())
 	}
 	time.Sleep(200 * time.Millisecond) // slot A, with "three", is read
-	if err := write(files, "a", "five"); err != nil {
+	if err := write(files, "a", long("five")); err != nil {
 		t.Fatal(err)
 	}
 	// A writer in the middle of the next save.
@@ -100,8 +103,8 @@ func testStoppedRead(t *testing.T, strace string, torn []byte) {
 	f.Close()
 	lines.Scan()
 	l.Unlock()
-	if err := cmd.Wait(); err != nil || lines.Text() != "five" {
-		t.Errorf(`the read gives %q, %v; "four" was saved before it began, and "five" while it went on`, lines.Text(), err)
+	if err := cmd.Wait(); err != nil || lines.Text() != long("five") {
+		t.Errorf(`the read gives "%.9s…", %v; "four" was saved before it began, and "five" while it went on`, lines.Text(), err)
 	}
 }
 

@@ -39,9 +39,10 @@ func (x Suspect) TryLock() (bool, error) {
 	return ok, x.dir.Error("flock", err)
 }
 
-// Info describes the open file.
+// Info describes the open file. Its Links are zero when it no longer has the
+// name.
 func (x Suspect) Info() (dirfs.Info, error) {
-	info, err := x.file.Stat()
+	info, err := statNamed(x.dir, x.file, x.name)
 	return info, x.dir.Error("fstat", err)
 }
 

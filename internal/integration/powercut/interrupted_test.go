@@ -56,7 +56,8 @@ func childDelete() error {
 	return err
 }
 
-// interrupted is a disk with one session on it, in state 1.
+// interrupted is a disk with one session on it, in state 1, with so many bytes
+// of padding.
 type interrupted struct {
 	*disk
 	dir   string
@@ -66,7 +67,7 @@ type interrupted struct {
 	release func() // ends a child that is held
 }
 
-func newInterrupted(t *testing.T, f fileSystem) *interrupted {
+func newInterrupted(t *testing.T, f fileSystem, size int) *interrupted {
 	t.Helper()
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Skip("needs strace, to stop a process in the middle of a save")
@@ -75,7 +76,7 @@ func newInterrupted(t *testing.T, f fileSystem) *interrupted {
 	x.dir = filepath.Join(x.disk.dir, "sessions")
 	x.open(t)
 	s := x.store.New()
-	newState(1, 10).set(s, 0)
+	newState(1, size).set(s, 0)
 	if err := x.store.Save(background, s); err != nil {
 		t.Fatal(err)
 	}
@@ -173,20 +174,24 @@ func TestWhatBuildsOnAnUnfinishedSaveSurvivesTheCut(t *testing.T) {
 	for _, test := range []struct {
 		name             string
 		child, call, how string
+		size             int   // of the first state
 		sees             int64 // the state that the other process has left
 		act              func(*interrupted, *sessions.Session) error
 		want             int64 // zero: none
 	}{
-		{"a save in a larger file, whose maker is still syncing the directory", "grow", "fsync", held, 2, save(3), 3},
-		{"a save in a larger file, whose maker was killed before syncing the directory", "grow", "fsync", killed, 2, save(3), 3},
-		{"a logout in a larger file, whose maker was killed before syncing the directory", "grow", "fsync", killed, 2, (*interrupted).delete, 0},
-		{"a save of equal values, whose writer was killed before syncing them", "save", "fdatasync", killed, 2, save(2), 2},
-		{"a logout after one that was killed before syncing its tombstone", "delete", "fdatasync", killed, 0, (*interrupted).delete, 0},
+		{"a save in a larger file, whose maker is still syncing the directory", "grow", "fsync", held, 10, 2, save(3), 3},
+		{"a save in a larger file, whose maker was killed before syncing the directory", "grow", "fsync", killed, 10, 2, save(3), 3},
+		{"a logout in a larger file, whose maker was killed before syncing the directory", "grow", "fsync", killed, 10, 2, (*interrupted).delete, 0},
+		{"a save in a smaller file, whose maker is still syncing the directory", "save", "fsync", held, 20_000, 2, save(3), 3},
+		{"a save in a smaller file, whose maker was killed before syncing the directory", "save", "fsync", killed, 20_000, 2, save(3), 3},
+		{"a logout in a smaller file, whose maker was killed before syncing the directory", "save", "fsync", killed, 20_000, 2, (*interrupted).delete, 0},
+		{"a save of equal values, whose writer was killed before syncing them", "save", "fdatasync", killed, 10, 2, save(2), 2},
+		{"a logout after one that was killed before syncing its tombstone", "delete", "fdatasync", killed, 10, 0, (*interrupted).delete, 0},
 	} {
 		for _, f := range []fileSystem{ext4, xfs} {
 			t.Run(test.name+", on "+f.name, func(t *testing.T) {
 				t.Parallel()
-				x := newInterrupted(t, f)
+				x := newInterrupted(t, f, test.size)
 				before := x.load(t)
 				x.stop(t, test.child, test.call, test.how)
 				s := x.waitFor(t, test.sees)

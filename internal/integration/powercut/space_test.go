@@ -191,6 +191,11 @@ func TestFullDiskRefusesWhatNeedsRoomAndNothingElse(t *testing.T) {
 		for range 20 {
 			ids = append(ids, p.make(t).ID())
 		}
+		// One that gets much smaller on the full disk, where no smaller file can be
+		// made for it.
+		if err := p.saveState(t, ids[3], 1, 100_000); err != nil {
+			t.Fatal(err)
+		}
 		free := p.fill(t)
 		for number := int64(2); number < 6; number++ { // each slot twice
 			for _, id := range ids {
@@ -238,6 +243,13 @@ func (p *place) afterwards(t *testing.T, fresh, renewed *sessions.Session, ids [
 		t.Errorf("growth, when there is room again: %v", err)
 	}
 	p.want(t, ids[0], 6, 100_000)
+	if err := p.saveState(t, ids[3], 6, 600); err != nil {
+		t.Errorf("a save of a session that has become smaller, when there is room again: %v", err)
+	}
+	p.want(t, ids[3], 6, 600)
+	if info, err := os.Stat(filepath.Join(p.dir, "sessions", "session_"+ids[3]+".sess")); err != nil || info.Size() > 4096 {
+		t.Errorf("its file: %v, %v; want one of 4096 bytes at most", info, err)
+	}
 	if got, want := len(p.names(t)), 20+p.extra; got != want { // one ended, one is new
 		t.Errorf("%d files in the directory, want %d", got, want)
 	}
