@@ -14,7 +14,8 @@ import (
 // A Carrier brings a session from a request into a handler and back into the
 // response. [Cookies] is one, for sessions that a store keeps; package
 // securecookie has one for sessions that the browser keeps. Its methods are
-// called by several goroutines at once.
+// called by several goroutines at once. One with a cookie has a method
+// CookieName() string, by which a [Middleware] notices another one of that name.
 type Carrier interface {
 	// Load returns the session of a request, a new one when it has none that
 	// is valid. A failure of the system is an error, never a new session.
@@ -65,6 +66,9 @@ func NewCookies(store SessionStore, o CookieOptions) (*Cookies, error) {
 	}
 	return &Cookies{store, template, o.RenewOnAccess}, nil
 }
+
+// CookieName returns the name of the cookie.
+func (c *Cookies) CookieName() string { return c.template.Name }
 
 // Load returns the session whose ID the request's cookie has, a new one when
 // there is no such session. Of several cookies of the name, the first two that

@@ -85,7 +85,7 @@ type exchange struct {
 	cookies []string // of r; a handler may take them out of its header
 
 	session atomic.Pointer[Session]         // nil until somebody asks
-	cut     atomic.Pointer[context.Context] // the last one that the session was asked for with, if it can end before r's
+	cut     atomic.Pointer[context.Context] // that it was last asked for with, of those that can end before r's
 
 	mu       sync.Mutex // held over loads and saves; guards what follows
 	begun    bool       // the response: the session was saved, and the header is out or about to be
@@ -189,16 +189,11 @@ var (
 )
 
 // isCutOff recognises http.TimeoutHandler inside the middleware, which answers
-// for a handler that is still running, perhaps between two changes. The context
-// that it gave the handler is over by its deadline, or with the request. A
-// handler's own 503 in time is not meant.
+// for a handler that is still running, perhaps between two changes: the context
+// that it gave the handler is over.
 func (x *exchange) isCutOff(status int) bool {
 	ctx := x.cut.Load()
-	if status != http.StatusServiceUnavailable || ctx == nil {
-		return false
-	}
-	err := (*ctx).Err()
-	return errors.Is(err, context.DeadlineExceeded) || err != nil && x.r.Context().Err() != nil
+	return status == http.StatusServiceUnavailable && ctx != nil && (*ctx).Err() != nil
 }
 
 // isLogin reports whether the session is about to get another ID or owner: the
@@ -259,6 +254,7 @@ func (x *exchange) replace(err error) {
 		level = slog.LevelDebug // the load was broken off: nobody gets a response
 	}
 	x.log(level, "a response was replaced, since its session could not be loaded or saved", err)
+	x.remember()
 	h := x.w.Header()
 	httpheader.Restore(h, x.before, x.own)
 	httpheader.Personal(h)

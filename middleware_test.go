@@ -136,6 +136,9 @@ func (st *site) get(t *testing.T, path string, header ...string) (*http.Response
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+	if st.EnableHTTP2 != (res.ProtoMajor == 2) {
+		t.Errorf("the response came over %s", res.Proto)
+	}
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)

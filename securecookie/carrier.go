@@ -54,6 +54,9 @@ var _ sessions.Carrier = (*Carrier)(nil)
 // ids are what the sessions are called: 128 bits, as ASVS 5.0 7.2.3 demands.
 var ids = sessions.RandomKeys(sessionIDSize)
 
+// CookieName returns the name of the cookie, and what those of chunks begin with.
+func (c *Carrier) CookieName() string { return c.template.Name }
+
 // New returns a new, empty session.
 func (c *Carrier) New() *sessions.Session {
 	return sessions.NewSession(ids.GenerateKey(), c.codec)

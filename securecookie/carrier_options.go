@@ -18,7 +18,9 @@ type CarrierOptions struct {
 	// CookieOptions are the cookies' name and attributes. RenewOnAccess seals
 	// the session of a request that only reads it again, so that its idle time
 	// begins anew, when that was last done longer ago than this. Zero means
-	// that only saving does.
+	// that only saving does. A slow request that only reads brings back a
+	// session that was destroyed meanwhile: its response seals what it has
+	// loaded, and may come after that of the logout. NotBefore refuses it.
 	//
 	// A session that does not fit in one cookie is kept in several, named with
 	// "-0", "-1" and so on behind the Name, which therefore must not end in

@@ -2,6 +2,7 @@ package securecookie_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,9 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sessfs/sessions"
 	"github.com/sessfs/sessions/securecookie"
@@ -153,6 +156,92 @@ func TestPersistentCookieIsSentWithEverySave(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What the documentation of CarrierOptions says, and what helps.
+func TestSlowReaderBesideALogoutBringsTheSessionBackUnlessNotBeforeRefusesIt(t *testing.T) {
+	for name, refuses := range map[string]bool{"without NotBefore": false, "with NotBefore": true} {
+		t.Run(name, func(t *testing.T) {
+			var loggedOut atomic.Pointer[time.Time]
+			o := securecookie.CarrierOptions{CookieOptions: sessions.CookieOptions{RenewOnAccess: time.Nanosecond}}
+			if refuses {
+				o.NotBefore = func(context.Context, string) (time.Time, error) {
+					if at := loggedOut.Load(); at != nil {
+						return *at, nil
+					}
+					return time.Time{}, nil
+				}
+			}
+			loaded, leave := make(chan bool), make(chan bool)
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				s := sessions.FromContext(r.Context())
+				switch r.URL.Path {
+				case "/login":
+					s.Renew()
+					s.SetOwner("ann")
+					s.Set("a", 1)
+				case "/logout":
+					now := time.Now()
+					loggedOut.Store(&now)
+					s.Destroy()
+				case "/slow":
+					loaded <- true
+					<-leave
+				}
+				fmt.Fprint(w, s.Get("a"))
+			}
+			overBoth(t, o, handler, func(t *testing.T, visit func(string) (*http.Response, string), _ *bytes.Buffer) {
+				loggedOut.Store(nil)
+				visit("/login")
+				slow := make(chan *http.Response)
+				go func() {
+					res, _ := visit("/slow")
+					slow <- res
+				}()
+				<-loaded
+				visit("/logout")
+				if _, body := visit("/"); body != "<nil>" {
+					t.Errorf("right after the logout: got %q", body)
+				}
+				leave <- true
+				if res := <-slow; len(res.Cookies()) != 1 {
+					t.Errorf("the slow request sets %d cookies", len(res.Cookies()))
+				}
+				want := "1"
+				if refuses {
+					want = "<nil>"
+				}
+				if _, body := visit("/"); body != want {
+					t.Errorf("after the slow request: got %q, want %q", body, want)
+				}
+			})
+		})
+	}
+}
+
+// A sibling domain's cookie of the name comes before the real one.
+func TestTossedCookieDoesNotHideTheSession(t *testing.T) {
+	b := newBrowser(t, named("session"))
+	b.put("a", 1)
+	real := b.cookies[0]
+	other := newBrowser(t, named("session")) // sealed by keys that are not ours
+	other.put("a", 2)
+	for name, tossed := range map[string]string{"junk": "junk", "sealed by others": other.cookies[0].Value} {
+		first := &http.Cookie{Name: "session", Value: tossed}
+		b.cookies = []*http.Cookie{first, real}
+		if got := b.get("a"); got != int64(1) || len(b.set) != 0 {
+			t.Errorf("%s: got %v, and set %d cookies", name, got, len(b.set))
+		}
+		b.visit((*sessions.Session).Destroy)
+		if c := b.set["session"]; c == nil || c.MaxAge >= 0 {
+			t.Errorf("%s: the logout did not take the cookie away", name)
+		}
+		// The browser still has the sibling's.
+		b.cookies = []*http.Cookie{first}
+		if got := b.get("a"); got != nil {
+			t.Errorf("%s: after the logout: got %v", name, got)
+		}
+	}
 }
 
 func TestFlashesReadWhileTheResponseIsWrittenAreReported(t *testing.T) {

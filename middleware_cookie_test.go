@@ -3,11 +3,87 @@ package sessions_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sessfs/sessions"
 )
+
+// A cookie with an age lives as long as its session is used.
+func TestPersistentCookieIsSentWithEverySaveAndRenewal(t *testing.T) {
+	overBoth(t, func(t *testing.T, o siteOptions) {
+		o.cookies = sessions.CookieOptions{Cookie: http.Cookie{MaxAge: 3600}, RenewOnAccess: time.Minute}
+		o.store.MaxAge = time.Hour
+		var st *site
+		st = newSiteWith(t, o, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/by-the-store" {
+				err := st.store.Update(r.Context(), sessions.FromContext(r.Context()), func(s *sessions.Session) error {
+					s.Set("n", 1)
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			steps(w, r)
+		})
+		res, _ := st.get(t, "/set=a")
+		id := sessionCookie(res).Value
+		for _, path := range []string{"/set=b", "/set=b", "/set=b/save", "/delete=a", "/by-the-store"} {
+			res, _ := st.get(t, path)
+			if c := sessionCookie(res); c == nil || c.MaxAge != 3600 || c.Value != id || len(sessionCookies(res)) != 1 {
+				t.Errorf("%s: got cookies %d, want the session's with its age", path, len(sessionCookies(res)))
+			}
+		}
+		if res, _ := st.get(t, "/get=b"); sessionCookie(res) != nil {
+			t.Error("a request that only reads, right after a save, sets the cookie")
+		}
+		// Somebody who visits once a day and whose every visit saves.
+		old := time.Now().Add(-30 * time.Minute)
+		if err := os.Chtimes(st.dir+"/session_"+id+".sess", old, old); err != nil {
+			t.Fatal(err)
+		}
+		if res, _ := st.get(t, "/get=b"); sessionCookie(res) == nil {
+			t.Error("renewed on access, but the cookie is not")
+		}
+	})
+}
+
+func TestOwnTimeoutThatChangesReachesTheBrowser(t *testing.T) {
+	var st *site
+	st = newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/by-the-store" {
+			s := sessions.FromContext(r.Context())
+			s.SetMaxAge(2 * time.Hour)
+			if err := st.store.Save(r.Context(), s); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		steps(w, r)
+	})
+	for _, step := range []struct {
+		path   string
+		cookie bool
+		maxAge int
+	}{
+		{"/set=a", true, 0},
+		{"/age=1h", true, 3600},
+		{"/set=b", true, 3600},
+		{"/by-the-store", true, 7200},
+		{"/get=a", false, 0},
+		{"/age=0", true, 0},
+		{"/set=b", false, 0},
+	} {
+		res, _ := st.get(t, step.path)
+		if c := sessionCookie(res); (c != nil) != step.cookie || c != nil && c.MaxAge != step.maxAge {
+			t.Errorf("%s: got cookie %v, want %v with Max-Age %d", step.path, c, step.cookie, step.maxAge)
+		}
+	}
+}
 
 // A sibling domain can set a cookie that the browser sends before the real one.
 func TestTossedCookieDoesNotHideTheSession(t *testing.T) {
