@@ -124,7 +124,7 @@ const commitTimeout = 30 * time.Second
 // be told of, since it is new, renewed or destroyed, is an error when the
 // request has ended: the response may never arrive.
 func (c *Cookies) Commit(w http.ResponseWriter, r *http.Request, s *Session) error {
-	if err := s.Err(); err != nil {
+	if err := s.ready(); err != nil {
 		return err
 	}
 	defer httpheader.Personal(w.Header())
@@ -193,6 +193,9 @@ func (c *Cookies) touch(ctx context.Context, s *Session) (bool, error) {
 func (c *Cookies) SaveLate(r *http.Request, s *Session) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitTimeout)
 	defer cancel()
+	if err := s.ready(); err != nil {
+		return err
+	}
 	s.endIfCleared()
 	if now := s.standing(); now.needsCookie && !(now.destroyed && now.empty) {
 		return errors.New("sessions: the response has begun, and the browser cannot be told the session's ID any more")

@@ -1,6 +1,9 @@
 package sessions
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // A Record is a session as a store keeps it.
 type Record struct {
@@ -54,20 +57,58 @@ type Change struct {
 
 // Commit saves the session, for the Save method of a store.
 //
-// The store passes what is stored under the session's ID now, nil when nothing
-// is, and must not let it change before Commit returns. Commit carries over
-// what was changed in the session, and has write do what is then to be done.
-// When that succeeds the session holds the merged values, is not new and not
-// modified; otherwise it is as it was, and Commit returns the error.
+// It waits, no longer than ctx, until no other save of this Session is under
+// way. Then it calls open with the session's ID, which locks what the store
+// keeps of it and returns the record that is stored, nil when none is. done
+// unlocks; it may be nil. Commit carries over what was changed in the session, and calls
+// write with what is then to be done. When that succeeds the session holds the
+// merged values, is not new and not modified; otherwise it is as it was, and
+// Commit returns the error.
 //
 // Other errors are [ErrDeleted] when the session was loaded, or saved before,
 // and is not stored any more; [ErrExists] when a new session's ID is taken; a
-// [ValueError]; and [Session.Err]. newID makes an ID for a session that needs
-// another one.
-func (s *Session) Commit(stored *Record, newID func() string, write func(Change) error) error {
-	s.saving.Lock()
-	defer s.saving.Unlock()
-	return s.commit(stored, funcs{newID, write})
+// [ValueError]; [ErrForeign]; [ErrUpdating]; and [Session.Err]. newID makes an ID
+// for a session that needs another one.
+func (s *Session) Commit(
+	ctx context.Context,
+	open func(ctx context.Context, id string) (stored *Record, done func(), err error),
+	newID func() string,
+	write func(Change) error,
+) error {
+	return s.CommitUpdate(ctx, nil, open, newID, write)
+}
+
+// CommitUpdate is Commit for the Update method of a store (see [Updater]): it
+// brings the session up to what is stored, calls update, and saves. When any
+// of that fails, what update did is taken back.
+func (s *Session) CommitUpdate(
+	ctx context.Context,
+	update func(*Session) error,
+	open func(ctx context.Context, id string) (stored *Record, done func(), err error),
+	newID func() string,
+	write func(Change) error,
+) error {
+	release, err := s.Hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	stored, done, err := open(ctx, s.ID())
+	if done != nil {
+		defer done()
+	}
+	if err != nil {
+		return err
+	}
+	return s.save(stored, update, funcs{newID, write})
+}
+
+// save saves the session, for those who have its turn.
+func (s *Session) save(stored *Record, update func(*Session) error, to saver) error {
+	if update != nil {
+		return s.commitUpdate(stored, update, to)
+	}
+	return s.commit(stored, to)
 }
 
 // A saver is where commit saves to: an interface, since the file store would
@@ -85,58 +126,7 @@ type funcs struct {
 func (f funcs) GenerateKey() string  { return f.newID() }
 func (f funcs) write(c Change) error { return f.to(c) }
 
-// CommitUpdate is Commit for the Update method of a store (see [Updater]): it
-// brings the session up to what is stored, calls update, and saves. When any
-// of that fails the session is what it was before.
-func (s *Session) CommitUpdate(stored *Record, update func(*Session) error, newID func() string, write func(Change) error) error {
-	s.saving.Lock()
-	defer s.saving.Unlock()
-	return s.commitUpdate(stored, update, funcs{newID, write})
-}
-
-func (s *Session) commitUpdate(stored *Record, update func(*Session) error, to saver) error {
-	was, err := s.refresh(stored)
-	if err != nil {
-		return err
-	}
-	done := false
-	defer func() { // also when update panics
-		if !done {
-			s.mu.Lock()
-			s.state = was
-			s.mu.Unlock()
-		}
-	}()
-	err = update(s)
-	if err == nil {
-		err = s.commit(stored, to)
-	}
-	done = err == nil
-	return err
-}
-
-// refresh brings the session up to what is stored, and returns what it was.
-// What was changed in it stays changed.
-func (s *Session) refresh(stored *Record) (was state, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.check(stored); err != nil {
-		return was, err
-	}
-	was = s.snapshot()
-	if stored == nil || s.destroyed > 0 {
-		return was, nil
-	}
-	fields, err := s.parse(stored)
-	if err != nil {
-		return was, err
-	}
-	s.noteInPlace()
-	s.rebase(*stored, fields)
-	return was, nil
-}
-
-// commit is Commit for those who hold s.saving.
+// commit saves the session as it is.
 func (s *Session) commit(stored *Record, to saver) error {
 	var p plan
 	if err := s.plan(&p, stored, to); err != nil {
@@ -277,8 +267,7 @@ func (s *Session) saved(p *plan) {
 	s.rebase(p.record, p.fields)
 }
 
-// rebase puts another record under what was changed in the session. Values
-// that were decoded from what is stored no longer are forgotten.
+// rebase puts another record under what was changed in the session.
 func (s *Session) rebase(rec Record, fields []field) {
 	s.base, s.fields, s.parsed = rec, fields, true
 	if s.renewed == 0 && s.destroyed == 0 {
@@ -290,6 +279,11 @@ func (s *Session) rebase(rec Record, fields []field) {
 	if s.owned == 0 {
 		s.owner = rec.Owner
 	}
+	s.forget()
+}
+
+// forget drops what was decoded from values that are stored no longer.
+func (s *Session) forget() {
 	for key, c := range s.cells {
 		if c.changed > 0 {
 			continue

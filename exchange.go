@@ -307,7 +307,7 @@ func (x *exchange) save() error {
 		return x.over
 	case !x.begun:
 		return x.commit(s)
-	case !s.Modified():
+	case !s.ShouldSave():
 		return s.Err()
 	}
 	late, ok := x.m.carrier.(LateSaver)

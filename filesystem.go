@@ -86,7 +86,13 @@ func (st *FilesystemSessionStore) Close() error { return st.files.Close() }
 
 // New makes an empty session. No file is made before it is saved.
 func (st *FilesystemSessionStore) New() *Session {
-	return NewSession(st.GenerateKey(), st.opts.Codec)
+	return st.newSession(st.GenerateKey())
+}
+
+func (st *FilesystemSessionStore) newSession(id string) *Session {
+	s := NewSession(id, st.opts.Codec)
+	s.home = st
+	return s
 }
 
 // Get loads a session, without waiting for anybody who is saving it. See
@@ -110,7 +116,7 @@ func (st *FilesystemSessionStore) Get(ctx context.Context, id string) (*Session,
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && st.opts.KeepMissingID:
-		s := NewSession(id, st.opts.Codec)
+		s := st.newSession(id)
 		s.isNew, s.adopted = false, true
 		return s, nil
 	case errors.Is(err, fs.ErrNotExist):
@@ -137,7 +143,7 @@ func (st *FilesystemSessionStore) session(id, name string, file slotfile.Record)
 		return nil, err
 	}
 	s := loadSession(id, codec, rec) // the checksum, and the seal, vouch for the data
-	s.file, s.meta = name, file.Meta
+	s.home, s.file, s.meta = st, name, file.Meta
 	return s, nil
 }
 

@@ -65,10 +65,11 @@ func TestSetMaxAgeHoldsWhateverTheStoresTimeoutBecomes(t *testing.T) {
 							o := o
 							o.Path = t.TempDir()
 							o.MaxAge = before
-							s := newStore(t, o).New()
+							first := newStore(t, o)
+							s := first.New()
 							s.Set("a", 1)
 							s.SetMaxAge(own)
-							save(t, newStore(t, o), s)
+							save(t, first, s)
 							o.MaxAge = after
 							store := newStore(t, o)
 							s = get(t, store, s.ID())

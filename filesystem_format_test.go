@@ -116,13 +116,18 @@ func TestUnsealedBytesAreRefusedWhereSealedOnesAreDue(t *testing.T) {
 	p, s := saved(t, plain, "a", 1), saved(t, sealed, "a", 1)
 	gone(t, sealed, p.ID())
 	gone(t, plain, s.ID())
-	for store, s := range map[sessions.SessionStore]*sessions.Session{plain: s, sealed: p} {
-		if s.Set("b", 1); !errors.Is(store.Save(background, s), sessions.ErrCorrupt) {
+	bytesOf := map[*sessions.Session]string{p: content(t, fileOf(t, dir, p)), s: content(t, fileOf(t, dir, s))}
+	for store, row := range map[sessions.SessionStore][2]*sessions.Session{plain: {p, s}, sealed: {s, p}} {
+		own, other := row[0], row[1]
+		if err := os.WriteFile(fileOf(t, dir, own), []byte(bytesOf[other]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if own.Set("b", 1); !errors.Is(store.Save(background, own), sessions.ErrCorrupt) {
 			t.Error("a save did not refuse it")
 		}
-	}
-	if get(t, plain, p.ID()).New() || get(t, sealed, s.ID()).New() {
-		t.Error("refusing changed what is stored")
+		if content(t, fileOf(t, dir, own)) != bytesOf[other] {
+			t.Error("refusing changed what is stored")
+		}
 	}
 }
 

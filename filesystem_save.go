@@ -32,8 +32,10 @@ func (st *FilesystemSessionStore) Update(ctx context.Context, s *Session, update
 }
 
 func (st *FilesystemSessionStore) save(ctx context.Context, s *Session, update func(*Session) error) error {
-	s.saving.Lock()
-	defer s.saving.Unlock()
+	if err := s.acquire(ctx, st); err != nil {
+		return err
+	}
+	defer s.release()
 	for {
 		err := st.saveOnce(ctx, s, update)
 		// Two requests that both adopted a missing ID: the second finds what
@@ -67,12 +69,7 @@ func (st *FilesystemSessionStore) saveOnce(ctx context.Context, s *Session, upda
 	if err != nil {
 		return fmt.Errorf("sessions: save: %w", err)
 	}
-	if update != nil {
-		err = s.commitUpdate(stored, update, t)
-	} else {
-		err = s.commit(stored, t)
-	}
-	if err == nil {
+	if err = s.save(stored, update, t); err == nil {
 		s.mu.Lock()
 		s.file, s.meta = t.name, t.meta
 		s.mu.Unlock()
@@ -84,13 +81,11 @@ func (st *FilesystemSessionStore) saveOnce(ctx context.Context, s *Session, upda
 func (st *FilesystemSessionStore) filenameOf(s *Session) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.err != nil:
-		return "", s.err
-	case s.file != "":
+	if err := s.usable(st); err != nil {
+		return "", err
+	}
+	if s.file != "" {
 		return s.file, nil
-	case !st.IsValidKey(s.id):
-		return "", errors.New("sessions: the session's ID is not one of this store's")
 	}
 	return st.filename(s.id), nil
 }
@@ -272,8 +267,10 @@ func (st *FilesystemSessionStore) bury(file *slotfile.Lock) (gone bool, err erro
 
 // Delete ends the session at once.
 func (st *FilesystemSessionStore) Delete(ctx context.Context, s *Session) error {
-	s.saving.Lock()
-	defer s.saving.Unlock()
+	if err := s.acquire(ctx, st); err != nil {
+		return err
+	}
+	defer s.release()
 	name, err := st.filenameOf(s)
 	if err != nil {
 		return err

@@ -99,9 +99,11 @@ func TestNoErrorAndNoLogLineShowsASecret(t *testing.T) {
 				}
 			}
 		}
-		taken := sessions.NewSession(secret().ID(), nil)
+		fresh := store.New()
+		taken := fresh.Clone()
+		save(t, store, fresh)
 		note("taken", store.Save(background, taken))
-		note("foreign ID", store.Save(background, sessions.NewSession("secretvalue/../secretkey", nil)))
+		note("foreign", store.Save(background, sessions.NewSession("secretvalue/../secretkey", nil)))
 
 		s = secret()
 		ended, cancel := context.WithCancel(background)

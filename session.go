@@ -48,11 +48,12 @@ import (
 // All methods may be called by several goroutines at once. Values that are
 // changed in place, maps and slices for example, are the caller's to guard.
 type Session struct {
-	// saving is held through a whole save, so that two saves of one Session
-	// do not mix. It is taken before mu, and before any lock of a store.
-	saving sync.Mutex
+	mu sync.Mutex // guards the rest
 
-	mu sync.Mutex // guards state
+	// turn is held through a whole save, so that two saves of one Session do
+	// not mix. It is taken before any lock of a store.
+	turn turn
+
 	state
 }
 
@@ -66,7 +67,10 @@ type state struct {
 	adopted  bool // the client chose id: whoever stores a record first is no stranger
 	wasSaved bool // since it was loaded or made
 	modified bool
+	parsed   bool // fields are base.Data, taken apart
 	err      error
+
+	home *FilesystemSessionStore // nil: of a store of somebody else's
 
 	created time.Time
 	maxAge  time.Duration
@@ -75,8 +79,7 @@ type state struct {
 	loadedMaxAge time.Duration // which the browser's cookie has
 
 	base   Record  // as it was loaded or last saved
-	fields []field // base.Data, taken apart; see baseFields
-	parsed bool    // fields are that
+	fields []field // see baseFields
 	cells  map[string]*cell
 
 	// When something was asked for, by the clock that counts changes; zero
@@ -159,8 +162,13 @@ func (s *Session) Modified() bool {
 }
 
 // ShouldSave reports whether there is anything to save. A new session is not
-// worth saving before something is put into it.
-func (s *Session) ShouldSave() bool { return s.Modified() }
+// worth saving before something is put into it. While the function of an Update
+// runs it is true, so that the save which follows returns [ErrUpdating].
+func (s *Session) ShouldSave() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.modified || s.turn.updating
+}
 
 // MarkModified says that a value was changed in place, say a map that Get
 // returned. The next save then encodes every value that was handed out and

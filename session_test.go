@@ -2,6 +2,7 @@ package sessions_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -307,8 +308,12 @@ func TestASessionIsSafeForConcurrentUse(t *testing.T) {
 
 // commit saves a session to nowhere.
 func commit(s *sessions.Session) error {
-	stored := sessions.Record{Data: `{"stored":1}`}
-	return s.Commit(&stored, func() string { return "new id" }, func(sessions.Change) error { return nil })
+	return s.Commit(background, opens(sessions.Record{Data: `{"stored":1}`}), func() string { return "new id" }, func(sessions.Change) error { return nil })
+}
+
+// opens is for Commit: what is stored is rec.
+func opens(rec sessions.Record) func(context.Context, string) (*sessions.Record, func(), error) {
+	return func(context.Context, string) (*sessions.Record, func(), error) { return &rec, nil, nil }
 }
 
 func TestDiscardForgetsWhatIsNotSaved(t *testing.T) {

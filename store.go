@@ -57,13 +57,20 @@ type SessionStore interface {
 // An Updater is a store that can read, change and save a session in one step.
 type Updater interface {
 	// Update locks the session, brings it up to what is stored, calls update
-	// with it and saves it. No other save comes in between, so that a counter
-	// counts. When update or the save fails, nothing is saved and the session
-	// is what it was, nested changes aside; the error is update's or one of
-	// Save's.
+	// and saves. No other save comes in between, so that a counter counts.
 	//
-	// update must not call the store; a store that cannot lock may call it
-	// more than once.
+	// update gets a copy of the session to work on. When it succeeds the
+	// session becomes that copy. When update or the save fails, nothing is
+	// saved and what update did to the copy is dropped, nested changes aside;
+	// the error is update's or one of Save's. What is done to the session
+	// itself meanwhile, by another goroutine, is saved with the Update, and
+	// stays when the Update fails.
+	//
+	// While update runs, every attempt to save or end the session is
+	// [ErrUpdating], in update and in other goroutines, and so is the
+	// beginning of a response. update must not call the store for another
+	// session of the same ID, which would wait for the lock. A store that
+	// cannot lock may call update more than once.
 	Update(ctx context.Context, s *Session, update func(*Session) error) error
 }
 
@@ -111,6 +118,10 @@ var (
 	// ErrDeleted says that a session was ended, by a logout, a renewal or
 	// expiry, since it was loaded. Nothing was saved, and nothing will be.
 	ErrDeleted = errors.New("sessions: the session was ended")
+
+	// ErrForeign says that a session belongs to another store, which made or
+	// loaded it. Nothing was done.
+	ErrForeign = errors.New("sessions: the session belongs to another store")
 
 	// ErrExists says that a new session's ID is taken.
 	ErrExists = errors.New("sessions: a session of that ID exists")

@@ -127,13 +127,14 @@ func (c *Carrier) Commit(w http.ResponseWriter, r *http.Request, s *sessions.Ses
 		return err
 	}
 	defer httpheader.Personal(w.Header())
-	if !s.Modified() && !c.due(r, s) {
+	if !s.ShouldSave() && !c.due(r, s) {
 		return nil
 	}
-	if s.Len() == 0 {
-		s.Destroy()
-	}
-	return c.commit(s, func(change sessions.Change) error {
+	return c.commit(r.Context(), s, func() {
+		if s.Len() == 0 {
+			s.Destroy()
+		}
+	}, func(change sessions.Change) error {
 		cookie, parts, err := c.cookies(change, s.Codec())
 		if err != nil {
 			return err
@@ -146,12 +147,16 @@ func (c *Carrier) Commit(w http.ResponseWriter, r *http.Request, s *sessions.Ses
 // commit has the session say what is to be written. What is stored is what it
 // was loaded from: nobody else can have changed that. Nothing is when its lifetime
 // has ended since.
-func (c *Carrier) commit(s *sessions.Session, write func(sessions.Change) error) error {
-	var stored *sessions.Record
-	if record, ok := s.Stored(); ok && !over(c.times(&record).Absolute, c.ring.now()) {
-		stored = &record
+func (c *Carrier) commit(ctx context.Context, s *sessions.Session, prepare func(), write func(sessions.Change) error) error {
+	stored := func(context.Context, string) (*sessions.Record, func(), error) {
+		prepare()
+		record, ok := s.Stored()
+		if !ok || over(c.times(&record).Absolute, c.ring.now()) {
+			return nil, nil, nil
+		}
+		return &record, nil, nil
 	}
-	return s.Commit(stored, ids.GenerateKey, write)
+	return s.Commit(ctx, stored, ids.GenerateKey, write)
 }
 
 // due reports whether the session's idle time has to begin anew.
@@ -228,7 +233,7 @@ func (c *Carrier) Serialize(s *sessions.Session, expires time.Time) (value strin
 	if err := s.Err(); err != nil {
 		return "", err
 	}
-	err = c.commit(s.Clone(), func(change sessions.Change) error {
+	err = c.commit(context.Background(), s.Clone(), func() {}, func(change sessions.Change) error {
 		if change.Record == nil {
 			return errors.New("securecookie: the session is destroyed")
 		}

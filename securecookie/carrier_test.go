@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -267,13 +268,25 @@ func TestACommitThatFailsSetsNothingAndLeavesTheSession(t *testing.T) {
 	}
 }
 
-func TestAStoresSessionIsNotTaken(t *testing.T) {
+func TestCarrierRefusesTheSessionsOfAStore(t *testing.T) {
 	carrier := newCarrier(t, newRing(t, ""), securecookie.CarrierOptions{})
-	s := sessions.NewSession(sessions.Keys{}.GenerateKey(), nil)
-	s.Set("a", 1)
-	err := carrier.Commit(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), s)
-	if err == nil || strings.Contains(err.Error(), s.ID()) {
-		t.Errorf("got %v", err)
+	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: filepath.Join(t.TempDir(), "sessions")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for name, s := range map[string]*sessions.Session{
+		"of files":       store.New(),
+		"of another one": sessions.NewSession(sessions.Keys{}.GenerateKey(), nil),
+	} {
+		s.Set("a", 1)
+		err := carrier.Commit(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), s)
+		if !errors.Is(err, sessions.ErrForeign) || !s.New() || !s.Modified() {
+			t.Errorf("%s: got %v, want ErrForeign", name, err)
+		}
+		if _, err := carrier.Serialize(s, time.Time{}); !errors.Is(err, sessions.ErrForeign) {
+			t.Errorf("%s: Serialize: got %v, want ErrForeign", name, err)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package securecookie
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"math"
 	"time"
 
@@ -28,7 +27,7 @@ type token struct {
 func appendSession(dst []byte, id string, codec sessions.Codec, rec *sessions.Record) ([]byte, error) {
 	raw, err := hex.DecodeString(id)
 	if err != nil || len(raw) != sessionIDSize {
-		return nil, errors.New("securecookie: the session is another carrier's or store's")
+		return nil, sessions.ErrForeign
 	}
 	if dst == nil {
 		dst = make([]byte, 0, sessionOverhead+len(rec.Owner)+len(rec.Data))

@@ -59,6 +59,8 @@ func TestBrokenStoresAreFound(t *testing.T) {
 		{"replaces a taken ID", "TakenIDIsRefused", func(m *Memory) sessions.SessionStore { return overwriting{m} }},
 		{"updates without a lock", "UpdateCounts", func(m *Memory) sessions.SessionStore { return racing{m} }},
 		{"saves a failed update", "FailedUpdateChangesNothing", func(m *Memory) sessions.SessionStore { return racing{m} }},
+		{"locks before it asks the session", "UpdateRefusesOtherSaves", func(m *Memory) sessions.SessionStore { return lockingFirst{m} }},
+		{"updates the session itself", "FailedUpdateKeepsWhatOthersDid", func(m *Memory) sessions.SessionStore { return restoring{m} }},
 		{"touches nothing", "TouchBeginsTheIdleTimeAnew", func(m *Memory) sessions.SessionStore { return untouching{m} }},
 		{"deletes everybody's sessions", "SessionsByOwner", func(m *Memory) sessions.SessionStore { return greedy{m} }},
 		{"deletes not quite all", "DeleteAllEndsAll", func(m *Memory) sessions.SessionStore { return lazy{m} }},
@@ -111,7 +113,8 @@ func record(s *sessions.Session) (rec sessions.Record) {
 	copied.Update(s.All())
 	copied.SetOwner(s.Owner())
 	copied.SetMaxAge(s.MaxAge())
-	copied.Commit(nil, nil, func(c sessions.Change) error {
+	nothing := func(context.Context, string) (*sessions.Record, func(), error) { return nil, nil, nil }
+	copied.Commit(context.Background(), nothing, nil, func(c sessions.Change) error {
 		rec = *c.Record
 		return nil
 	})
@@ -241,6 +244,31 @@ func (b racing) Update(ctx context.Context, s *sessions.Session, update func(*se
 	err = update(fresh)
 	time.Sleep(time.Microsecond)
 	return errors.Join(err, overwriting(b).Save(ctx, fresh))
+}
+
+// lockingFirst takes its own lock before the session's turn.
+type lockingFirst struct{ *Memory }
+
+func (b lockingFirst) Save(ctx context.Context, s *sessions.Session) error {
+	if err := b.lock(ctx); err != nil {
+		return err
+	}
+	defer b.mu.Unlock()
+	unlocked := func(context.Context, string) (*sessions.Record, func(), error) { return b.find(s.ID()), nil, nil }
+	return s.Commit(ctx, unlocked, b.GenerateKey, b.write)
+}
+
+// restoring takes back everything after a failed update.
+type restoring struct{ *Memory }
+
+func (b restoring) Update(ctx context.Context, s *sessions.Session, update func(*sessions.Session) error) error {
+	was := s.Clone()
+	err := b.Memory.Update(ctx, s, update)
+	if err != nil {
+		s.Clear()
+		s.Update(was.All())
+	}
+	return err
 }
 
 type untouching struct{ *Memory }

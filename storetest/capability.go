@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/sessfs/sessions"
@@ -23,6 +24,51 @@ var capabilityChecks = []check{
 			want(errors.Is(err, errOwn), "got error %v, want update's", err)
 			want(s.Get("a") == int64(1) && s.Get("pending") == true && s.Modified(), "the session is changed: %v", s)
 			want(load(ctx, store, s.ID()).Get("a") == int64(1), "the stored session is changed")
+		}),
+	withCapability("FailedUpdateKeepsWhatOthersDid", "Updater",
+		"When update fails, only what it did is taken back: what another goroutine did to the session meanwhile stays.",
+		func(ctx context.Context, store sessions.SessionStore, updater sessions.Updater) {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			err := updater.Update(ctx, s, func(updated *sessions.Session) error {
+				s.Set("b", int64(2))
+				updated.Set("a", int64(2))
+				return errors.New("the update's own")
+			})
+			want(err != nil, "a failed update is no error")
+			want(s.Get("a") == int64(1) && s.Get("b") == int64(2), "a = %v, b = %v", s.Get("a"), s.Get("b"))
+			need(store.Save(ctx, s), "save")
+			want(load(ctx, store, s.ID()).Get("b") == int64(2), "what was done meanwhile is not saved")
+		}),
+	withCapability("UpdateRefusesOtherSaves", "Updater",
+		"While update runs, Save, SaveIfModified, Update and Delete of that session are ErrUpdating at once; the Update itself goes on.",
+		func(ctx context.Context, store sessions.SessionStore, updater sessions.Updater) {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			var refused error
+			updated := make(chan error, 1)
+			go func() {
+				updated <- updater.Update(ctx, s, func(updated *sessions.Session) error {
+					for name, act := range map[string]func(context.Context, *sessions.Session) error{
+						"Save": store.Save, "SaveIfModified": store.SaveIfModified, "Delete": store.Delete,
+						"Update": func(ctx context.Context, s *sessions.Session) error {
+							return updater.Update(ctx, s, func(*sessions.Session) error { return nil })
+						},
+					} {
+						if err := act(ctx, s); !errors.Is(err, sessions.ErrUpdating) {
+							refused = fmt.Errorf("%s returned %v, want ErrUpdating", name, err)
+						}
+					}
+					updated.Set("a", int64(2))
+					return nil
+				})
+			}()
+			select {
+			case err := <-updated:
+				need(err, "update")
+				need(refused, "inside of an update")
+			case <-time.After(10 * time.Second):
+				want(false, "inside of an update something waits for the update")
+			}
+			want(load(ctx, store, s.ID()).Get("a") == int64(2), "the update was not saved")
 		}),
 	withCapability("UpdateSeesWhatIsStored", "Updater",
 		"update gets what is stored, with what the session itself has changed.",

@@ -31,22 +31,23 @@ func (m *mapStore) Get(ctx context.Context, id string) (*sessions.Session, error
 }
 
 func (m *mapStore) Save(ctx context.Context, s *sessions.Session) error {
+	return s.Commit(ctx, m.open, m.GenerateKey, m.write)
+}
+
+func (m *mapStore) open(ctx context.Context, id string) (*sessions.Record, func(), error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	var stored *sessions.Record
-	if rec, ok := m.records[s.ID()]; ok {
-		stored = &rec
+	if rec, ok := m.records[id]; ok {
+		return &rec, m.mu.Unlock, ctx.Err()
 	}
-	return s.Commit(stored, m.GenerateKey, func(c sessions.Change) error {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		delete(m.records, c.Ended)
-		if c.Record != nil {
-			m.records[c.ID] = *c.Record
-		}
-		return nil
-	})
+	return nil, m.mu.Unlock, ctx.Err()
+}
+
+func (m *mapStore) write(c sessions.Change) error {
+	delete(m.records, c.Ended)
+	if c.Record != nil {
+		m.records[c.ID] = *c.Record
+	}
+	return nil
 }
 
 func (m *mapStore) SaveIfModified(ctx context.Context, s *sessions.Session) error {

@@ -58,6 +58,15 @@ func (m *Memory) lock(ctx context.Context) error {
 	return nil
 }
 
+// open is lock with what Commit asks for: the record of that ID, and how to
+// unlock.
+func (m *Memory) open(ctx context.Context, id string) (*sessions.Record, func(), error) {
+	if err := m.lock(ctx); err != nil {
+		return nil, nil, err
+	}
+	return m.find(id), m.mu.Unlock, nil
+}
+
 // find returns what is kept under the ID and has not expired.
 func (m *Memory) find(id string) *sessions.Record {
 	rec, ok := m.kept[id]
@@ -97,11 +106,7 @@ func (m *Memory) Get(ctx context.Context, id string) (*sessions.Session, error) 
 
 // Save stores a session.
 func (m *Memory) Save(ctx context.Context, s *sessions.Session) error {
-	if err := m.lock(ctx); err != nil {
-		return err
-	}
-	defer m.mu.Unlock()
-	return s.Commit(m.find(s.ID()), m.GenerateKey, m.write)
+	return s.Commit(ctx, m.open, m.GenerateKey, m.write)
 }
 
 // SaveIfModified stores a session that should be saved.
@@ -114,15 +119,16 @@ func (m *Memory) SaveIfModified(ctx context.Context, s *sessions.Session) error 
 
 // Update reads, changes and saves a session in one step.
 func (m *Memory) Update(ctx context.Context, s *sessions.Session, update func(*sessions.Session) error) error {
-	if err := m.lock(ctx); err != nil {
-		return err
-	}
-	defer m.mu.Unlock()
-	return s.CommitUpdate(m.find(s.ID()), update, m.GenerateKey, m.write)
+	return s.CommitUpdate(ctx, update, m.open, m.GenerateKey, m.write)
 }
 
 // Delete ends a session.
 func (m *Memory) Delete(ctx context.Context, s *sessions.Session) error {
+	release, err := s.Hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := m.lock(ctx); err != nil {
 		return err
 	}
@@ -133,6 +139,11 @@ func (m *Memory) Delete(ctx context.Context, s *sessions.Session) error {
 
 // Touch begins a session's idle time anew.
 func (m *Memory) Touch(ctx context.Context, s *sessions.Session, interval time.Duration) (bool, error) {
+	release, err := s.Hold(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer release()
 	if err := m.lock(ctx); err != nil {
 		return false, err
 	}

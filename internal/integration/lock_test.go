@@ -115,8 +115,12 @@ func waitsFor(store, other *sessions.FilesystemSessionStore) map[string]func(con
 		"Save after another in this process": func(ctx context.Context, s *sessions.Session) error {
 			s.Set("late", 1)
 			before := make(chan error)
-			go func() { before <- other.Save(ctx, s.Clone()) }()
-			err := store.Save(ctx, s)
+			rival, err := other.Get(ctx, s.ID())
+			if err != nil {
+				return err
+			}
+			go func() { before <- other.Save(ctx, rival) }()
+			err = store.Save(ctx, s)
 			<-before
 			return err
 		},

@@ -1,0 +1,155 @@
+package sessions
+
+import "maps"
+
+// An updating is one Update of a session. Its function works on a copy, so that
+// what it did can be told from what others do to the session meanwhile.
+type updating struct {
+	s, work *Session
+
+	was           state  // of s, before it was brought up to what is stored
+	began, joined uint64 // the clock of s when work was copied, and when it got the changes since
+	saved         bool
+}
+
+// commitUpdate is commit for Update. When anything fails, also by a panic, the
+// session is what it was, with what was done to it by others than update.
+func (s *Session) commitUpdate(stored *Record, update func(*Session) error, to saver) error {
+	u := updating{s: s}
+	if err := u.begin(stored); err != nil {
+		return err
+	}
+	defer u.end()
+	if err := update(u.work); err != nil {
+		return err
+	}
+	u.join()
+	if err := u.work.commit(stored, to); err != nil {
+		return err
+	}
+	u.saved = true
+	return nil
+}
+
+// begin brings the session up to what is stored, and copies it. What was
+// changed in it stays changed.
+func (u *updating) begin(stored *Record) error {
+	s := u.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.check(stored); err != nil {
+		return err
+	}
+	if s.baseFields(); s.err != nil {
+		return s.err
+	}
+	u.was = s.state
+	u.was.cells = maps.Clone(s.cells)
+	if stored != nil && s.destroyed == 0 {
+		fields, err := s.parse(stored)
+		if err != nil {
+			return err
+		}
+		s.noteInPlace()
+		s.rebase(*stored, fields)
+	}
+	u.began = s.clock
+	u.work = &Session{state: s.snapshot(), turn: turn{taken: true, updating: true}}
+	s.turn.startUpdating()
+	return nil
+}
+
+// join ends the work of the function, and brings in what was done to the
+// session itself meanwhile.
+func (u *updating) join() {
+	s, work := u.s, u.work
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	work.mu.Lock()
+	defer work.mu.Unlock()
+	work.replay(&s.state, u.began)
+	u.joined = s.clock
+	s.turn.updating, work.turn.updating = false, false
+}
+
+// end makes the session what was saved, or what it was. Whoever still has the
+// copy has a clone.
+func (u *updating) end() {
+	s, work := u.s, u.work
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	work.mu.Lock()
+	defer work.mu.Unlock()
+	s.turn.updating, work.turn.updating = false, false
+	work.turn.pass()
+	if !u.saved {
+		s.putBack(&u.was, u.began)
+		return
+	}
+	now := s.state
+	s.state = work.snapshot()
+	s.replay(&now, u.joined)
+}
+
+// putBack puts what was stored before under what was done to the session since.
+func (s *Session) putBack(was *state, since uint64) {
+	s.base, s.fields = was.base, was.fields
+	if s.renewed <= since && s.destroyed <= since {
+		s.created = was.created
+	}
+	if s.aged <= since && s.destroyed <= since {
+		s.maxAge = was.maxAge
+	}
+	if s.owned <= since && s.destroyed <= since {
+		s.owner = was.owner
+	}
+	s.forget()
+	if s.cleared > since {
+		return
+	}
+	for key, c := range was.cells {
+		if s.cells[key] == nil {
+			s.putCell(key, c)
+		}
+	}
+}
+
+// replay does to the session what was done to another one since: one that began
+// as the same.
+func (s *Session) replay(from *state, since uint64) {
+	s.clock = max(s.clock, from.clock)
+	if from.clock > since {
+		s.touch()
+	}
+	switch {
+	case from.destroyed > since:
+		s.destroy()
+		s.created = from.created
+	case from.cleared > since:
+		s.clear()
+	}
+	if from.marked > since {
+		s.marked = s.touch()
+	}
+	if from.aged > since {
+		s.maxAge, s.aged = from.maxAge, s.touch()
+	}
+	if from.owned > since {
+		s.owner, s.owned = from.owner, s.touch()
+	}
+	if from.renewed > since {
+		s.created, s.renewed = from.created, s.touch()
+	}
+	for key, c := range from.cells {
+		copied := *c
+		switch {
+		case c.changed > since:
+			copied.changed = s.touch()
+			s.putCell(key, &copied)
+		case c.changed == 0 && s.cells[key] == nil: // handed out
+			if encoded, ok := s.field(key); ok && encoded == c.encoded {
+				s.putCell(key, &copied)
+			}
+		}
+	}
+}
