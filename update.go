@@ -93,22 +93,15 @@ func (u *updating) end() {
 
 // putBack puts what was stored before under what was done to the session since.
 func (s *Session) putBack(was *state, since uint64) {
-	s.base, s.fields = was.base, was.fields
-	if s.renewed <= since && s.destroyed <= since {
+	s.rebase(was.base, was.fields)
+	if !s.stored && s.renewed == 0 && s.destroyed == 0 {
 		s.created = was.created
 	}
-	if s.aged <= since && s.destroyed <= since {
-		s.maxAge = was.maxAge
-	}
-	if s.owned <= since && s.destroyed <= since {
-		s.owner = was.owner
-	}
-	s.forget()
 	if s.cleared > since {
 		return
 	}
 	for key, c := range was.cells {
-		if s.cells[key] == nil {
+		if c.changed == 0 && s.cells[key] == nil { // handed out
 			s.putCell(key, c)
 		}
 	}
