@@ -270,7 +270,11 @@ func (s *Session) saved(p *plan) {
 // rebase puts another record under what was changed in the session.
 func (s *Session) rebase(rec Record, fields []field) {
 	s.base, s.fields, s.parsed = rec, fields, true
-	if s.renewed == 0 && s.destroyed == 0 {
+	s.forget()
+	if s.destroyed > 0 {
+		return // which took them away
+	}
+	if s.renewed == 0 {
 		s.created = rec.Created
 	}
 	if s.aged == 0 {
@@ -279,7 +283,6 @@ func (s *Session) rebase(rec Record, fields []field) {
 	if s.owned == 0 {
 		s.owner = rec.Owner
 	}
-	s.forget()
 }
 
 // forget drops what was decoded from values that are stored no longer.

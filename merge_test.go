@@ -204,6 +204,19 @@ func TestWhatIsChangedDuringASaveIsSavedByTheNext(t *testing.T) {
 	}
 }
 
+func TestWhatIsDestroyedDuringASaveStaysAnonymous(t *testing.T) {
+	s, err := sessions.LoadSession("id", nil, sessions.Record{Data: `{"a":1}`, Owner: "ann", MaxAge: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Set("b", 1)
+	stored, _ := s.Stored()
+	write := func(sessions.Change) error { s.Destroy(); return nil }
+	if err := s.Commit(background, opens(stored), nil, write); err != nil || s.Owner() != "" || s.MaxAge() != 0 || s.Len() != 0 {
+		t.Errorf("Commit = %v, left the owner %q, the timeout %v and %d values", err, s.Owner(), s.MaxAge(), s.Len())
+	}
+}
+
 func TestASessionTooLargeIsRefusedAndStaysAsItWas(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxSize: 10_000})
