@@ -52,7 +52,7 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 	if err != nil {
 		return nil, fmt.Errorf("sessions: cannot keep sessions in files: %w", err)
 	}
-	o.warnOf(info)
+	o.warnOf(dir, info)
 	prefix, suffix, _ := strings.Cut(o.FilenameTemplate, "%s")
 	st := &FilesystemSessionStore{
 		timeouts: timeouts{o.MaxAge, o.Lifetime},

@@ -60,14 +60,17 @@ func (st *FilesystemSessionStore) reopenDir() (*dirfs.Dir, error) {
 func (st *FilesystemSessionStore) reopened(dir *dirfs.Dir) {
 	st.opts.Logger.Warn("sessions: the session directory was removed with all sessions; the store goes on with a new one")
 	if info, err := dir.Stat(); err == nil {
-		st.opts.warnOf(info)
+		st.opts.warnOf(dir, info)
 	}
 }
 
 // warnOf logs what makes a directory a bad place for sessions and does not stop a
 // store.
-func (o *FilesystemOptions) warnOf(info dirfs.Info) {
-	if info.Mode.Perm()&0o055 != 0 && !o.HashNames && runtime.GOOS != "windows" {
+func (o *FilesystemOptions) warnOf(dir *dirfs.Dir, info dirfs.Info) {
+	if err := dir.CheckWritable(); err != nil {
+		o.Logger.Warn("sessions: the session directory cannot be written to: no session can be made, and no file removed", "error", err)
+	}
+	if info.Mode.Perm()&0o055 != 0 && !o.HashNames && runtime.GOOS != "windows" && !dir.InPrivate() {
 		o.Logger.Warn("sessions: others can list the session directory, and so read session IDs; chmod it to 0700, or set HashNames",
 			"mode", info.Mode.Perm().String())
 	}

@@ -88,8 +88,9 @@ type FilesystemOptions struct {
 	// Sync says what an acknowledged save survives. The default is [SyncNone].
 	Sync SyncMode
 
-	// Logger gets what no caller is told: damaged files, and what could not
-	// be tidied up. The default is [slog.Default].
+	// Logger gets what no caller is told: damaged files, what could not be
+	// tidied up, and a directory that others can list, that cannot be written
+	// to or that was removed. The default is [slog.Default].
 	Logger *slog.Logger
 }
 

@@ -131,27 +131,6 @@ func mkdir(path string, mode fs.FileMode) error {
 	return os.Chmod(path, mode)
 }
 
-func TestADirectoryThatOthersMayListIsWarnedOf(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("permission bits say nothing here")
-	}
-	for hashed, want := range map[bool]int{false: 1, true: 0} {
-		path := filepath.Join(t.TempDir(), "dir")
-		if err := mkdir(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		var log strings.Builder
-		store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: path, HashNames: hashed, Logger: textLogger(&log)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		store.Close()
-		if got := strings.Count(log.String(), "\n"); got != want {
-			t.Errorf("HashNames %v: %d warnings, want %d", hashed, got, want)
-		}
-	}
-}
-
 func TestKeysAreWhatTheOptionsSay(t *testing.T) {
 	for name, row := range map[string]struct {
 		keys   sessions.Keys

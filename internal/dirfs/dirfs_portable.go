@@ -57,6 +57,12 @@ func (d *Dir) Removed() (bool, error) { return false, nil }
 // Abandon is Close.
 func (d *Dir) Abandon() error { return d.Close() }
 
+// CheckWritable reports nil: not every system here can be asked.
+func (d *Dir) CheckWritable() error { return nil }
+
+// InPrivate reports false: not every system here has permission bits.
+func (d *Dir) InPrivate() bool { return false }
+
 // OpenRead opens a file for reading.
 func (d *Dir) OpenRead(name string) (File, error) { return d.open(name, os.O_RDONLY, 0) }
 

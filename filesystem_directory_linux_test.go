@@ -1,0 +1,98 @@
+package sessions_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sessfs/sessions"
+)
+
+func init() { children["without the right to write"] = childWithoutTheRight }
+
+// nobody is a user who is not root, to whom permission bits mean something.
+const nobody = 65534
+
+// readsOn says what does not work of that which only reads.
+func readsOn(store *sessions.FilesystemSessionStore, id string) error {
+	s, err := store.Get(background, id)
+	if err == nil && s.New() {
+		err = errors.New("the session is not there")
+	}
+	if err == nil {
+		_, err = store.Prune(background, sessions.PruneOptions{DryRun: true})
+	}
+	n := 0
+	for _, listErr := range store.List(background) {
+		n++
+		err = errors.Join(err, listErr)
+	}
+	if err == nil && n != 1 {
+		err = fmt.Errorf("%d sessions are listed", n)
+	}
+	return err
+}
+
+func TestDirectoryOnAReadOnlyFileSystemIsWarnedOf(t *testing.T) {
+	dir := mountTmpfs(t, "size=1m,mode=0700")
+	id := saved(t, newStore(t, sessions.FilesystemOptions{Path: dir}), "a", 1).ID()
+	if log := openingLog(t, sessions.FilesystemOptions{Path: dir}); log != "" {
+		t.Errorf("logged of a directory that can be written to: %q", log)
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	log := openingLog(t, sessions.FilesystemOptions{Path: dir})
+	if strings.Count(log, "\n") != 1 || !strings.Contains(log, "cannot be written to") || !strings.Contains(log, "read-only file system") {
+		t.Errorf("logged: %q; want one line", log)
+	}
+	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: dir, Logger: textLogger(new(strings.Builder))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if err := readsOn(store, id); err != nil {
+		t.Error(err)
+	}
+	if err := store.Save(background, store.New()); !errors.Is(err, unix.EROFS) {
+		t.Errorf("Save = %v, want EROFS", err)
+	}
+}
+
+func TestDirectoryWithoutTheRightToWriteIsWarnedOf(t *testing.T) {
+	dir, _ := openToOthers(t)
+	dir = filepath.Join(dir, "sessions")
+	s := saved(t, newStore(t, sessions.FilesystemOptions{Path: dir}), "a", 1)
+	file := fileOf(t, dir, s)
+	if os.Geteuid() == 0 { // to whom it means nothing
+		if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chown(dir, nobody, nobody), os.Chown(file, nobody, nobody)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(dir, 0o700)
+	out, err := child("without the right to write", dirVariable+"="+dir, idVariable+"="+s.ID()).Output()
+	if err != nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "cannot be written to") {
+		t.Errorf("%v, and logged: %q; want one line", err, out)
+	}
+}
+
+func childWithoutTheRight() error {
+	if os.Geteuid() == 0 {
+		if err := errors.Join(unix.Setgid(nobody), unix.Setuid(nobody)); err != nil {
+			return err
+		}
+	}
+	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: os.Getenv(dirVariable), Logger: textLogger(os.Stdout)})
+	if err == nil {
+		err = readsOn(store, os.Getenv(idVariable))
+	}
+	return err
+}
