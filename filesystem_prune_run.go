@@ -27,17 +27,15 @@ type pruning struct {
 
 	names pruneNames
 
-	removing sync.Mutex // see pruneWorker.flush
-
-	paceMu sync.Mutex
-	next   time.Time // when o.Rate lets the next file go
+	removing sync.Mutex // see pruneBatch
+	pacer    *pacer     // for o.Rate
 
 	mu   sync.Mutex // guards errs and calls of o.Observe
 	errs []error
 }
 
 func (st *FilesystemSessionStore) newPruning(dir *dirfs.Dir, o PruneOptions, now time.Time) (*pruning, error) {
-	p := &pruning{FilesystemSessionStore: st, dir: dir, o: o, rule: st.pruneRule(o, now)}
+	p := &pruning{FilesystemSessionStore: st, dir: dir, o: o, rule: st.pruneRule(o, now), pacer: newPacer(o.Rate, now)}
 	p.left.Store(int64(o.Limit))
 	var err error
 	p.self, err = dir.Stat()
@@ -140,33 +138,39 @@ func (p *pruning) showProgress(started time.Time) (end func()) {
 	}
 }
 
-// permit waits until one more file may go. It reports false when none may.
-func (p *pruning) permit(ctx context.Context) bool {
-	if p.o.Limit > 0 && p.left.Add(-1) < 0 {
-		p.stop(errPruneLimit)
+// pace waits until o.Rate allows one more file to go. It reports false when the
+// pruning ends before.
+func (p *pruning) pace(ctx context.Context) bool {
+	var wait time.Duration
+	if p.o.Rate > 0 {
+		wait = p.pacer.wait(time.Now())
+	}
+	if wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() != nil {
+		p.cut.Store(true)
 		return false
 	}
-	if p.o.Rate == 0 {
-		return true
-	}
-	p.paceMu.Lock()
-	now := time.Now()
-	if p.next.Before(now) {
-		p.next = now
-	}
-	wait := p.next.Sub(now)
-	p.next = p.next.Add(time.Duration(float64(time.Second) / p.o.Rate))
-	p.paceMu.Unlock()
-	select {
-	case <-time.After(wait):
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return true
 }
 
-// unused gives back a permit.
-func (p *pruning) unused() { p.left.Add(1) }
+// take counts one file more towards o.Limit. The error is errPruneLimit when that
+// is reached, which ends the pruning.
+func (p *pruning) take() error {
+	if p.o.Limit > 0 && p.left.Add(-1) < 0 {
+		p.cut.Store(true)
+		p.stop(errPruneLimit)
+		return errPruneLimit
+	}
+	return nil
+}
+
+// giveBack is for a file that was counted and could not be removed.
+func (p *pruning) giveBack() { p.left.Add(1) }
 
 // remember keeps the first errors.
 func (p *pruning) remember(err error) {

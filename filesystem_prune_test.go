@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sessfs/sessions"
@@ -336,6 +338,113 @@ func TestPruneLeavesASessionThatSomebodyIsSaving(t *testing.T) {
 	s.Set("n", 3)
 	if err := p.Save(context.Background(), s); !errors.Is(err, sessions.ErrDeleted) {
 		t.Errorf("a save after that: got %v, want ErrDeleted", err)
+	}
+}
+
+// The central promise: what is judged is the file as it is under its lock, not as it
+// was when Prune came by. The rate has Prune wait in between.
+func TestPruneJudgesBySavesAndTouchesThatComeBeforeItsLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPruned(t, sessions.FilesystemOptions{MaxAge: 24 * time.Hour})
+		var all []*sessions.Session
+		for range 4 {
+			all = append(all, p.session(2*time.Hour, 0))
+		}
+		var r sessions.PruneReport
+		var pruning sync.WaitGroup
+		pruning.Go(func() { r = p.prune(sessions.PruneOptions{MaxAge: time.Hour, Rate: 0.001}) })
+		synctest.Wait() // the first is gone, and the second waits for its turn
+		left := 0
+		for i, s := range all {
+			if !exists(p.file(s)) {
+				continue
+			}
+			left++
+			if s.Set("n", 2); i%2 == 0 {
+				s.SetMaxAge(0)
+				save(t, p, s)
+			} else if _, err := p.Touch(background, s, 0); err != nil {
+				t.Error(err)
+			}
+		}
+		pruning.Wait()
+		if left != 3 || r.Removed != 1 || r.Live != 3 {
+			t.Errorf("%d were left, and then %d removed and %d alive; want 3, 1 and 3", left, r.Removed, r.Live)
+		}
+	})
+}
+
+// Observe may take its time, as a pager does that --verbose is piped into: nobody
+// waits for it, and it may use the store itself.
+func TestPruneHoldsNoLockWhileItObserves(t *testing.T) {
+	for _, dryRun := range []bool{true, false} {
+		p := newPruned(t, sessions.FilesystemOptions{MaxAge: 24 * time.Hour})
+		var all []*sessions.Session
+		for i := range 100 {
+			all = append(all, p.session(2*time.Hour, 0))
+			p.put(fmt.Sprintf("session_%064x.sess", i), "damaged", 2*time.Hour)
+		}
+		ctx, cancel := context.WithTimeout(background, 20*time.Second)
+		defer cancel()
+		seen, old := 0, time.Now().Add(-2*time.Hour)
+		p.prune(sessions.PruneOptions{MaxAge: time.Hour, DryRun: dryRun, Observe: func(sessions.PruneEvent) {
+			seen++
+			for _, s := range all {
+				err := p.Save(ctx, s)
+				if err != nil && !errors.Is(err, sessions.ErrDeleted) {
+					t.Errorf("event %d: a save: %v", seen, err)
+				}
+				if err == nil {
+					os.Chtimes(p.file(s), old, old) // unless the other worker has just removed it
+				}
+			}
+		}})
+		if seen != 200 {
+			t.Errorf("%d events", seen)
+		}
+	}
+}
+
+func TestPruneKeepsItsRateHoweverLateItsTimersAre(t *testing.T) {
+	for _, rate := range []float64{1, 20, 2000, 10_000, 100_000} {
+		for _, late := range []time.Duration{0, 60 * time.Microsecond, time.Millisecond, 15 * time.Millisecond} {
+			const seconds = 10
+			got, want := sessions.PacedFiles(rate, seconds*time.Second, time.Microsecond, late), int(rate*seconds)
+			if got < want*98/100 || got > want*101/100+1 {
+				t.Errorf("%v a second, with timers that are late by %v: %d files in %d s", rate, late, got, seconds)
+			}
+		}
+	}
+}
+
+func TestPruneWaitsForEverAtARateOfNextToNothing(t *testing.T) {
+	for _, rate := range []float64{1e-300, 1e-12, 1e-4} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+			for range 3 {
+				p.session(2*time.Hour, 0)
+			}
+			r := p.prune(sessions.PruneOptions{Rate: rate, TimeBudget: time.Hour})
+			if r.Removed != 1 || r.Stopped != sessions.PruneBudget {
+				t.Errorf("a rate of %v removed %d and stopped by %q", rate, r.Removed, r.Stopped)
+			}
+		})
+	}
+}
+
+// A session that turns out to be alive under its lock does not count.
+func TestPruneRemovesAsManyAsItsLimitSays(t *testing.T) {
+	p := newPruned(t, sessions.FilesystemOptions{MaxAge: 24 * time.Hour})
+	for range 150 {
+		p.session(2*time.Hour, 0)
+	}
+	for _, limit := range []int{1, 63, 65} {
+		if r := p.prune(sessions.PruneOptions{MaxAge: time.Hour, Limit: limit}); r.Removed != limit || r.Stopped != sessions.PruneLimit {
+			t.Errorf("limit %d: %d removed, stopped by %q", limit, r.Removed, r.Stopped)
+		}
+	}
+	if r := p.prune(sessions.PruneOptions{MaxAge: time.Hour, Limit: 21}); r.Removed != 21 || r.Stopped != "" {
+		t.Errorf("all that is left: %d removed, stopped by %q", r.Removed, r.Stopped)
 	}
 }
 

@@ -18,10 +18,10 @@ const (
 	// tmpfs).
 	pruneWorkers = 2
 
-	// pruneBatch is how many sessions a worker condemns before it removes
-	// them. While one does so the other judges: two that remove at once spend
-	// a third of their time in waiting for the directory's lock. A batch is in
-	// nobody's way for longer than a millisecond or two.
+	// pruneBatch is how many sessions that seem to have ended a worker gathers
+	// before it removes them. While one does so the other looks for more: two
+	// that remove at once spend a third of their time in waiting for the
+	// directory's lock.
 	pruneBatch = 64
 
 	// maxPruneErrors is how many errors a Prune remembers.
@@ -31,24 +31,25 @@ const (
 // A pruneWorker goes through some of the names.
 type pruneWorker struct {
 	*pruning
-	report    PruneReport
-	buf       []byte
-	condemned []condemned
+	report     PruneReport
+	buf        []byte
+	candidates []candidate
 }
 
-// A condemned session was judged under its lock and waits, still under it, for
-// being removed.
-type condemned struct {
-	slotfile.Suspect
+// A candidate is a session that seemed to have ended when it was looked at. Nobody
+// has its lock.
+type candidate struct {
 	name    string
 	info    dirfs.Info
+	file    slotfile.Suspect
+	opened  bool
 	verdict verdict
 	err     error
 }
 
 func (w *pruneWorker) run(ctx context.Context) {
 	w.report.addBuckets()
-	defer w.flush()
+	defer w.flush(ctx)
 	var names []dirfs.Entry
 	for {
 		var err error
@@ -124,27 +125,39 @@ func (w *pruneWorker) session(ctx context.Context, name string, info dirfs.Info)
 		w.settle(name, info, live, nil)
 		return
 	}
-	if !w.permit(ctx) {
-		w.cut.Store(true)
+	w.candidates = append(w.candidates, candidate{name: name, info: info})
+	if len(w.candidates) >= pruneBatch || w.o.Rate > 0 {
+		w.flush(ctx)
+	}
+}
+
+// flush judges the candidates under their locks, and removes those that have ended.
+func (w *pruneWorker) flush(ctx context.Context) {
+	candidates := w.candidates
+	w.candidates = w.candidates[:0]
+	if len(candidates) == 0 || !w.pace(ctx) {
 		return
 	}
-	suspect, err := slotfile.NewSuspect(w.dir, name)
-	if err != nil {
-		w.unused()
-		w.settle(name, info, live, err)
-		return
+	for i := range candidates {
+		c := &candidates[i]
+		c.file, c.err = slotfile.NewSuspect(w.dir, c.name)
+		c.opened = c.err == nil
 	}
-	v, info, err := w.judge(suspect, info)
-	if err != nil || v != ended && (v != damaged || !w.o.RemoveCorrupt) {
-		suspect.Close()
-		w.unused()
-		w.settle(name, info, v, err)
-		return
+	w.removing.Lock()
+	for i := range candidates {
+		if c := &candidates[i]; c.opened {
+			w.remove(c)
+			c.file.Unlock()
+		}
 	}
-	w.condemned = append(w.condemned, condemned{suspect, name, info, v, nil})
-	// With a rate, one at a time: no lock is kept through a pause.
-	if len(w.condemned) >= pruneBatch || w.o.Rate > 0 {
-		w.flush()
+	w.removing.Unlock()
+	for _, c := range candidates {
+		if c.opened {
+			c.file.Close()
+		}
+		if !errors.Is(c.err, errPruneLimit) {
+			w.settle(c.name, c.info, c.verdict, c.err)
+		}
 	}
 }
 
@@ -162,35 +175,46 @@ func (w *pruneWorker) peek(name string, info dirfs.Info) (verdict, error) {
 	return w.read(suspect, info)
 }
 
-// judge takes the session's lock and judges it by what it is now. That is the
-// last word: until the lock is given up nobody can save or touch the session.
-func (w *pruneWorker) judge(suspect slotfile.Suspect, was dirfs.Info) (verdict, dirfs.Info, error) {
-	locked, err := suspect.TryLock()
+// remove takes the lock of a candidate, judges it by what it is now, and removes it
+// if it has ended. That is the last word: until the lock is given up nobody can save
+// or touch the session.
+func (w *pruneWorker) remove(c *candidate) {
+	locked, err := c.file.TryLock()
 	if err == nil && !locked {
 		err = errBusy
 	}
-	if err != nil {
-		return live, was, err
+	if err == nil {
+		err = w.judge(c)
 	}
-	info, err := suspect.Info()
+	if err == nil && (c.verdict == ended || c.verdict == damaged && w.o.RemoveCorrupt) {
+		if err = w.take(); err == nil && !w.o.DryRun {
+			if err = c.file.Remove(); err != nil {
+				w.giveBack()
+			}
+		}
+	}
+	c.err = err
+}
+
+// judge finds the verdict about a candidate whose lock is held.
+func (w *pruneWorker) judge(c *candidate) error {
+	info, err := c.file.Info()
 	switch {
 	case err != nil:
+		return err
 	case info.Links == 0:
-		err = errBusy
+		return errBusy
 	case !w.owned(info):
-		err = slotfile.ErrCorrupt
+		return slotfile.ErrCorrupt
 	}
-	if err != nil {
-		return live, was, err
-	}
+	c.info = info
 	switch {
 	case !w.rule.byTime(info):
-		v, err := w.read(suspect, info)
-		return v, info, err
+		c.verdict, err = w.read(c.file, info)
 	case w.rule.idle(info.ModTime):
-		return ended, info, nil
+		c.verdict = ended
 	}
-	return live, info, nil
+	return err
 }
 
 func (w *pruneWorker) read(suspect slotfile.Suspect, info dirfs.Info) (verdict, error) {
@@ -203,25 +227,6 @@ func (w *pruneWorker) read(suspect slotfile.Suspect, info dirfs.Info) (verdict, 
 		return live, err
 	}
 	return w.rule.judge(info.ModTime, meta, err), nil
-}
-
-// flush removes the condemned sessions, and gives up their locks.
-func (w *pruneWorker) flush() {
-	if !w.o.DryRun && len(w.condemned) > 0 {
-		w.removing.Lock()
-		for i := range w.condemned {
-			w.condemned[i].err = w.condemned[i].Remove()
-		}
-		w.removing.Unlock()
-	}
-	for _, c := range w.condemned {
-		c.Close()
-		if c.err != nil {
-			w.unused()
-		}
-		w.settle(c.name, c.info, c.verdict, c.err)
-	}
-	w.condemned = w.condemned[:0]
 }
 
 // settle counts what became of a session file.
@@ -287,8 +292,7 @@ func (w *pruneWorker) temp(ctx context.Context, name string, info dirfs.Info) {
 		w.report.Temp++
 		return
 	}
-	if !w.permit(ctx) {
-		w.cut.Store(true)
+	if !w.pace(ctx) || w.take() != nil {
 		return
 	}
 	var err error
@@ -296,7 +300,7 @@ func (w *pruneWorker) temp(ctx context.Context, name string, info dirfs.Info) {
 		err = w.dir.Remove(name)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		w.unused()
+		w.giveBack()
 		w.failed(name, err)
 		return
 	}

@@ -201,7 +201,7 @@ func (f File) SyncData() error { return cause(f.f.Sync()) }
 
 // Close closes the file and with it gives up its lock.
 func (f File) Close() error {
-	return errors.Join(f.unlock(), cause(f.f.Close()))
+	return errors.Join(f.Unlock(), cause(f.f.Close()))
 }
 
 func infoOf(fi fs.FileInfo) Info {

@@ -376,6 +376,11 @@ func (f File) Lock(shared bool) error {
 	return retry(func() error { return unix.Flock(f.fd, how) })
 }
 
+// Unlock gives up the lock of a file that stays open.
+func (f File) Unlock() error {
+	return retry(func() error { return unix.Flock(f.fd, unix.LOCK_UN) })
+}
+
 // retry calls again while a signal interrupts the call: the Go runtime
 // installs its handlers with SA_RESTART, other code in the process may not.
 func retry(call func() error) error {

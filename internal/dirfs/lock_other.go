@@ -14,4 +14,5 @@ func (f File) TryLock() (bool, error) { return false, errors.ErrUnsupported }
 // Lock reports errors.ErrUnsupported.
 func (f File) Lock(shared bool) error { return errors.ErrUnsupported }
 
-func (f File) unlock() error { return nil }
+// Unlock has nothing to give up.
+func (f File) Unlock() error { return nil }

@@ -32,9 +32,9 @@ func (f File) lock(flags uint32) error {
 	return windows.LockFileEx(windows.Handle(f.f.Fd()), flags, 0, 1, 0, lockedByte())
 }
 
-// unlock does not leave it to Close, after which Windows lets go of the lock
-// only eventually. See LockFileEx.
-func (f File) unlock() error {
+// Unlock gives up the lock. Close does not leave that to Windows, which would do
+// it only eventually; see LockFileEx.
+func (f File) Unlock() error {
 	err := windows.UnlockFileEx(windows.Handle(f.f.Fd()), 0, 1, 0, lockedByte())
 	if errors.Is(err, windows.ERROR_NOT_LOCKED) {
 		return nil

@@ -15,7 +15,7 @@ import (
 var errnos = []unix.Errno{unix.EIO, unix.ENOSPC, unix.EACCES, unix.EMFILE, unix.ENFILE, unix.EINTR, unix.EROFS, unix.EDQUOT, unix.ESTALE}
 
 // faulty are the deeds whose every system call fails once.
-var faulty = []string{"open", "load", "save new", "save changed", "save grown", "save shrunk", "save unchanged", "renew", "destroy", "delete", "touch"}
+var faulty = []string{"open", "load", "save new", "save changed", "save grown", "save shrunk", "save unchanged", "set timeout", "renew", "destroy", "delete", "touch"}
 
 // Each system call of each deed fails with each error, at its first to tenth
 // occurrence. Then the session is what it was or what it should have become,
@@ -59,6 +59,21 @@ func TestEverySystemCallOfEveryDeedMayFail(t *testing.T) {
 	if tried.Load() < 1000 {
 		t.Error("fewer than 1,000: the system calls do not fail as they are told to")
 	}
+}
+
+// A renewal that cannot end the old session takes the new one back: nobody knows
+// its ID, and a listing of the owner's sessions would show two.
+func TestAFailedRenewalLeavesNoNewSessionBehind(t *testing.T) {
+	needStrace(t)
+	s := newScene(t, append(faultInjection("pwrite64", unix.EIO), faultInjection("unlinkat", unix.EIO)...)...)
+	for _, sync := range []sessions.SyncMode{sessions.SyncNone, sessions.SyncFull} {
+		// The second write is the tombstone's, the first removal that of the old name.
+		a := s.try(deed{Name: "renew", Sync: sync, Call: "pwrite64", N: 2, AndCall: "unlinkat", AndN: 1, Error: unix.EIO})
+		if !a.Failed || a.Err == "" {
+			t.Errorf("failed: %v, with the error %q", a.Failed, a.Err)
+		}
+	}
+	s.victim.end(t)
 }
 
 // faultInjection is what strace is told. A file system without renameat2 takes

@@ -16,7 +16,7 @@ import (
 )
 
 // deadly are the deeds in each of whose system calls the victim is killed.
-var deadly = []string{"save new", "save changed", "save grown", "save shrunk", "save unchanged", "renew", "destroy", "delete", "prune"}
+var deadly = []string{"save new", "save changed", "save grown", "save shrunk", "save unchanged", "set timeout", "renew", "destroy", "delete", "prune"}
 
 // A process is killed at each system call of each deed: by strace, as it enters
 // the call, which then is not made. The session is what it was or what it should
@@ -160,6 +160,9 @@ func (s *scene) afterDeath(d deed) {
 			s.Errorf("%s %d: a session is torn", d.Call, d.N)
 		}
 		found[id] = value[:min(3, len(value))]
+		if timeout := got.MaxAge(); d.Name == "set timeout" && (timeout == newMaxAge != (value == newValue) || !s.endsAfter(id, timeout)) {
+			s.Errorf("%s %d: the session has %q and the timeout %v, and does not end by that", d.Call, d.N, found[id], timeout)
+		}
 		s.saveAgain(d, got)
 	}
 	old, others := found[d.ID], slices.Sorted(maps.Values(found))

@@ -184,6 +184,9 @@ func (s *scene) state(d deed, a answer) string {
 		count++
 	}
 	switch d.Name {
+	case "set timeout":
+		was, is := s.endsAfter(d.ID, victimMaxAge), s.endsAfter(d.ID, newMaxAge)
+		return verdictOf(values(d.ID) == "new" && is, values(d.ID), values(d.ID) == "old" && was)
 	case "open":
 		return s.opened(a)
 	case "load":
@@ -203,6 +206,33 @@ func (s *scene) state(d deed, a answer) string {
 		return verdictOf(values(d.ID) == "old" && touched, values(d.ID), values(d.ID) == "old")
 	}
 	return verdictOf(values(d.ID) == "new", values(d.ID), values(d.ID) == "old")
+}
+
+// endsAfter reports whether a session ends when it was idle for so long, for who
+// loads it and for a pruner that is told another age.
+func (s *scene) endsAfter(id string, timeout time.Duration) bool {
+	s.Helper()
+	was, err := os.Stat(s.file(id))
+	if err != nil {
+		return false
+	}
+	defer os.Chtimes(s.file(id), was.ModTime(), was.ModTime())
+	ended := func(idle time.Duration) bool {
+		then := time.Now().Add(-idle)
+		if err := os.Chtimes(s.file(id), then, then); err != nil {
+			s.Fatal(err)
+		}
+		got, err := s.store.Get(background, id)
+		if err != nil {
+			s.Fatal(err)
+		}
+		r, err := s.store.Prune(background, sessions.PruneOptions{DryRun: true, MaxAge: 20 * time.Minute})
+		if err != nil || r.Removed == 1 != got.New() {
+			s.Errorf("idle for %v, it is loaded: %v; Prune removes %d, %v", idle, !got.New(), r.Removed, err)
+		}
+		return got.New()
+	}
+	return !ended(timeout-time.Minute) && ended(timeout)
 }
 
 func verdictOf(isDone bool, found string, isUntouched bool) string {

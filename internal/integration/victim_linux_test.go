@@ -28,6 +28,10 @@ type deed struct {
 	N     int
 	Error unix.Errno
 
+	// So does the nth of this name, if there is one.
+	AndCall string
+	AndN    int
+
 	FileSize uint64 // no file may get larger, or be written behind this, in bytes; zero means no limit
 	Again    bool   // the deed before once more, with the same session, and nothing in its way
 }
@@ -71,6 +75,12 @@ var deeds = map[string]func(*victimState, *sessions.FilesystemSessionStore, *ses
 		}
 		return change(newValue)(v, store, s)
 	},
+	"set timeout": func(v *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		if !v.Again {
+			s.SetMaxAge(newMaxAge)
+		}
+		return change(newValue)(v, store, s)
+	},
 	"destroy": func(v *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
 		if !v.Again {
 			s.Destroy()
@@ -104,13 +114,13 @@ func change(value string) func(*victimState, *sessions.FilesystemSessionStore, *
 	}
 }
 
-// The sessions have a timeout of their own, so that each save sets its file's
-// time.
+// The sessions have a timeout of their own, longer than the store's, and get a
+// shorter one.
 func victimOptions(dir string, sync sessions.SyncMode) sessions.FilesystemOptions {
 	return sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour, Sync: sync}
 }
 
-const victimMaxAge = 2 * time.Hour
+const victimMaxAge, newMaxAge = 2 * time.Hour, 45 * time.Minute
 
 // period is which call of a name strace lets fail, counted by thread: each
 // multiple of it. It is more than twice as much as a deed makes of one name.
@@ -129,6 +139,7 @@ type victimState struct {
 var victim = program("victim", func() error {
 	runtime.LockOSThread()
 	signal.Ignore(unix.SIGXFSZ)
+	time.AfterFunc(time.Hour, func() {}).Stop() // for which the runtime opens two descriptors, once
 	v := &victimState{stores: make(map[sessions.SyncMode]*sessions.FilesystemSessionStore)}
 	for _, sync := range []sessions.SyncMode{sessions.SyncNone, sessions.SyncFull} {
 		var err error
@@ -159,7 +170,7 @@ func (v *victimState) do(d deed) (answer, error) {
 	again := d.Again
 	if again {
 		d = v.deed
-		d.Call, d.FileSize, d.Again = "", 0, true
+		d.Call, d.AndCall, d.FileSize, d.Again = "", "", 0, true
 	}
 	v.deed = d
 	store := v.stores[d.Sync]
@@ -216,16 +227,23 @@ func (v *victimState) under(d deed, act func() error) error {
 			return err
 		}
 	}
-	if d.Call != "" {
-		// Until it fails, and then on until it is the nth that is to fail.
-		c := callNamed(d.Call)
-		for c.probe() != d.Error {
-		}
-		for range period - d.N {
-			c.probe()
-		}
-	}
+	arm(d.Call, d.N, d.Error)
+	arm(d.AndCall, d.AndN, d.Error)
 	return act()
+}
+
+// arm makes the nth call of that name fail that comes after it.
+func arm(name string, n int, err error) {
+	if name == "" {
+		return
+	}
+	// Until it fails, and then on until it is the nth that is to fail.
+	c := callNamed(name)
+	for c.probe() != err {
+	}
+	for range period - n {
+		c.probe()
+	}
 }
 
 // maxCall is the last occurrence of a call that is made to fail.
