@@ -63,14 +63,16 @@ const (
 
 var (
 	errForeignHands = errors.New("a part of its path is in the hands of another user than its owner, who could make it lead anywhere")
+	errOpenToAll    = errors.New("may be written to by everybody and has no sticky bit, so that anybody could make the path lead anywhere")
 	errLink         = errors.New("it is a symbolic link; name the directory itself")
 )
 
 // openAsRoot opens a directory step by step from the root, so that no other
 // user can make root work in a directory that is not theirs: whatever comes
 // after a directory that a user owns must be owned by the same user, who can
-// put anything there, and no symbolic link is followed but root's own. (See
-// systemd's CVE-2018-6954 for what comes of less.)
+// put anything there; no directory on the way may be open to everybody, unless
+// its sticky bit keeps the others' names; and no symbolic link is followed but
+// root's own. (See systemd's CVE-2018-6954 for what comes of less.)
 func openAsRoot(path string) (int, error) {
 	w := walk{fd: -1, links: maxLinks}
 	if err := w.restart(); err != nil {
@@ -147,6 +149,9 @@ func (w *walk) step(name string, last bool) (target string, err error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return "", err
 	}
+	if !last && st.Mode&unix.S_IWOTH != 0 && st.Mode&unix.S_ISVTX == 0 {
+		return "", fmt.Errorf("the directory %q on its path %w", name, errOpenToAll)
+	}
 	return "", w.pass(st.Uid)
 }
 
@@ -182,6 +187,8 @@ func whatToDo(err error) error {
 		return errors.New("cannot be opened, permission denied: run it as the directory's owner, or as root")
 	case errors.Is(err, errForeignHands):
 		return fmt.Errorf("refused, since %w: run it as the directory's owner", err)
+	case errors.Is(err, errOpenToAll):
+		return fmt.Errorf("refused, since %w: chmod o-w or +t it", err)
 	}
 	return err
 }

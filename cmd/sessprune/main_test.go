@@ -133,14 +133,18 @@ func chownDir(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.Lchown(ts.MkAbs(args[1]), uid, uid))
 }
 
-// modes sets the modes of files: modes 000 dir/*
+// modes sets the modes of files: modes 000 dir/*, modes 1777 dir
 func modes(ts *testscript.TestScript, neg bool, args []string) {
 	mode, err := strconv.ParseUint(args[0], 8, 32)
 	ts.Check(err)
 	names, err := filepath.Glob(ts.MkAbs(args[1]))
 	ts.Check(err)
+	wanted := os.FileMode(mode & 0o777)
+	if mode&0o1000 != 0 {
+		wanted |= os.ModeSticky
+	}
 	for _, name := range names {
-		ts.Check(os.Chmod(name, os.FileMode(mode)))
+		ts.Check(os.Chmod(name, wanted))
 	}
 }
 
