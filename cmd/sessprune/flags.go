@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,18 +41,19 @@ func parseArgs(args []string) (*config, error) {
 	f := c.flags
 	f.SortFlags = false
 	f.Usage = func() {}
-	f.Var((*age)(&c.maxAge), "max-age", "end sessions that were idle for `duration`: 336h, 14d, 2w, 1d12h.\n"+
+	f.Var((*age)(&c.maxAge), "max-age", "end sessions that were idle for `duration`: 336h, 14d, 2w, 1d12h. "+
 		"Needed unless the sessions' files say themselves when they end")
 	f.StringVar(&c.template, "template", "session_%s.sess", "the `name` of the sessions' files, with %s for the ID")
 	f.BoolVarP(&c.dryRun, "dry-run", "n", false, "do all but remove anything")
 	f.BoolVar(&c.report, "report", false, "draw ages and sizes, and what would go at which max-age; remove nothing")
-	f.StringVar(&c.corrupt, "corrupt", "keep", "what to do with damaged session files: `keep|delete`.\nkeep does not look for them, delete reads every file")
+	f.StringVar(&c.corrupt, "corrupt", "keep", "`what` to do with damaged session files: keep does not look for them, delete reads every file")
 	f.IntVar(&c.limit, "limit", 0, "stop after removing `count` files from a directory")
 	f.Var((*age)(&c.timeBudget), "time-budget", "stop after `duration` for each directory")
 	f.Float64Var(&c.rate, "rate", 0, "remove at most `count` files a second")
 	f.BoolVar(&c.json, "json", false, "print the result as JSON")
-	f.StringVar(&c.metricsFile, "metrics-file", "", "write `file` for Prometheus' textfile collector")
-	f.StringVar(&c.progress, "progress", "auto", "a bar on standard error: `auto|always|never`; auto is on a terminal")
+	f.StringVar(&c.metricsFile, "metrics-file", "", "write `file` for Prometheus' textfile collector. "+
+		"Runs for other directories may share it")
+	f.StringVar(&c.progress, "progress", "auto", "`when` to draw a bar on standard error: always, never, or auto, on a terminal")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "name every file that goes, by a short hash")
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "print errors only")
 	f.BoolVar(&c.version, "version", false, "print the version")
@@ -86,12 +89,16 @@ func (c *config) check() error {
 		abs, err := filepath.Abs(dir)
 		refuse(dir == "", "the name of a directory is empty")
 		refuse(err != nil, "%v", err)
-		c.dirs = append(c.dirs, abs)
+		if !slices.Contains(c.dirs, abs) {
+			c.dirs = append(c.dirs, abs)
+		}
 	}
 	if c.metricsFile != "" {
 		abs, err := filepath.Abs(c.metricsFile)
 		refuse(err != nil, "%v", err)
 		c.metricsFile = abs
+		fi, err := os.Lstat(abs)
+		refuse(err == nil && !fi.Mode().IsRegular(), "--metrics-file: %s is %v", abs, errIrregular)
 	}
 	return errors.Join(errs...)
 }
@@ -155,10 +162,10 @@ Clears away ended sessions, and what dead processes left unfinished. A session
 that was just saved is never lost; a file that is no session's is never touched.
 
 Flags:
-` + c.flags.FlagUsages() + `
+` + c.flags.FlagUsagesWrapped(80) + `
 Examples:
-  # every hour, from cron
-  17 * * * *  sessprune --quiet --max-age 336h /var/lib/app/sessions
+  # every hour, from crontab -e
+  17 * * * * /usr/local/bin/sessprune -q --max-age 14d /var/lib/app/sessions
 
   # what would go at which age
   sessprune --report /var/lib/app/sessions
@@ -167,7 +174,8 @@ Examples:
   sessprune --max-age 14d --rate 500 --time-budget 10m /var/lib/app/sessions
 
   # for Prometheus' node exporter
-  sessprune --max-age 14d --metrics-file /var/lib/node_exporter/sessprune.prom /var/lib/app/sessions
+  sessprune --max-age 14d --metrics-file /var/lib/node_exporter/sessprune.prom \
+    /var/lib/app/sessions
 
 Exit status:
   0  done

@@ -203,7 +203,8 @@ func same(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // checkMetrics reads a file as Prometheus does and looks for a sample:
-// metrics file name outcome value, where * is any value.
+// metrics file name outcome value [directory], where * is any value. No sample
+// may be there twice.
 func checkMetrics(ts *testscript.TestScript, neg bool, args []string) {
 	f, err := os.Open(ts.MkAbs(args[0]))
 	ts.Check(err)
@@ -211,7 +212,7 @@ func checkMetrics(ts *testscript.TestScript, neg bool, args []string) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(f)
 	ts.Check(err)
-	found := false
+	found, seen := false, map[string]bool{}
 	for _, m := range families[args[1]].GetMetric() {
 		labels := map[string]string{}
 		for _, l := range m.GetLabel() {
@@ -220,7 +221,14 @@ func checkMetrics(ts *testscript.TestScript, neg bool, args []string) {
 		if labels["directory"] == "" {
 			ts.Fatalf("a sample without its directory")
 		}
+		if seen[fmt.Sprint(labels)] {
+			ts.Fatalf("%s%v is there twice", args[1], labels)
+		}
+		seen[fmt.Sprint(labels)] = true
 		if args[2] != "-" && labels["outcome"] != args[2] {
+			continue
+		}
+		if len(args) > 4 && labels["directory"] != ts.MkAbs(args[4]) {
 			continue
 		}
 		found = true

@@ -4,15 +4,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/sessfs/sessions/internal/dirfs"
 )
 
-// lastSuccess is the one metric that outlives a run that fails.
-const lastSuccess = "sessprune_last_success_timestamp_seconds"
+const (
+	// lastSuccess is the one metric that outlives a run that fails.
+	lastSuccess = "sessprune_last_success_timestamp_seconds"
+
+	// metricsTimeout bounds the wait for other runs that write the same file.
+	// Each takes milliseconds.
+	metricsTimeout = 10 * time.Second
+)
 
 // A metric is one family of the text format.
 type metric struct {
@@ -24,8 +37,9 @@ func (m *metric) add(labels string, value float64) {
 	m.samples = append(m.samples, labels+" "+strconv.FormatFloat(value, 'f', -1, 64))
 }
 
-// metrics are all families, each with samples of all directories.
-func metrics(c *config, results []result, before map[string]string) []metric {
+// metrics returns all families, each with the samples of the directories of
+// this run, and after them those of other directories from the file before.
+func metrics(c *config, results []result, before samples) []metric {
 	files := metric{name: "sessprune_files", help: "Files that the last run found in the directory, by what became of them."}
 	size := metric{name: "sessprune_bytes", help: "Size of the files that the last run found in the directory, by what became of them."}
 	duration := metric{name: "sessprune_duration_seconds", help: "How long the last run took."}
@@ -34,7 +48,7 @@ func metrics(c *config, results []result, before map[string]string) []metric {
 	run := metric{name: "sessprune_last_run_timestamp_seconds", help: "When the last run began."}
 	success := metric{name: lastSuccess, help: "When the last run began that ended with 0 and removed what it should."}
 	for _, r := range results {
-		n, dir := &r.report, `directory="`+escapeLabel(r.dir)+`"`
+		n, dir := &r.report, directoryLabel(r.dir)
 		all := "{" + dir + "}"
 		removed := "removed"
 		if c.dryRun || c.report {
@@ -60,21 +74,39 @@ func metrics(c *config, results []result, before map[string]string) []metric {
 		}
 		stamp := float64(started.UnixMilli()) / 1000
 		run.add(all, stamp)
-		switch was := before[all]; {
-		case r.code == exitDone && !c.dryRun && !c.report:
+		if r.code == exitDone && !c.dryRun && !c.report {
 			success.add(all, stamp)
-		case was != "":
-			success.samples = append(success.samples, all+" "+was)
+		} else {
+			success.samples = append(success.samples, before[lastSuccess][dir]...)
 		}
 	}
-	return []metric{files, size, duration, exit, oldest, run, success}
+	families := []metric{files, size, duration, exit, oldest, run, success}
+	for i := range families {
+		m := &families[i]
+		for _, dir := range slices.Sorted(maps.Keys(before[m.name])) {
+			if !slices.ContainsFunc(results, func(r result) bool { return directoryLabel(r.dir) == dir }) {
+				m.samples = append(m.samples, before[m.name][dir]...)
+			}
+		}
+	}
+	return families
 }
 
 // writeMetrics replaces the file as a whole, so that the collector never sees
-// half of one.
+// half of one. A lock makes runs that write the same file take turns.
 func writeMetrics(c *config, results []result) error {
+	dir, name := filepath.Split(c.metricsFile)
+	unlock, err := lockDirectory(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	before, err := readSamples(c.metricsFile)
+	if err != nil {
+		return err
+	}
 	var text strings.Builder
-	for _, m := range metrics(c, results, successesBefore(c.metricsFile)) {
+	for _, m := range metrics(c, results, before) {
 		if len(m.samples) == 0 {
 			continue
 		}
@@ -83,7 +115,6 @@ func writeMetrics(c *config, results []result) error {
 			fmt.Fprintln(&text, m.name+s)
 		}
 	}
-	dir, name := filepath.Split(c.metricsFile)
 	// The collector reads what ends in .prom.
 	f, err := os.CreateTemp(dir, "."+name+".*.tmp")
 	if err != nil {
@@ -105,26 +136,75 @@ func writeMetrics(c *config, results []result) error {
 	return nil
 }
 
-// successesBefore reads, from the file that is about to be replaced, when each
-// directory was last gone through with success.
-func successesBefore(file string) map[string]string {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil // the first run
+// lockDirectory waits for the directory's lock.
+func lockDirectory(path string) (unlock func(), err error) {
+	// Only the last element of a path may be no link to dirfs.
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return nil, err
 	}
-	before := make(map[string]string)
-	for line := range strings.Lines(string(text)) {
-		sample, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), lastSuccess+"{")
-		at := strings.LastIndex(sample, "} ")
-		if !ok || at < 0 {
+	dir, err := dirfs.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(metricsTimeout); ; time.Sleep(5 * time.Millisecond) {
+		lock, ok, err := dir.TryLock(".sessprune.lock")
+		if err == nil && !ok && time.Now().After(end) {
+			err = errors.New("its directory stays locked by another process")
+		}
+		if err != nil {
+			dir.Close()
+			return nil, err
+		}
+		if ok {
+			return func() { lock.Close(); dir.Close() }, nil
+		}
+	}
+}
+
+// Samples are lines of a metrics file without the names, by the metric's name
+// and the label of the directory.
+type samples map[string]map[string][]string
+
+var sampleLine = regexp.MustCompile(`^(sessprune_[a-z_]+)(\{(directory="(?:[^"\\]|\\.)*")[^{}]*\} ([0-9.]+))\n$`)
+
+// readSamples reads the file that is about to be replaced.
+func readSamples(path string) (samples, error) {
+	text, err := readRegular(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	found := make(samples)
+	for line := range strings.Lines(text) {
+		m := sampleLine.FindStringSubmatch(line)
+		if m == nil {
 			continue
 		}
-		if _, err := strconv.ParseFloat(sample[at+2:], 64); err == nil {
-			before["{"+sample[:at+1]] = sample[at+2:]
+		if found[m[1]] == nil {
+			found[m[1]] = make(map[string][]string)
 		}
+		found[m[1]][m[3]] = append(found[m[1]][m[3]], m[2])
 	}
-	return before
+	return found, err
 }
+
+var errIrregular = errors.New("not a regular file, but a link, a FIFO, a device or a directory")
+
+// readRegular reads a file, and does not wait for the other end of a FIFO that
+// was put there since the command line was checked.
+func readRegular(path string) (string, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return "", errors.Join(err, errIrregular)
+	}
+	text, err := io.ReadAll(f)
+	return string(text), err
+}
+
+func directoryLabel(dir string) string { return `directory="` + escapeLabel(dir) + `"` }
 
 var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 

@@ -4,7 +4,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -103,6 +106,116 @@ func TestASecondPrunerSaysSoAndExits3(t *testing.T) {
 	first.Wait()
 	if out, err := program("sessprune", "--max-age", "1h", dir).Output(); err != nil || filesIn(t, dir) != 0 {
 		t.Errorf("%v %s", err, out)
+	}
+}
+
+func TestMetricsFileThatIsNoRegularFileIsRefusedAtOnce(t *testing.T) {
+	base := t.TempDir()
+	dir, target := filepath.Join(base, "sessions"), filepath.Join(base, "target")
+	fill(t, dir, 3, "2h")
+	if err := os.WriteFile(target, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	irregular := irregularFiles(t, base, target)
+	for kind, path := range irregular {
+		before, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := program("sessprune", "--max-age", "1h", "--metrics-file", path, dir)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if got := exitCode(cmd, runFor(t, cmd, time.Minute)); got != exitRefused {
+			t.Errorf("%s: exit code: got %d, want %d", kind, got, exitRefused)
+		}
+		if !strings.Contains(stderr.String(), "--metrics-file: "+path+" is not a regular file") {
+			t.Errorf("%s: got %q", kind, &stderr)
+		}
+		if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
+			t.Errorf("%s: it was replaced: %v", kind, err)
+		}
+	}
+	if n := filesIn(t, dir); n != 3 {
+		t.Errorf("%d of 3 sessions are left", n)
+	}
+	// One that comes while the command prunes is not waited for either.
+	written := make(chan error, 1)
+	go func() { written <- writeMetrics(&config{metricsFile: irregular["FIFO"]}, nil) }()
+	select {
+	case err := <-written:
+		if !errors.Is(err, errIrregular) {
+			t.Errorf("got %v, want %v", err, errIrregular)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("a FIFO's other end is waited for")
+	}
+}
+
+// irregularFiles makes what a metrics file must not be.
+func irregularFiles(t *testing.T, base, target string) map[string]string {
+	t.Helper()
+	path := func(name string) string { return filepath.Join(base, name) }
+	err := errors.Join(
+		syscall.Mkfifo(path("fifo"), 0o644),
+		os.Symlink(target, path("link")),
+		os.Symlink("nowhere", path("dangling")),
+		os.Symlink("fifo", path("tofifo")),
+		os.Mkdir(path("directory"), 0o755),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{
+		"FIFO": path("fifo"), "link": path("link"), "dangling link": path("dangling"), "link to a FIFO": path("tofifo"),
+		"directory": path("directory"), "device": "/dev/zero",
+	}
+}
+
+// runFor runs a command and kills it when it takes longer.
+func runFor(t *testing.T, cmd *exec.Cmd, longest time.Duration) error {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(longest, func() { cmd.Process.Kill() }).Stop()
+	return cmd.Wait()
+}
+
+// Cron begins all lines of a minute at once.
+func TestMetricsFileIsSharedByCommandsThatRunAtOnce(t *testing.T) {
+	const commands, rounds = 8, 5
+	base := t.TempDir()
+	file := filepath.Join(base, "m.prom")
+	var dirs []string
+	for i := range commands {
+		dirs = append(dirs, filepath.Join(base, "sessions"+strconv.Itoa(i)))
+		fill(t, dirs[i], 1, "0s")
+	}
+	for range rounds {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		var running sync.WaitGroup
+		for _, dir := range dirs {
+			running.Go(func() {
+				if err := program("sessprune", "--quiet", "--max-age", "1h", "--metrics-file", file, dir).Run(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		running.Wait()
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range dirs {
+			if sample := `sessprune_exit_code{directory="` + dir + `"} 0`; strings.Count(string(text), sample) != 1 {
+				t.Errorf("no %s", sample)
+			}
+		}
+	}
+	if n := filesIn(t, base); n != commands+1 {
+		t.Errorf("got %d files, want %d directories and one file", n, commands)
 	}
 }
 
