@@ -35,8 +35,9 @@ type CookieOptions struct {
 
 	// RenewOnAccess is the shortest interval after which a request that only
 	// reads its session restarts the idle timeout, and renews a cookie that
-	// has an age. Zero means that only saving does; every save does. The store
-	// must be a [Toucher].
+	// has an age. Zero means that only saving does; every save does. A renewal
+	// that would have to wait for others who save the session is left out. The
+	// store must be a [Toucher].
 	RenewOnAccess time.Duration
 }
 

@@ -311,13 +311,19 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 		!st.ended(now, s.Created(), info.ModTime, s.MaxAge()) {
 		return false, nil
 	}
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
 	var file slotfile.Lock
-	err = st.files.Lock(ctx, name, &file)
-	if err == nil {
+	locked, err := st.files.TryLock(name, &file)
+	switch {
+	case locked:
 		defer file.Unlock()
 		if err = file.Err(); err == nil {
 			err = st.touch(&file, name)
 		}
+	case err == nil:
+		return false, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrDeleted) {
 		return false, ErrDeleted

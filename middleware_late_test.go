@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -175,13 +174,7 @@ func TestSessionThatExpiresDuringARequest(t *testing.T) {
 		var st *site
 		st = newSiteWith(t, o, func(w http.ResponseWriter, r *http.Request) {
 			s := sessions.FromContext(r.Context())
-			expire := func() {
-				t.Helper()
-				old := time.Now().Add(-2 * time.Hour)
-				if err := os.Chtimes(st.dir+"/session_"+s.ID()+".sess", old, old); err != nil {
-					t.Error(err)
-				}
-			}
+			expire := func() { st.age(t, s.ID(), 2*time.Hour) }
 			switch r.URL.Path {
 			case "/first":
 				s.Set("a", 1)

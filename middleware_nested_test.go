@@ -2,6 +2,7 @@ package sessions_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ func TestTwoMiddlewares(t *testing.T) {
 	}
 	one, two := newStore(t, sessions.FilesystemOptions{}), newStore(t, sessions.FilesystemOptions{})
 	mw := func(store sessions.SessionStore, o sessions.CookieOptions) *sessions.Middleware {
-		return newMiddleware(t, store, o, sessions.MiddlewareOptions{})
+		return newMiddleware(t, store, o, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
 	}
 	onOne := mw(one, named(""))
 	for _, test := range []struct {
@@ -63,9 +64,9 @@ func TestTwoMiddlewares(t *testing.T) {
 
 func TestFailureOfTheOuterMiddlewareKeepsTheCookieOfTheInner(t *testing.T) {
 	one, two := newStore(t, smallStore()), newStore(t, sessions.FilesystemOptions{})
-	outer := newMiddleware(t, one, sessions.CookieOptions{Cookie: http.Cookie{Name: "outer-session"}}, sessions.MiddlewareOptions{})
-	inner := newMiddleware(t, two, sessions.CookieOptions{}, sessions.MiddlewareOptions{})
-	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, steps)
+	outer := newMiddleware(t, one, sessions.CookieOptions{Cookie: http.Cookie{Name: "outer-session"}}, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
+	inner := newMiddleware(t, two, sessions.CookieOptions{}, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
+	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)}, steps)
 	st.Config.Handler = outer.Wrap(inner.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		outer.FromContext(r.Context()).Set("a", strings.Repeat("a", tooMuch))
 		inner.FromContext(r.Context()).Set("a", 1)
@@ -77,7 +78,7 @@ func TestFailureOfTheOuterMiddlewareKeepsTheCookieOfTheInner(t *testing.T) {
 }
 
 func TestMiddlewareFromContextPanicsWithoutIt(t *testing.T) {
-	mw := newMiddleware(t, newStore(t, sessions.FilesystemOptions{}), sessions.CookieOptions{}, sessions.MiddlewareOptions{})
+	mw := newMiddleware(t, newStore(t, sessions.FilesystemOptions{}), sessions.CookieOptions{}, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
 	defer func() {
 		if p, ok := recover().(string); !ok || !strings.Contains(p, "not inside the Middleware") {
 			t.Errorf("got panic %q, want one that says what is wrong", p)

@@ -332,27 +332,6 @@ func TestCookieIsSetAgainOnlyWhenTheBrowserNeedsIt(t *testing.T) {
 	}
 }
 
-func TestRenewOnAccessTouchesTheStoredSession(t *testing.T) {
-	st := newSiteWith(t, siteOptions{
-		store:   sessions.FilesystemOptions{MaxAge: time.Hour},
-		cookies: sessions.CookieOptions{RenewOnAccess: time.Minute},
-	}, steps)
-	res, _ := st.get(t, "/set=a")
-	file := st.dir + "/session_" + sessionCookie(res).Value + ".sess"
-	old := time.Now().Add(-30 * time.Minute)
-	if err := os.Chtimes(file, old, old); err != nil {
-		t.Fatal(err)
-	}
-	st.get(t, "/get=a")
-	fi, err := os.Stat(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if age := time.Since(fi.ModTime()); age > time.Minute {
-		t.Errorf("the session's idle time is %v after it was read", age)
-	}
-}
-
 func TestForeignCookiesAreLeftAlone(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})

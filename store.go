@@ -76,9 +76,11 @@ type Updater interface {
 
 // A Toucher is a store whose sessions can be kept alive without a save.
 type Toucher interface {
-	// Touch begins the idle time of a stored session anew, unless that was
-	// done less than interval ago, and reports whether it did. The error is
-	// ErrDeleted when the session is not stored or has expired.
+	// Touch restarts the idle timeout of a stored session, unless that was
+	// done less than interval ago, and reports whether it did. It does not
+	// wait for others: while one of them saves or updates the session, Touch
+	// does nothing, and that is no error. The error is ErrDeleted when the
+	// session is not stored or has expired.
 	Touch(ctx context.Context, s *Session, interval time.Duration) (bool, error)
 }
 

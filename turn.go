@@ -123,9 +123,9 @@ func (t *turn) startUpdating() {
 }
 
 // Hold waits, no longer than ctx, until nobody saves this Session, and keeps
-// everybody from it until release is called: for the Delete and Touch methods of
-// a store, before it takes a lock of its own. The error is [ErrUpdating] while
-// the function of an Update runs, [ErrForeign], or [Session.Err].
+// everybody from it until release is called: for the Delete method of a store,
+// before it takes a lock of its own. The error is [ErrUpdating] while the
+// function of an Update runs, [ErrForeign], or [Session.Err].
 func (s *Session) Hold(ctx context.Context) (release func(), err error) {
 	if err := s.acquire(ctx, nil); err != nil {
 		return nil, err

@@ -61,6 +61,7 @@ func TestBrokenStoresAreFound(t *testing.T) {
 		{"saves a failed update", "FailedUpdateChangesNothing", func(m *Memory) sessions.SessionStore { return racing{m} }},
 		{"locks before it asks the session", "UpdateRefusesOtherSaves", func(m *Memory) sessions.SessionStore { return lockingFirst{m} }},
 		{"updates the session itself", "FailedUpdateKeepsWhatOthersDid", func(m *Memory) sessions.SessionStore { return restoring{m} }},
+		{"waits to touch", "TouchDoesNotWait", func(m *Memory) sessions.SessionStore { return waiting{m} }},
 		{"touches nothing", "TouchBeginsTheIdleTimeAnew", func(m *Memory) sessions.SessionStore { return untouching{m} }},
 		{"deletes everybody's sessions", "SessionsByOwner", func(m *Memory) sessions.SessionStore { return greedy{m} }},
 		{"deletes not quite all", "DeleteAllEndsAll", func(m *Memory) sessions.SessionStore { return lazy{m} }},
@@ -269,6 +270,17 @@ func (b restoring) Update(ctx context.Context, s *sessions.Session, update func(
 		s.Update(was.All())
 	}
 	return err
+}
+
+// waiting has Touch wait for its lock.
+type waiting struct{ *Memory }
+
+func (b waiting) Touch(ctx context.Context, s *sessions.Session, interval time.Duration) (bool, error) {
+	if err := b.lock(ctx); err != nil {
+		return false, err
+	}
+	b.mu.Unlock()
+	return b.Memory.Touch(ctx, s, interval)
 }
 
 type untouching struct{ *Memory }

@@ -123,6 +123,36 @@ var capabilityChecks = []check{
 			want(errors.Is(err, sessions.ErrDeleted), "got error %v, want ErrDeleted", err)
 			gone(ctx, store, s.ID(), "the session was deleted")
 		}),
+	withCapability("TouchDoesNotWait", "Toucher",
+		"Touch does nothing, and is no error, while an Update has the session.",
+		func(ctx context.Context, store sessions.SessionStore, toucher sessions.Toucher) {
+			updater, err := capability[sessions.Updater](store, "Updater")
+			if err != nil {
+				panic(failed{err})
+			}
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			other := load(ctx, store, s.ID())
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			defer cancel()
+			updating, touched, updated := make(chan bool), make(chan error, 1), make(chan error, 1)
+			go func() {
+				updated <- updater.Update(ctx, s, func(s *sessions.Session) error {
+					close(updating)
+					select {
+					case err := <-touched:
+						return err
+					case <-ctx.Done():
+						return errors.New("Touch waits for the update")
+					}
+				})
+			}()
+			<-updating
+			_, err = toucher.Touch(ctx, other, 0)
+			touched <- err
+			need(<-updated, "Touch during an update")
+			_, err = toucher.Touch(ctx, other, 0)
+			need(err, "Touch after the update")
+		}),
 	withCapability("DeleteAllEndsAll", "Clearer", "DeleteAll ends every session, and says how many.",
 		func(ctx context.Context, store sessions.SessionStore, clearer sessions.Clearer) {
 			held := saved(ctx, store, map[string]any{"a": int64(1)})

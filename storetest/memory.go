@@ -137,17 +137,18 @@ func (m *Memory) Delete(ctx context.Context, s *sessions.Session) error {
 	return nil
 }
 
-// Touch begins a session's idle time anew.
+// Touch restarts a session's idle timeout, unless that would have to wait.
 func (m *Memory) Touch(ctx context.Context, s *sessions.Session, interval time.Duration) (bool, error) {
-	release, err := s.Hold(ctx)
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	defer release()
-	if err := m.lock(ctx); err != nil {
-		return false, err
+	if !m.mu.TryLock() {
+		return false, nil
 	}
 	defer m.mu.Unlock()
+	if m.closed {
+		return false, errClosed
+	}
 	if m.find(s.ID()) == nil {
 		return false, sessions.ErrDeleted
 	}

@@ -33,6 +33,27 @@ func (s *Files) Lock(ctx context.Context, name string, l *Lock) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	return s.lock(ctx, name, l)
+}
+
+// TryLock is Lock for those who do not wait. It reports whether l is a lock
+// now; that another one has it is no error.
+func (s *Files) TryLock(name string, l *Lock) (bool, error) {
+	err := s.lock(noTime, name, l)
+	if errors.Is(err, noTime.Err()) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// noTime has ended: what it is waited under is had at once or not at all.
+var noTime = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+func (s *Files) lock(ctx context.Context, name string, l *Lock) error {
 	sem, err := s.locks.lock(ctx, name)
 	if err != nil {
 		return err

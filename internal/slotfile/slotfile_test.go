@@ -502,3 +502,36 @@ func inodeOf(t *testing.T, path string) string {
 	}
 	return fmt.Sprint(info.Inode)
 }
+
+func TestTryLockDoesNotWait(t *testing.T) {
+	path := t.TempDir()
+	files := open(t, path)
+	for name, other := range map[string]*slotfile.Files{"here": files, "elsewhere": open(t, path)} {
+		t.Run(name, func(t *testing.T) {
+			create(t, files, name, "payload")
+			var held, tried slotfile.Lock
+			if err := other.Lock(ctx, name, &held); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if locked, err := files.TryLock(name, &tried); locked || err != nil {
+					t.Errorf("while another one has it: got %v, %v", locked, err)
+				}
+			}
+			held.Unlock()
+			locked, err := files.TryLock(name, &tried)
+			if !locked || err != nil {
+				t.Fatalf("when it is free: got %v, %v", locked, err)
+			}
+			tried.Unlock()
+			if err := files.Lock(ctx, name, &held); err != nil {
+				t.Fatal(err)
+			}
+			held.Unlock()
+		})
+	}
+	var l slotfile.Lock
+	if locked, err := files.TryLock("none", &l); locked || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of no file: got %v, %v", locked, err)
+	}
+}
