@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -69,6 +70,7 @@ func TestDirectoryWithoutTheRightToWriteIsWarnedOf(t *testing.T) {
 	dir = filepath.Join(dir, "sessions")
 	s := saved(t, newStore(t, sessions.FilesystemOptions{Path: dir}), "a", 1)
 	file := fileOf(t, dir, s)
+	age(t, file, 2*time.Hour)
 	if os.Geteuid() == 0 { // to whom it means nothing
 		if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chown(dir, nobody, nobody), os.Chown(file, nobody, nobody)); err != nil {
 			t.Fatal(err)
@@ -79,8 +81,9 @@ func TestDirectoryWithoutTheRightToWriteIsWarnedOf(t *testing.T) {
 	}
 	defer os.Chmod(dir, 0o700)
 	out, err := child("without the right to write", dirVariable+"="+dir, idVariable+"="+s.ID()).Output()
-	if err != nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "cannot be written to") {
-		t.Errorf("%v, and logged: %q; want one line", err, out)
+	if err != nil || strings.Count(string(out), "\n") != 2 ||
+		!strings.Contains(string(out), "cannot be written to") || !strings.Contains(string(out), "file of an ended session could not be removed") {
+		t.Errorf("%v, and logged: %q; want one line of the directory, and one of a file that could not be removed", err, out)
 	}
 }
 
@@ -90,9 +93,27 @@ func childWithoutTheRight() error {
 			return err
 		}
 	}
+	id := os.Getenv(idVariable)
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: os.Getenv(dirVariable), Logger: textLogger(os.Stdout)})
 	if err == nil {
-		err = readsOn(store, os.Getenv(idVariable))
+		err = readsOn(store, id)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	report, err := store.Prune(background, sessions.PruneOptions{MaxAge: time.Hour})
+	if !errors.Is(err, unix.EACCES) || report.Failed != 1 || report.Removed != 0 {
+		return fmt.Errorf("Prune = %+v, %v; want EACCES", report, err)
+	}
+	s, err := store.Get(background, id)
+	if err != nil || s.New() {
+		return fmt.Errorf("Get after that = %v, %v", s, err)
+	}
+	if err := store.Delete(background, s); err != nil {
+		return fmt.Errorf("Delete = %v; its tombstone is enough", err)
+	}
+	if s, err := store.Get(background, id); err != nil || !s.New() {
+		return fmt.Errorf("Get after Delete = %v, %v", s, err)
+	}
+	return nil
 }

@@ -588,3 +588,42 @@ func TestPruneTakesNoMoreMemoryForMoreFiles(t *testing.T) {
 		t.Errorf("%d KiB after 2000 files, %d KiB after 8000", heap[0]>>10, heap[1]>>10)
 	}
 }
+
+// A writer was killed after it had linked a new file to its name, and before it
+// had unlinked the unfinished one.
+func TestPruneRemovesTheSecondNameThatAKilledWriterLeft(t *testing.T) {
+	const h, m = time.Hour, time.Minute
+	for _, row := range []struct {
+		age     time.Duration
+		dry     bool
+		left    int // names
+		removed int // unfinished files, as the report says
+	}{
+		{0, false, 2, 0}, // the writer may still be about to
+		{61 * m, true, 2, 1},
+		{61 * m, false, 1, 1},
+		{25 * h, false, 0, 1},
+	} {
+		p := newPruned(t, sessions.FilesystemOptions{MaxAge: 24 * h})
+		s := p.session(0, 0)
+		if err := os.Link(p.file(s), filepath.Join(p.dir, "tmp-0123456789abcdef.__sess_tmp")); err != nil {
+			t.Skip(err)
+		}
+		p.age(p.file(s), row.age)
+		report := p.prune(sessions.PruneOptions{DryRun: row.dry})
+		if report.TempRemoved != row.removed || report.Failed != 0 {
+			t.Errorf("after %v: %+v; want %d unfinished files removed", row.age, report, row.removed)
+		}
+		if row.age > 24*h { // in one go or, by the order of the names, two
+			p.prune(sessions.PruneOptions{})
+		} else if report.RemovedBytes != 0 {
+			t.Errorf("after %v: %d bytes removed, want none", row.age, report.RemovedBytes)
+		}
+		if got := names(t, p.dir); len(got) != row.left {
+			t.Errorf("after %v the names %q are left, want %d", row.age, got, row.left)
+		}
+		if got := get(t, p, s.ID()); got.New() != (row.left == 0) {
+			t.Errorf("after %v the session is %v", row.age, got)
+		}
+	}
+}

@@ -90,7 +90,7 @@ func (w *pruneWorker) look(ctx context.Context, e dirfs.Entry) {
 		w.report.Vanished++
 	case err != nil:
 		w.failed(e.Name, err)
-	case !w.owned(info):
+	case !w.owned(info), info.Links != 1 && !temp:
 		w.foreign(e)
 	case temp:
 		w.temp(ctx, e.Name, info)
@@ -101,9 +101,10 @@ func (w *pruneWorker) look(ctx context.Context, e dirfs.Entry) {
 
 // owned says whether it is a file such as a store makes, in a place where a
 // store made it: nobody can make a pruner who has more rights than they do
-// remove, by a link or a mount, what they could not remove themselves.
+// remove, by a link or a mount, what they could not remove themselves. For the
+// same reason a session's file must have one name.
 func (p *pruning) owned(info dirfs.Info) bool {
-	return info.Mode.IsRegular() && info.Links == 1 && info.UID == p.self.UID && info.Device == p.self.Device
+	return info.Mode.IsRegular() && info.UID == p.self.UID && info.Device == p.self.Device
 }
 
 func (w *pruneWorker) foreign(e dirfs.Entry) {
@@ -204,7 +205,7 @@ func (w *pruneWorker) judge(c *candidate) error {
 		return err
 	case info.Links == 0:
 		return errBusy
-	case !w.owned(info):
+	case !w.owned(info), info.Links > 1:
 		return slotfile.ErrCorrupt
 	}
 	c.info = info
@@ -285,7 +286,10 @@ func (w *pruneWorker) failed(name string, err error) {
 }
 
 // temp deals with an unfinished file. Nobody has it open but its writer, who
-// takes no lock.
+// takes no lock. It may be a second name of a session's file: where the system
+// has no rename that replaces nothing, a new file is linked to its name before
+// the unfinished one is unlinked, and the writer may have been killed in between.
+// A session that is in use keeps both: its file does not get old.
 func (w *pruneWorker) temp(ctx context.Context, name string, info dirfs.Info) {
 	age := w.rule.now.Sub(info.ModTime)
 	if age < tempMaxAge {
@@ -305,5 +309,8 @@ func (w *pruneWorker) temp(ctx context.Context, name string, info dirfs.Info) {
 		return
 	}
 	w.report.TempRemoved++
+	if info.Links > 1 {
+		info.Size = 0 // which stays, under the other name
+	}
 	w.gone(name, PruneEvent{Age: age, Size: info.Size})
 }

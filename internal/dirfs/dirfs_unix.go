@@ -203,6 +203,9 @@ func linkNew(fd int, old, new string) error {
 	}
 	// Not the caller's to try again: the name new is taken by now.
 	err := retry(func() error { return unix.Unlinkat(fd, old, 0) })
+	if err == unix.ENOENT {
+		return nil // somebody who tidies up was faster
+	}
 	if err != nil {
 		retry(func() error { return unix.Unlinkat(fd, new, 0) })
 	}

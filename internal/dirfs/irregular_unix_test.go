@@ -4,6 +4,7 @@ package dirfs_test
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,6 +59,32 @@ func TestLinksAreNeverFollowedAndFIFOsNeverWaitedFor(t *testing.T) {
 	}
 	if err := d.Remove("directory"); err == nil {
 		t.Error("Remove removed a directory")
+	}
+}
+
+func TestRenameNewByLinkNeverReplaces(t *testing.T) {
+	path := t.TempDir()
+	d := open(t, path)
+	put(t, d, "a", "a")
+	put(t, d, "b", "b")
+	if err := d.RenameNewByLink("b", "a"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over a file: %v, want fs.ErrExist", err)
+	}
+	if content(t, d, "a") != "a" || content(t, d, "b") != "b" {
+		t.Error("one of them was changed")
+	}
+	if err := d.RenameNewByLink("c", "d"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of no file: %v, want fs.ErrNotExist", err)
+	}
+	if err := d.RenameNewByLink("b", "c"); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil || len(entries) != 2 || content(t, d, "c") != "b" {
+		t.Errorf("the directory has %v, %v; want a and c", entries, err)
+	}
+	if info, err := d.Lstat("c"); err != nil || info.Links != 1 {
+		t.Errorf("the renamed file has %d names, %v; want one", info.Links, err)
 	}
 }
 

@@ -222,3 +222,122 @@ func (s *scene) pruneTemps(d deed) {
 		s.Errorf("%s %d: after a second pruning %d files are left, want 1", d.Call, d.N, len(entries))
 	}
 }
+
+// Where no system call renames without replacing, a new file gets its name by
+// linkat and loses its unfinished one by unlinkat. A process that is killed in
+// between leaves both. Pruning takes the unfinished one away, and then the session
+// ends like any other.
+func TestAProcessMayBeKilledBetweenLinkAndUnlink(t *testing.T) {
+	needStrace(t)
+	for _, row := range []struct {
+		call    string
+		n, left int // sessions
+	}{{"linkat", 1, 0}, {"unlinkat", 1, 1}} {
+		s := newScene(t)
+		attach(t, s.pid, "/dev/null", "-e", "trace=renameat2,"+row.call, "-e", "inject=renameat2:error=EINVAL",
+			"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", row.call, row.n))
+		fmt.Fprintln(s.victim.in, `{"Name":"save new"}`)
+		if s.victim.out.Scan() {
+			t.Errorf("%s: was not killed", row.call)
+		}
+		s.victim.in.Close()
+		s.victim.Wait()
+		temps := s.temps()
+		if len(temps) != 1 {
+			t.Fatalf("%s: the unfinished files %q are left, want one", row.call, temps)
+		}
+		prune := func(age time.Duration, names int) {
+			t.Helper()
+			past := time.Now().Add(-age)
+			for _, name := range s.names() {
+				if err := os.Chtimes(filepath.Join(s.dir, name), past, past); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 { // the session may come before its second name
+				if _, err := s.store.Prune(background, sessions.PruneOptions{}); err != nil {
+					t.Error(err)
+				}
+			}
+			if got := s.names(); len(got) != names {
+				t.Errorf("%s: after %v and a pruning the directory has %q, want %d files", row.call, age, got, names)
+			}
+		}
+		prune(70*time.Minute, row.left)
+		for id := range s.store.List(background) {
+			got, err := s.store.Get(background, id)
+			if err != nil || got.New() || got.Get("a") != newValue {
+				t.Errorf("%s: the session is %v, %v", row.call, got, err)
+			}
+			row.left--
+		}
+		if row.left != 0 {
+			t.Errorf("%s: the session is not listed, or one is that should not be", row.call)
+		}
+		prune(2*victimMaxAge, 0)
+	}
+}
+
+// A pruner opens a session's file, and before it has the lock somebody moves the
+// session into a new one. What it then has locked has no name any more, and the
+// name is that of a session which was just saved.
+func TestPruneLeavesASessionThatMovesBeforeItsLockIsTaken(t *testing.T) {
+	needStrace(t)
+	for _, linked := range []bool{false, true} {
+		s := newScene(t)
+		d := deed{Name: "prune"}
+		s.prepare(&d)
+		loaded, err := s.store.Get(background, d.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.age(s.file(d.ID))
+		// The directory's lock is the first.
+		attach(t, s.pid, "/dev/null", "-e", "trace=flock", "-e", "inject=flock:delay_enter=1000000:when=1+")
+		answered := make(chan answer, 1)
+		go func() { answered <- s.tell(d) }()
+		s.waitUntilOpen(s.file(d.ID))
+		if linked { // by a backup, so that the old file keeps one name
+			if err := os.Link(s.file(d.ID), filepath.Join(s.dir, "..", "backup")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// As if it had been used all the time: expired sessions are not saved.
+		now := time.Now()
+		if err := os.Chtimes(s.file(d.ID), now, now); err != nil {
+			t.Fatal(err)
+		}
+		loaded.Set("a", strings.Repeat(newValue, 40))
+		loaded.Set("b", strings.Repeat(newValue, 40))
+		if err := s.store.Save(background, loaded); err != nil {
+			t.Fatal(err)
+		}
+		if linked {
+			s.age(filepath.Join(s.dir, "..", "backup"))
+		}
+		if a := <-answered; a.Err != "" {
+			t.Errorf("Prune = %s", a.Err)
+		}
+		if got, err := s.store.Get(background, d.ID); err != nil || got.New() {
+			t.Errorf("with a hard link %v: the session that was just saved is %v, %v", linked, got, err)
+		}
+		s.victim.end(t)
+	}
+}
+
+// waitUntilOpen waits until the victim has a file open.
+func (s *scene) waitUntilOpen(file string) {
+	s.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.pid))
+		if err != nil {
+			s.Fatal(err)
+		}
+		for _, fd := range fds {
+			if target, _ := os.Readlink(fd); target == file {
+				return
+			}
+		}
+	}
+	s.Fatal("the victim does not open the file")
+}

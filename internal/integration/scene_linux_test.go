@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -259,18 +260,23 @@ func (s *scene) opened(a answer) string {
 	return done
 }
 
-// temps are the unfinished files.
-func (s *scene) temps() (names []string) {
+// names are the files in the directory.
+func (s *scene) names() (names []string) {
+	s.Helper()
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		s.Fatal(err)
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "tmp-") {
-			names = append(names, e.Name())
-		}
+		names = append(names, e.Name())
 	}
 	return names
+}
+
+// temps are the unfinished files.
+func (s *scene) temps() []string {
+	s.Helper()
+	return slices.DeleteFunc(s.names(), func(name string) bool { return !strings.HasPrefix(name, "tmp-") })
 }
 
 // clear leaves the scene as it was at first.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"math/bits"
 	"strconv"
 )
@@ -263,6 +264,18 @@ type image struct {
 	// or was broken off. An older slot's payload is nobody's business: that
 	// the head is whole, and older, tells that no newer save had finished.
 	torn bool
+}
+
+// err says why the image is no record: ErrCorrupt, or fs.ErrNotExist for a
+// tombstone.
+func (img *image) err() error {
+	switch {
+	case img.newest < 0:
+		return ErrCorrupt
+	case img.slots[img.newest].dead:
+		return fs.ErrNotExist
+	}
+	return nil
 }
 
 // noImage is what a damaged file gives.

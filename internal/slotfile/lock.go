@@ -158,15 +158,10 @@ func (l *Lock) release() {
 // ErrCorrupt, or fs.ErrNotExist for one whose removal was broken off. Such a
 // file can be removed, not written.
 func (l *Lock) Err() error {
-	switch newest := l.img.newest; {
-	case l.err != nil:
+	if l.err != nil {
 		return l.err
-	case newest < 0:
-		return ErrCorrupt
-	case l.img.slots[newest].dead:
-		return fs.ErrNotExist
 	}
-	return nil
+	return l.img.err()
 }
 
 // Meta returns the header's text, valid until Unlock. Err must be nil.

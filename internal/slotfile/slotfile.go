@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"sync"
 	"time"
@@ -69,10 +70,7 @@ func (s *Files) Read(ctx context.Context, name string) (Record, error) {
 	rec, torn, err := s.readUnlocked(f, buf)
 	if torn {
 		// Writers are too busy on this one, or one of them died in a bad moment.
-		if err := lockUnder(ctx, f, true, func() { f.Close() }); err != nil {
-			return Record{}, err
-		}
-		rec, err = s.readLocked(f, buf)
+		return s.readLocked(ctx, name, f, buf)
 	}
 	f.Close()
 	return rec, err
@@ -105,8 +103,25 @@ func (s *Files) readUnlocked(f dirfs.File, buf *[]byte) (rec Record, torn bool, 
 	return Record{}, true, nil
 }
 
-// readLocked reads a file that nobody writes meanwhile.
-func (s *Files) readLocked(f dirfs.File, buf *[]byte) (Record, error) {
+// readLocked reads a file under its shared lock, and closes it.
+//
+// It waits for the name's semaphore first: when ctx ends a wait for the lock
+// itself, a goroutine, a thread and a descriptor stay in it until the lock is
+// free. So a file has one of these at most, and the semaphore goes with it.
+func (s *Files) readLocked(ctx context.Context, name string, f dirfs.File, buf *[]byte) (Record, error) {
+	sem, err := s.locks.lock(ctx, name)
+	if err != nil {
+		f.Close()
+		return Record{}, err
+	}
+	release := func() {
+		f.Close()
+		s.locks.unlock(name, sem)
+	}
+	if err := lockUnder(ctx, f, true, release); err != nil {
+		return Record{}, err
+	}
+	defer release()
 	modTime, err := s.modTime(f)
 	if err != nil {
 		return Record{}, err
@@ -202,18 +217,30 @@ var buffers = sync.Pool{New: func() any {
 	return &b
 }}
 
-// readImage reads a file whole into *buf, which grows for a larger one.
 func (s *Files) readImage(f dirfs.File, buf *[]byte) (image, error) {
+	return readImage(s.Dir(), f, buf, slotSizeFor(s.MaxPayload))
+}
+
+// errLarge is an ErrCorrupt of readImage, for a file that may be none.
+var errLarge = fmt.Errorf("%w: its slots are too large", ErrCorrupt)
+
+// readImage reads a file whole into *buf, which grows for a larger one. The error
+// is errLarge, and of the image the header alone is there, when the slots have
+// more than maxSlot bytes.
+func readImage(dir *dirfs.Dir, f dirfs.File, buf *[]byte, maxSlot int) (image, error) {
 	b := (*buf)[:cap(*buf)]
 	n, err := readUntil(f, b, 0, headerSize)
 	if err != nil {
-		return noImage, irregularIsCorrupt(s.Dir().Error("pread", err))
+		return noImage, irregularIsCorrupt(dir.Error("pread", err))
 	}
-	var img image
+	img := noImage
 	var ok bool
 	img.meta, img.slotSize, ok = parseHeader(b[:n])
-	if !ok || img.slotSize > slotSizeFor(s.MaxPayload) {
+	if !ok {
 		return noImage, ErrCorrupt
+	}
+	if img.slotSize > maxSlot {
+		return img, errLarge
 	}
 	size := headerSize + 2*img.slotSize
 	if size > len(b) {
@@ -223,7 +250,7 @@ func (s *Files) readImage(f dirfs.File, buf *[]byte) (image, error) {
 		img.meta = b[:len(img.meta)] // not of the buffer that is given up
 	}
 	if n, err = readUntil(f, b[:max(size, n)], n, size); err != nil {
-		return noImage, s.Dir().Error("pread", err)
+		return noImage, dir.Error("pread", err)
 	}
 	img.parseSlots(b[:min(n, size)])
 	return img, nil
@@ -248,16 +275,12 @@ func readUntil(f dirfs.File, b []byte, n, want int) (int, error) {
 
 // record copies the newest slot out of the buffer.
 func (img *image) record(modTime time.Time) (Record, error) {
-	newest := img.newest
-	if newest < 0 {
-		return Record{}, ErrCorrupt
-	}
-	if img.slots[newest].dead {
-		return Record{}, fs.ErrNotExist
+	if err := img.err(); err != nil {
+		return Record{}, err
 	}
 	// One allocation for both: they are brought together in the buffer, which
 	// nobody looks at again.
-	both := string(append(img.meta, img.slots[newest].payload...))
+	both := string(append(img.meta, img.slots[img.newest].payload...))
 	return Record{both[:len(img.meta)], both[len(img.meta):], modTime}, nil
 }
 

@@ -78,36 +78,14 @@ const maxSuspect = 4 << 20
 // alone is read.
 func (x Suspect) Read(buf *[]byte) (meta []byte, err error) {
 	*buf = slices.Grow((*buf)[:0], 4096)
-	b := (*buf)[:cap(*buf)]
-	n, err := readUntil(x.file, b, 0, headerSize)
-	if err != nil {
-		return nil, irregularIsCorrupt(x.dir.Error("pread", err))
+	img, err := readImage(x.dir, x.file, buf, maxSuspect/2-headerSize)
+	switch err {
+	case nil:
+		return img.meta, img.err()
+	case errLarge:
+		return img.meta, nil
 	}
-	meta, slotSize, ok := parseHeader(b[:n])
-	if !ok {
-		return nil, ErrCorrupt
-	}
-	if slotSize > maxSuspect/2-headerSize {
-		return meta, nil
-	}
-	size := headerSize + 2*slotSize
-	if size > len(b) {
-		*buf = make([]byte, size)
-		copy(*buf, b[:n])
-		b, meta = *buf, (*buf)[:len(meta)]
-	}
-	if n, err = readUntil(x.file, b, n, size); err != nil {
-		return nil, x.dir.Error("pread", err)
-	}
-	img := image{meta: meta, slotSize: slotSize}
-	img.parseSlots(b[:min(n, size)])
-	switch newest := img.newest; {
-	case newest < 0:
-		return meta, ErrCorrupt
-	case img.slots[newest].dead:
-		return meta, fs.ErrNotExist
-	}
-	return meta, nil
+	return nil, err
 }
 
 // Remove removes the file from the directory. The caller has the lock, and has

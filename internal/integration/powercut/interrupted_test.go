@@ -94,7 +94,7 @@ func (x *interrupted) open(t *testing.T) {
 }
 
 // stop runs a child up to a system call, which it does not get to make: it is
-// killed there, or held for ten seconds.
+// killed there, or held for ten seconds, or goes on after an error.
 func (x *interrupted) stop(t *testing.T, child, call, how string) {
 	t.Helper()
 	cmd := childCommand(child, x.dir, x.id, "strace", "-f", "-qq", "-o", "/dev/null",
@@ -111,6 +111,12 @@ func (x *interrupted) stop(t *testing.T, child, call, how string) {
 		timer := time.AfterFunc(20*time.Second, kill)
 		if err := cmd.Wait(); err == nil || !timer.Stop() {
 			t.Fatalf("the child was to be killed at its %s: %v", call, err)
+		}
+		return
+	}
+	if how == failing {
+		if err := cmd.Wait(); err != nil {
+			t.Fatalf("the child, whose %s was to fail: %v", call, err)
 		}
 		return
 	}
@@ -160,8 +166,9 @@ func (x *interrupted) cutAndLoad(t *testing.T) *sessions.Session {
 }
 
 const (
-	killed = "error=EIO:signal=KILL"
-	held   = "delay_enter=10000000" // microseconds
+	killed  = "error=EIO:signal=KILL"
+	held    = "delay_enter=10000000" // microseconds
+	failing = "error=EIO"
 )
 
 func TestWhatBuildsOnAnUnfinishedSaveSurvivesTheCut(t *testing.T) {
@@ -171,6 +178,7 @@ func TestWhatBuildsOnAnUnfinishedSaveSurvivesTheCut(t *testing.T) {
 			return x.store.Save(background, s)
 		}
 	}
+	nothing := func(*interrupted, *sessions.Session) error { return nil }
 	for _, test := range []struct {
 		name             string
 		child, call, how string
@@ -187,6 +195,8 @@ func TestWhatBuildsOnAnUnfinishedSaveSurvivesTheCut(t *testing.T) {
 		{"a logout in a smaller file, whose maker was killed before syncing the directory", "save", "fsync", killed, 20_000, 2, (*interrupted).delete, 0},
 		{"a save of equal values, whose writer was killed before syncing them", "save", "fdatasync", killed, 10, 2, save(2), 2},
 		{"a logout after one that was killed before syncing its tombstone", "delete", "fdatasync", killed, 10, 0, (*interrupted).delete, 0},
+		{"a logout whose tombstone could not be written", "delete", "pwrite64", failing, 10, 0, nothing, 0},
+		{"a logout whose tombstone could not be brought to the disk", "delete", "fdatasync", failing, 10, 0, nothing, 0},
 	} {
 		for _, f := range []fileSystem{ext4, xfs} {
 			t.Run(test.name+", on "+f.name, func(t *testing.T) {
