@@ -152,26 +152,47 @@ type plan struct {
 	few    [2]change
 }
 
-// check compares what the session thinks is stored with what is.
-func (s *Session) check(stored *Record) error {
+// check compares what the session thinks is stored with what is, and returns
+// that: nil when it is another session's.
+func (s *Session) check(stored *Record) (*Record, error) {
+	another := stored != nil && s.isAnother(stored)
 	switch {
 	case s.err != nil:
-		return s.err
+		return nil, s.err
+	case s.destroyed > 0 && another && s.stored:
+		return nil, nil
 	case s.destroyed > 0:
-		return nil // gone or not, it ends
-	case s.stored && stored == nil:
-		return ErrDeleted
+		return stored, nil // there or not, it ends
+	case another || s.stored && stored == nil:
+		return nil, ErrDeleted
 	case !s.stored && stored != nil && !s.adopted:
-		return ErrExists
+		return nil, ErrExists
 	}
-	return nil
+	return stored, nil
+}
+
+// isAnother reports whether what is stored under the session's ID may be
+// somebody else's, who took the ID up when this session had ended (see
+// FilesystemOptions.KeepMissingID). A session is known by the time at which it
+// began. One that was adopted adds to a session that was adopted before it,
+// since nothing was stored then that could have ended; one that began later may
+// be the next visitor's. Other stores use no ID twice, and may round times.
+func (s *Session) isAnother(stored *Record) bool {
+	switch {
+	case s.home == nil:
+		return false
+	case s.adopted:
+		return stored.Created.After(s.base.Created)
+	default:
+		return s.stored && !stored.Created.Equal(s.base.Created)
+	}
 }
 
 // plan finds out what the save has to do.
 func (s *Session) plan(p *plan, stored *Record, to saver) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.check(stored); err != nil {
+	if stored, err = s.check(stored); err != nil {
 		return err
 	}
 	p.clock, p.ID = s.clock, s.id

@@ -46,6 +46,8 @@ func TestWhatConcurrentRequestsGet(t *testing.T) {
 		{"replaces the list | changes inside the map", set("list", 7), inPlace, "a:0 list:7 map.n:1"},
 		{"adds a flash | adds a flash", func(s *sessions.Session) { s.AddFlash(1) }, func(s *sessions.Session) { s.AddFlash(2) }, "flash:1 flash:2 a:0"},
 		{"owner | idle timeout", func(s *sessions.Session) { s.SetOwner("u") }, func(s *sessions.Session) { s.SetMaxAge(time.Hour) }, "a:0 owner:u age:1h0m0s"},
+		{"idle timeout | sets b", func(s *sessions.Session) { s.SetMaxAge(time.Hour) }, set("b", 2), "a:0 b:2 age:1h0m0s"},
+		{"sets b | idle timeout", set("b", 2), func(s *sessions.Session) { s.SetMaxAge(time.Hour) }, "a:0 b:2 age:1h0m0s"},
 		{"renews | nothing", (*sessions.Session).Renew, func(*sessions.Session) {}, "a:0"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -117,7 +117,7 @@ func (st *FilesystemSessionStore) Get(ctx context.Context, id string) (*Session,
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && st.opts.KeepMissingID:
 		s := st.newSession(id)
-		s.isNew, s.adopted = false, true
+		s.isNew, s.adopted, s.base.Created = false, true, s.created
 		return s, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return st.New(), nil

@@ -50,8 +50,16 @@ type FilesystemOptions struct {
 
 	// KeepMissingID makes Get adopt a valid ID that is not stored, in a
 	// session that is not new, as werkzeug does with renew_missing=False.
-	// It lets whoever can set a cookie choose the ID of somebody else's
+	// It lets anyone who can set a cookie choose the ID of somebody else's
 	// session (session fixation).
+	//
+	// Requests that adopt the same ID share a session when the first save is
+	// that of the request that loaded first. A request that loaded before the
+	// stored session began gets [ErrDeleted]: the session may be that of the
+	// next visitor with the same ID, after a logout. Nor does a request that
+	// loaded a session change the one that took up its ID afterwards. What
+	// cannot be prevented: a request that adopted the ID before the session
+	// began, and saves after it ended, begins one under the ID again.
 	KeepMissingID bool
 
 	// MaxAge is the idle timeout: how long a session lives after it was last

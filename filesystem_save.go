@@ -26,7 +26,8 @@ func (st *FilesystemSessionStore) SaveIfModified(ctx context.Context, s *Session
 }
 
 // Update reads, changes and saves the session under its lock; see [Updater].
-// update is called once.
+// update is called once. A new session has no lock: when one of its ID was
+// stored while update ran, the error is [ErrExists].
 func (st *FilesystemSessionStore) Update(ctx context.Context, s *Session, update func(*Session) error) error {
 	return st.save(ctx, s, update)
 }
@@ -39,11 +40,10 @@ func (st *FilesystemSessionStore) save(ctx context.Context, s *Session, update f
 	for {
 		err := st.saveOnce(ctx, s, update)
 		// Two requests that both adopted a missing ID: the second finds what
-		// the first has stored, and adds to it.
-		if errors.Is(err, ErrExists) && s.adopted {
-			continue
+		// the first has stored, and adds to it. But update is called once.
+		if !s.adopted || update != nil || !errors.Is(err, ErrExists) {
+			return err
 		}
-		return err
 	}
 }
 
@@ -142,6 +142,7 @@ func (t *transaction) stored() (*Record, error) {
 	}
 	if err := t.file.Err(); err != nil {
 		if t.s.isDestroyed() {
+			t.record.Created = t.s.base.Created
 			return &t.record, nil // whatever it was, it ends
 		}
 		return nil, damagedError(err)

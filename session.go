@@ -64,7 +64,7 @@ type state struct {
 	isNew    bool
 	stored   bool // a record is thought to be stored under id
 	ended    bool // one was, until the session was destroyed
-	adopted  bool // the client chose id: whoever stores a record first is no stranger
+	adopted  bool // the client chose id, under which nothing was stored
 	wasSaved bool // since it was loaded or made
 	modified bool
 	parsed   bool // fields are base.Data, taken apart
@@ -78,7 +78,7 @@ type state struct {
 
 	loadedMaxAge time.Duration // which the browser's cookie has
 
-	base   Record  // as it was loaded or last saved
+	base   Record  // as it was loaded or last saved; of an adopted session, when that was
 	fields []field // see baseFields
 	cells  map[string]*cell
 

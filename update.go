@@ -37,7 +37,8 @@ func (u *updating) begin(stored *Record) error {
 	s := u.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.check(stored); err != nil {
+	stored, err := s.check(stored)
+	if err != nil {
 		return err
 	}
 	if s.baseFields(); s.err != nil {
