@@ -158,9 +158,8 @@ func (c *client) get() error {
 	return err
 }
 
-// change makes up what a request does to its session, and does it.
-func (c *client) change(o *op) {
-	s := c.s
+// change makes up what a request does to a session, and does it.
+func (c *client) change(o *op, s *sessions.Session) {
 	if !c.Rm && rand.IntN(20) == 0 { // not the value that makes room
 		o.Clear = true
 		s.Clear()
@@ -186,7 +185,7 @@ func (c *client) change(o *op) {
 
 func (c *client) save(kind string) error {
 	s, o := c.s, op{Kind: kind, ID: c.s.ID()}
-	c.change(&o)
+	c.change(&o, s)
 	switch kind {
 	case opRenew:
 		s.Renew()
@@ -235,7 +234,7 @@ func (c *client) update() error {
 		var damaged error
 		err := c.store.Update(background, s, func(s *sessions.Session) error {
 			o.Seen, damaged = valuesOf(s)
-			c.change(o)
+			c.change(o, s)
 			counter.Set(s, counter.Get(s)+1)
 			return nil
 		})
