@@ -100,6 +100,38 @@ func TestAWaitForALockEndsWithItsContext(t *testing.T) {
 	p.end(t)
 }
 
+// TestTouchLeavesOutASessionThatAnotherProcessHolds does not wait: what holds the
+// lock is about to begin the idle timeout anew.
+func TestTouchLeavesOutASessionThatAnotherProcessHolds(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	store := newStore(t, sessions.FilesystemOptions{Path: dir})
+	s := store.New()
+	s.Set("n", 0)
+	if err := store.Save(background, s); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, holder, dir)
+	for _, held := range []bool{true, false} {
+		if held {
+			fmt.Fprintln(p.in, s.ID())
+		} else {
+			fmt.Fprintln(p.in)
+		}
+		p.line(t)
+		err := waited(t, "Touch", func() error {
+			touched, err := store.Touch(background, s, 0)
+			if touched == held {
+				t.Errorf("held: %v; touched: %v", held, touched)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	p.end(t)
+}
+
 // waitsFor are the ways to wait for a session's lock.
 func waitsFor(store, other *sessions.FilesystemSessionStore) map[string]func(context.Context, *sessions.Session) error {
 	return map[string]func(context.Context, *sessions.Session) error{
@@ -107,10 +139,6 @@ func waitsFor(store, other *sessions.FilesystemSessionStore) map[string]func(con
 		"Delete": store.Delete,
 		"Update": func(ctx context.Context, s *sessions.Session) error {
 			return store.Update(ctx, s, func(*sessions.Session) error { return errors.New("called without the lock") })
-		},
-		"Touch": func(ctx context.Context, s *sessions.Session) error {
-			_, err := store.Touch(ctx, s, 0)
-			return err
 		},
 		"Save after another in this process": func(ctx context.Context, s *sessions.Session) error {
 			s.Set("late", 1)
