@@ -27,8 +27,9 @@ type PruneReport struct {
 	Temp        int // unfinished files that are too young to be given up
 	TempRemoved int // unfinished files of dead writers
 
-	Foreign   int // whatever is nobody's session: directories, links, other files
-	Unmatched int // of Foreign: regular files, apart from those whose name begins with a dot
+	Foreign     int // whatever is nobody's session: directories, links, other files
+	Unmatched   int // of Foreign: regular files, apart from those whose name begins with a dot
+	Directories int // of Foreign: directories, apart from lost+found and those whose name begins with a dot
 
 	Vanished int // files that somebody else removed meanwhile
 	Failed   int // files that could not be handled
@@ -154,7 +155,8 @@ func (r *PruneReport) add(o *PruneReport) {
 		{&r.Entries, &o.Entries}, {&r.Sessions, &o.Sessions}, {&r.Removed, &o.Removed}, {&r.Live, &o.Live},
 		{&r.Busy, &o.Busy}, {&r.Corrupt, &o.Corrupt}, {&r.CorruptRemoved, &o.CorruptRemoved},
 		{&r.Endless, &o.Endless}, {&r.Future, &o.Future}, {&r.Temp, &o.Temp}, {&r.TempRemoved, &o.TempRemoved},
-		{&r.Foreign, &o.Foreign}, {&r.Unmatched, &o.Unmatched}, {&r.Vanished, &o.Vanished}, {&r.Failed, &o.Failed},
+		{&r.Foreign, &o.Foreign}, {&r.Unmatched, &o.Unmatched},
+		{&r.Directories, &o.Directories}, {&r.Vanished, &o.Vanished}, {&r.Failed, &o.Failed},
 	} {
 		*sum.to += *sum.from
 	}

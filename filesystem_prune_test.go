@@ -224,6 +224,9 @@ func TestPruneLeavesAloneWhatIsNoSession(t *testing.T) {
 		p.put(".hidden", "", 9999*time.Hour),
 		filepath.Join(p.dir, "session_"+id+".sess"),
 		filepath.Join(p.dir, "tmp-3.__sess_tmp"),
+		filepath.Join(p.dir, "web"),
+		filepath.Join(p.dir, "lost+found"),
+		filepath.Join(p.dir, ".snapshots"),
 	}
 	gone := p.put("tmp-4.__sess_tmp", "", 61*time.Minute)
 	for _, dir := range stay[6:] {
@@ -232,7 +235,7 @@ func TestPruneLeavesAloneWhatIsNoSession(t *testing.T) {
 		}
 	}
 	linked := p.session(2*time.Hour, 0)
-	foreign, unmatched := 6, 3
+	foreign, unmatched, directories := 9, 3, 3
 	if runtime.GOOS != "windows" {
 		if err := os.Link(p.file(linked), filepath.Join(p.dir, "backup")); err != nil {
 			t.Fatal(err)
@@ -253,7 +256,7 @@ func TestPruneLeavesAloneWhatIsNoSession(t *testing.T) {
 	if exists(gone) {
 		t.Error("the unfinished file of a dead writer is there")
 	}
-	if r.Foreign != foreign || r.Unmatched != unmatched || r.Temp != 2 || r.TempRemoved != 1 {
+	if r.Foreign != foreign || r.Unmatched != unmatched || r.Directories != directories || r.Temp != 2 || r.TempRemoved != 1 {
 		t.Errorf("got %+v", r)
 	}
 }

@@ -109,8 +109,12 @@ func (p *pruning) owned(info dirfs.Info) bool {
 
 func (w *pruneWorker) foreign(e dirfs.Entry) {
 	w.report.Foreign++
-	if e.Type.IsRegular() && !strings.HasPrefix(e.Name, ".") {
+	switch {
+	case strings.HasPrefix(e.Name, "."):
+	case e.Type.IsRegular():
 		w.report.Unmatched++
+	case e.Type.IsDir() && e.Name != "lost+found":
+		w.report.Directories++
 	}
 }
 

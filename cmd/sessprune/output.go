@@ -203,7 +203,7 @@ func (r *result) json(c *config) map[string]any {
 		"directory": r.dir, "exit_code": r.code, "dry_run": c.dryRun || c.report, "stopped": string(n.Stopped),
 		"entries": n.Entries, "sessions": n.Sessions, "removed": n.Removed, "live": n.Live, "busy": n.Busy,
 		"corrupt": n.Corrupt, "corrupt_removed": n.CorruptRemoved, "endless": n.Endless, "future": n.Future,
-		"temp": n.Temp, "temp_removed": n.TempRemoved, "foreign": n.Foreign, "unmatched": n.Unmatched,
+		"temp": n.Temp, "temp_removed": n.TempRemoved, "foreign": n.Foreign, "unmatched": n.Unmatched, "subdirectories": n.Directories,
 		"vanished": n.Vanished, "failed": n.Failed, "removed_bytes": n.RemovedBytes, "live_bytes": n.LiveBytes,
 		"oldest_seconds": n.Oldest.Seconds(), "duration_seconds": n.Duration.Seconds(),
 	}

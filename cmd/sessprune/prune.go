@@ -94,6 +94,9 @@ func (r *result) judge(c *config, err error) {
 		r.err = fmt.Errorf("none of its %d files is a session of the template %q: wrong directory, or --template, or the files are not the directory's owner's",
 			n.Unmatched, c.template)
 		r.code = exitRefused
+	case n.Sessions+n.Temp+n.TempRemoved+n.Vanished == 0 && n.Directories > 0:
+		r.err = fmt.Errorf("has no session, but %d subdirectories: name the sessions' directory itself", n.Directories)
+		r.code = exitRefused
 	case n.Endless > 0 && c.maxAge == 0 && !c.report:
 		r.err = fmt.Errorf("%d of its %d sessions do not say when they end: give --max-age", n.Endless, n.Sessions)
 		if r.code = exitFailed; n.Endless == n.Sessions {
