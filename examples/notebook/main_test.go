@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sessfs/sessions/securecookie"
 )
 
 // TestMain is the program itself when the environment says so.
@@ -363,13 +365,13 @@ type program struct {
 
 var printedURL = regexp.MustCompile(`http://\S+:[0-9]+`)
 
-func start(t *testing.T, dir string) program {
+func start(t *testing.T, args ...string) program {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(exe, "-addr", "localhost:0", "-dir", dir)
+	cmd := exec.Command(exe, append(args, "-addr", "localhost:0")...)
 	cmd.Env = append(os.Environ(), "NOTEBOOK_TEST_MAIN=1")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -418,7 +420,7 @@ func TestNotesOfTwoTabsSurviveSIGTERM(t *testing.T) {
 		t.Skip("skipped: Windows has no SIGTERM")
 	}
 	dir := t.TempDir()
-	first := start(t, dir)
+	first := start(t, "-dir", dir)
 	if !strings.HasPrefix(first.url, "http://localhost:") {
 		t.Fatalf("got %q, want the host of the flag", first.url)
 	}
@@ -442,8 +444,16 @@ func TestNotesOfTwoTabsSurviveSIGTERM(t *testing.T) {
 		t.Error(err)
 	}
 
-	v.base = start(t, dir).url // a cookie knows no port
+	v.base = start(t, "-dir", dir).url // a cookie knows no port
 	wantIn(t, v.get(), "slow note", "quick note")
+}
+
+func TestSessionsInCookiesSurviveARestart(t *testing.T) {
+	t.Setenv("NOTEBOOK_KEYS", securecookie.GenerateKey().Reveal())
+	v := newVisitor(t, start(t, "-store", "cookies").url)
+	v.post("/notes", "text", "kept")
+	v.base = start(t, "-store", "cookies").url
+	wantIn(t, v.get(), "kept", "in cookies")
 }
 
 func TestAddressIsTheOneThatVisitorsOpen(t *testing.T) {
