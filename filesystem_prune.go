@@ -107,7 +107,12 @@ func (st *FilesystemSessionStore) Prune(ctx context.Context, o PruneOptions) (Pr
 	if !ok {
 		return report, ErrPruning
 	}
-	defer lock.Close()
+	defer func() {
+		// Closing alone would leave it to a process that is just being started
+		// by another goroutine, and has a copy of the descriptor until its exec.
+		lock.Unlock()
+		lock.Close()
+	}()
 	p, err := st.newPruning(dir, o, report.Started)
 	if err == nil {
 		err = p.run(ctx, &report)

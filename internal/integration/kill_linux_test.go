@@ -16,7 +16,7 @@ import (
 )
 
 // deadly are the deeds in each of whose system calls the victim is killed.
-var deadly = []string{"save new", "save changed", "save grown", "save shrunk", "save unchanged", "set timeout", "renew", "destroy", "delete", "prune"}
+var deadly = []string{"save new", "save removed", "save changed", "save grown", "save shrunk", "save unchanged", "set timeout", "renew", "destroy", "delete", "prune"}
 
 // A process is killed at each system call of each deed: by strace, as it enters
 // the call, which then is not made. The session is what it was or what it should
@@ -177,7 +177,7 @@ func (s *scene) afterDeath(d deed) {
 // all sessions.
 func mayBeLeft(name, old string, all []string) bool {
 	switch name {
-	case "save new":
+	case "save new", "save removed":
 		return len(all) == 0 || slices.Equal(all, []string{"new"})
 	case "renew": // the new one is made first, under an ID that nobody knows yet
 		return old == "old" && len(all) <= 2 || old == "" && slices.Equal(all, []string{"new"})

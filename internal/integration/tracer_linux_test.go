@@ -38,6 +38,7 @@ var calls = []call{
 	{"fsync", func() error { return unix.Fsync(-1) }},
 	{"close", func() error { return unix.Close(-1) }},
 	{"mkdirat", func() error { return unix.Mkdirat(-1, "x", 0) }},
+	{"faccessat2", func() error { return unix.Faccessat2(-1, "x", 0, unix.AT_EACCESS) }},
 	{"fchmodat", func() error { return unix.Fchmodat(-1, "x", 0, 0) }},
 }
 
