@@ -13,47 +13,34 @@ import (
 )
 
 // The README's programs are built as a newcomer would build them: in a module
-// of their own, whose go.sum is then what every importer gets. The first is
-// whole; the others are parts of one.
+// of their own, made by the README's command, whose go.sum is then what every
+// importer gets.
 func TestReadmesProgramsBuildAndImportLittle(t *testing.T) {
 	root, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	files := map[string]string{
-		"go.mod": "module example.com/newcomer\n\ngo 1.26.0\n\nrequire github.com/sessfs/sessions v0.0.0\n\n" +
-			"replace github.com/sessfs/sessions => " + root + "\n",
-	}
-	programs := readmeBlocks(t, "go")
-	for i, text := range programs {
-		switch {
-		case strings.HasPrefix(text, "package main\n"):
-		case strings.HasPrefix(text, "func "):
-			text = readmeImports + "var store sessions.SessionStore\n\nfunc main() { http.HandleFunc(\"/\", handle) }\n\n" + text
-		default:
-			text = strings.ReplaceAll(text, "…", "if err != nil { panic(err) }")
-			text = readmeImports + "func main() {\n" + text + "\n_ = mw\n}\n"
-		}
-		files[fmt.Sprintf("program%d/main.go", i)] = text
-	}
-	if len(programs) == 0 || !strings.HasPrefix(programs[0], "package main\n") {
-		t.Fatal("the README has no whole program")
-	}
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
+	writeReadmesPrograms(t, dir)
+	commands := []string{"go mod init example.com/newcomer"}
+	for _, text := range readmeBlocks(t, "sh") {
+		if strings.HasPrefix(text, "go mod edit ") {
+			commands = append(commands, strings.Split(text, " && ")...)
 		}
 	}
-	for _, args := range [][]string{{"mod", "tidy"}, {"vet", "./..."}, {"build", "-o", os.DevNull, "./..."}} {
-		cmd := exec.Command("go", args...)
+	commands = append(commands, "go vet ./...", "go build -o "+os.DevNull+" ./...")
+	for _, command := range commands {
+		args := strings.Fields(command)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "/path/to/checkout", root)
+		}
+		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
-			if args[0] == "mod" && strings.Contains(string(out), "dial tcp") {
+			if strings.Contains(string(out), "dial tcp") {
 				t.Skipf("needs the network: %s", out)
 			}
-			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+			t.Fatalf("%s: %v\n%s", command, err, out)
 		}
 	}
 	sums, err := os.ReadFile(filepath.Join(dir, "go.sum"))
@@ -65,6 +52,30 @@ func TestReadmesProgramsBuildAndImportLittle(t *testing.T) {
 		module, _, _ := strings.Cut(line, " ")
 		if !slices.Contains(allowed, module) {
 			t.Errorf("an importer's go.sum has %s", module)
+		}
+	}
+}
+
+// writeReadmesPrograms writes the README's programs. The first is whole; the
+// others are parts of one.
+func writeReadmesPrograms(t *testing.T, dir string) {
+	t.Helper()
+	programs := readmeBlocks(t, "go")
+	if len(programs) == 0 || !strings.HasPrefix(programs[0], "package main\n") {
+		t.Fatal("the README has no whole program")
+	}
+	for i, text := range programs {
+		switch {
+		case strings.HasPrefix(text, "package main\n"):
+		case strings.HasPrefix(text, "func "):
+			text = readmeImports + "var store sessions.SessionStore\n\nfunc main() { http.HandleFunc(\"/\", handle) }\n\n" + text
+		default:
+			text = strings.ReplaceAll(text, "…", "if err != nil { panic(err) }")
+			text = readmeImports + "func main() {\n" + text + "\n_ = mw\n}\n"
+		}
+		path := filepath.Join(dir, fmt.Sprint("program", i), "main.go")
+		if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -177,6 +177,10 @@ const maxBody = 64 << 10
 // large is refused here, and explain finds the text of the note in r.
 func (app notebook) withForms(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			next.ServeHTTP(w, r)
+			return
+		}
 		var tooLarge *http.MaxBytesError
 		switch err := r.ParseForm(); {
 		case errors.As(err, &tooLarge):

@@ -254,6 +254,52 @@ func TestFormThatIsNoneIsRefusedReadably(t *testing.T) {
 	}
 }
 
+func TestQueryThatIsNoFormIsNoMatter(t *testing.T) {
+	v := visit(t, "files")
+	if status, _ := v.do(http.MethodGet, "/?a;b=%zz", nil); status != http.StatusOK {
+		t.Errorf("got %d, want 200", status)
+	}
+}
+
+// Two clicks on a button, or two tabs: the requests carry the same cookie.
+func TestLoginsAtOnceWorkOrSayThatTheyDidNot(t *testing.T) {
+	server := visit(t, "files")
+	refused := 0
+	for range 50 {
+		v := newVisitor(t, server.base)
+		v.get()
+		v.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		answers := make(chan string)
+		for range 2 {
+			go func() {
+				resp, err := v.client.PostForm(v.base+"/login", url.Values{"name": {"Ann"}})
+				if err != nil {
+					answers <- err.Error()
+					return
+				}
+				defer resp.Body.Close()
+				page, err := io.ReadAll(resp.Body)
+				answers <- fmt.Sprint(resp.Status, string(page), err)
+			}()
+		}
+		worked := 0
+		for range 2 {
+			switch answer := <-answers; {
+			case strings.HasPrefix(answer, "303"):
+				worked++
+			case !strings.HasPrefix(answer, "409") || !strings.Contains(answer, "ended by another request"):
+				t.Errorf("got %s", answer)
+			default:
+				refused++
+			}
+		}
+		if worked == 0 {
+			t.Error("neither worked")
+		}
+	}
+	t.Logf("%d of 100 were refused", refused)
+}
+
 func TestHEADLeavesTheMessages(t *testing.T) {
 	inBothStores(t, func(t *testing.T, v visitor) {
 		v.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
