@@ -44,7 +44,10 @@ func beside(b *testing.B, peer, ours func(i int)) {
 }
 
 func newRing(b *testing.B) *securecookie.KeyRing {
-	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{Keys: []securecookie.Key{securecookie.GenerateKey()}})
+	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{
+		Keys:     []securecookie.Key{securecookie.GenerateKey()},
+		Audience: "bench",
+	})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -15,7 +15,8 @@ import (
 
 func exampleCarrier(o securecookie.CarrierOptions) *securecookie.Carrier {
 	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{
-		Keys: []securecookie.Key{securecookie.GenerateKey()}, // in earnest from ParseKeys
+		Keys:     []securecookie.Key{securecookie.GenerateKey()}, // in earnest from ParseKeys
+		Audience: "shop.example.com",
 	})
 	if err != nil {
 		log.Fatal(err)

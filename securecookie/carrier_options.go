@@ -89,12 +89,18 @@ const (
 	maxBrowserAge = 400 * 24 * 3600 // seconds; RFC 6265bis 5.5
 )
 
-// NewCarrier checks the options. The error lists all that is wrong with them.
+// NewCarrier returns a carrier of sessions that the ring seals. The error lists
+// all that is wrong with the ring and the options. The ring needs an Audience:
+// applications that share keys, and keep the default name of the cookie, would
+// otherwise take each other's sessions for their own.
 func NewCarrier(ring *KeyRing, o CarrierOptions) (*Carrier, error) {
 	template, err := o.Template()
 	errs := []error{err}
-	if ring == nil || len(ring.keys) == 0 {
+	switch {
+	case ring == nil || len(ring.keys) == 0:
 		errs = append(errs, errors.New("the key ring has no keys"))
+	case ring.audience == "":
+		errs = append(errs, errors.New("the key ring has no Audience: another application with its keys could open the sessions"))
 	}
 	if o.Codec == nil {
 		o.Codec = sessions.JSON

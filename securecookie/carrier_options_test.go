@@ -16,7 +16,7 @@ import (
 )
 
 func TestOptionsAreRefusedWithAllThatIsWrong(t *testing.T) {
-	ring := newRing(t, "")
+	ring := newRing(t, "test")
 	cookie := func(c http.Cookie) sessions.CookieOptions { return sessions.CookieOptions{Cookie: c} }
 	for _, row := range []struct {
 		ring *securecookie.KeyRing
@@ -33,6 +33,8 @@ func TestOptionsAreRefusedWithAllThatIsWrong(t *testing.T) {
 		{ring, named("session-100"), nil},
 		{nil, securecookie.CarrierOptions{}, []string{"the key ring has no keys"}},
 		{new(securecookie.KeyRing), securecookie.CarrierOptions{}, []string{"the key ring has no keys"}},
+		{newRing(t, ""), securecookie.CarrierOptions{}, []string{"the key ring has no Audience"}},
+		{newRing(t, ""), withMaxCookies(-1), []string{"the key ring has no Audience", "MaxCookies is negative"}},
 		{ring, named(strings.Repeat("s", 257)), []string{"longer than 256"}},
 		{ring, named("a b"), []string{"Name"}},
 		{ring, named("session-1"), []string{"ends in a hyphen and a number"}},
@@ -54,6 +56,24 @@ func TestOptionsAreRefusedWithAllThatIsWrong(t *testing.T) {
 		}
 		if err != nil && !strings.HasPrefix(err.Error(), "securecookie: ") {
 			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// Two applications with one key, and all else as it comes.
+func TestCarriersOfAnotherAudienceOpenNothing(t *testing.T) {
+	key := securecookie.GenerateKey()
+	shop := newCarrier(t, newRing(t, "shop", key), securecookie.CarrierOptions{})
+	blog := newCarrier(t, newRing(t, "blog", key), securecookie.CarrierOptions{})
+	for _, size := range []int{1, 5_000} { // in one cookie, and in two
+		b := &browser{t: t, carrier: shop}
+		b.put("a", strings.Repeat("x", size))
+		if got, _ := b.get("a").(string); len(got) != size {
+			t.Errorf("%d bytes: got %d in the same application", size, len(got))
+		}
+		b.carrier = blog
+		if got := b.get("a"); got != nil {
+			t.Errorf("%d bytes: another application opened them", size)
 		}
 	}
 }

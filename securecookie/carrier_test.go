@@ -42,14 +42,14 @@ func newCarrier(t testing.TB, ring *securecookie.KeyRing, o securecookie.Carrier
 
 func newBrowser(t testing.TB, o securecookie.CarrierOptions) *browser {
 	t.Helper()
-	return &browser{t: t, carrier: newCarrier(t, newRing(t, ""), o)}
+	return &browser{t: t, carrier: newCarrier(t, newRing(t, "test"), o)}
 }
 
 // clock makes a ring whose time can be moved; it starts now, since the
 // creation of a session is the root package's to note.
 func clock(t testing.TB) (*securecookie.KeyRing, *time.Time) {
 	t.Helper()
-	ring, now := newRing(t, ""), time.Now()
+	ring, now := newRing(t, "test"), time.Now()
 	ring.SetNow(func() time.Time { return now })
 	return ring, &now
 }
@@ -269,7 +269,7 @@ func TestACommitThatFailsSetsNothingAndLeavesTheSession(t *testing.T) {
 }
 
 func TestCarrierRefusesTheSessionsOfAStore(t *testing.T) {
-	carrier := newCarrier(t, newRing(t, ""), securecookie.CarrierOptions{})
+	carrier := newCarrier(t, newRing(t, "test"), securecookie.CarrierOptions{})
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: filepath.Join(t.TempDir(), "sessions")})
 	if err != nil {
 		t.Fatal(err)
@@ -342,7 +342,7 @@ func TestOtherCookiesOfAResponseStay(t *testing.T) {
 }
 
 func TestASessionKeepsItsCodec(t *testing.T) {
-	ring := newRing(t, "")
+	ring := newRing(t, "test")
 	type point struct{ X, Y int }
 	b := &browser{t: t, carrier: newCarrier(t, ring, securecookie.CarrierOptions{Codec: sessions.Gob(point{})})}
 	b.put("p", point{1, 2})

@@ -47,7 +47,7 @@ func cookiesOf(t testing.TB, carrier *securecookie.Carrier, size int) []string {
 }
 
 func TestOnlyTheChunksOfOneSetAreASession(t *testing.T) {
-	carrier := newCarrier(t, newRing(t, ""), named("session"))
+	carrier := newCarrier(t, newRing(t, "test"), named("session"))
 	a, b := cookiesOf(t, carrier, 9000), cookiesOf(t, carrier, 9001) // three chunks each
 	long, single := cookiesOf(t, carrier, 12000), cookiesOf(t, carrier, 10)
 	if len(a) != 3 || len(b) != 3 || len(long) != 4 || len(single) != 1 {
@@ -134,7 +134,7 @@ func TestOnlyTheChunksOfOneSetAreASession(t *testing.T) {
 }
 
 func TestAChangedByteInAnyChunkIsRefused(t *testing.T) {
-	carrier := newCarrier(t, newRing(t, ""), named("session"))
+	carrier := newCarrier(t, newRing(t, "test"), named("session"))
 	pairs := cookiesOf(t, carrier, 5000)
 	for i, pair := range pairs {
 		for at := range len(pair) {
@@ -178,7 +178,7 @@ func TestTheNewestOfTwoSessionsCounts(t *testing.T) {
 }
 
 func TestALowerMaxCookiesStillReadsLargeSessions(t *testing.T) {
-	ring := newRing(t, "")
+	ring := newRing(t, "test")
 	o := withMaxCookies(securecookie.MaxChunks)
 	b := &browser{t: t, carrier: newCarrier(t, ring, o)}
 	b.put("a", strings.Repeat("x", 50_000))
@@ -194,7 +194,7 @@ func TestALowerMaxCookiesStillReadsLargeSessions(t *testing.T) {
 
 // As many cookies as a client can send in the 1 MB that net/http reads.
 func TestManyCookiesCostNothing(t *testing.T) {
-	carrier := newCarrier(t, newRing(t, ""), named("session"))
+	carrier := newCarrier(t, newRing(t, "test"), named("session"))
 	whole := cookiesOf(t, carrier, 9000)
 	many := func(format string) string {
 		var b strings.Builder
@@ -239,7 +239,7 @@ func TestManyCookiesCostNothing(t *testing.T) {
 // A siteWithJar serves one handler over TLS, with the cookie jar of a client.
 func siteWithJar(t *testing.T, o securecookie.CarrierOptions, handler http.HandlerFunc) (*httptest.Server, *cookiejar.Jar) {
 	t.Helper()
-	mw, err := sessions.NewMiddleware(newCarrier(t, newRing(t, ""), o), sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
+	mw, err := sessions.NewMiddleware(newCarrier(t, newRing(t, "test"), o), sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,7 +147,8 @@ type KeyRingOptions struct {
 	Keys []Key
 
 	// Audience names the application: what is sealed for one audience is
-	// refused by every other, under the same keys. The default is the
+	// refused by every other, under the same keys. [NewCarrier] demands one.
+	// For a ring that seals files, or values of its own, the default is the
 	// empty audience, an audience like any other.
 	Audience string
 }

@@ -49,7 +49,7 @@ func TestLitestarNoKeyAndNoMaxAgeMeanTheDefaults(t *testing.T) {
 }
 
 func TestLitestarDumpAndLoadSmallAndLarge(t *testing.T) {
-	carrier := newCarrier(t, newRing(t, ""), withMaxCookies(1))
+	carrier := newCarrier(t, newRing(t, "test"), withMaxCookies(1))
 	for _, size := range []int{1, 1024, 50_000} {
 		s := carrier.New()
 		s.Set("key", strings.Repeat("v", size))

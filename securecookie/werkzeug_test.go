@@ -12,7 +12,7 @@ import (
 // Tests 7 to 9 of werkzeug's.
 
 func TestWerkzeugRoundTrip(t *testing.T) {
-	carrier := newCarrier(t, newRing(t, ""), securecookie.CarrierOptions{})
+	carrier := newCarrier(t, newRing(t, "test"), securecookie.CarrierOptions{})
 	s := carrier.New()
 	if !s.New() || s.Modified() || s.ShouldSave() {
 		t.Errorf("new: %v", s)
@@ -25,7 +25,7 @@ func TestWerkzeugRoundTrip(t *testing.T) {
 	if err != nil || !s.New() || !s.Modified() {
 		t.Errorf("serialised: %v, %v", s, err)
 	}
-	other := newCarrier(t, newRing(t, ""), securecookie.CarrierOptions{})
+	other := newCarrier(t, newRing(t, "test"), securecookie.CarrierOptions{})
 	for _, row := range []struct {
 		name    string
 		carrier *securecookie.Carrier
@@ -48,7 +48,7 @@ func TestWerkzeugRoundTrip(t *testing.T) {
 }
 
 func TestWerkzeugLoadAndSave(t *testing.T) {
-	carrier := newCarrier(t, newRing(t, ""), securecookie.CarrierOptions{})
+	carrier := newCarrier(t, newRing(t, "test"), securecookie.CarrierOptions{})
 	r := httptest.NewRequest("GET", "/", nil)
 	s, err := carrier.Load(r)
 	if err != nil || !s.New() {

@@ -111,7 +111,10 @@ func chunkSteps(name string) (steps []step) {
 // newStepServer serves the page and what its script asks for.
 func newStepServer(t *testing.T, name string, o securecookie.CarrierOptions, steps []step) *httptest.Server {
 	t.Helper()
-	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{Keys: []securecookie.Key{securecookie.GenerateKey()}})
+	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{
+		Keys:     []securecookie.Key{securecookie.GenerateKey()},
+		Audience: "browser",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
