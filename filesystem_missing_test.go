@@ -24,7 +24,9 @@ func keeping(t *testing.T, o sessions.FilesystemOptions) (first, second *session
 // comes with the same ID, on a shared computer for example.
 func TestKeepMissingIDKeepsASlowRequestOutOfTheNextVisitorsSession(t *testing.T) {
 	slowSaves := map[string]func(store *sessions.FilesystemSessionStore, s *sessions.Session) error{
-		"Save": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error { return store.Save(background, s) },
+		"Save": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+			return store.Save(background, s)
+		},
 		"Renew": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
 			s.Renew()
 			return store.Save(background, s)
