@@ -82,14 +82,18 @@ func metrics(c *config, results []result, before samples) []metric {
 	}
 	families := []metric{files, size, duration, exit, oldest, run, success}
 	for i := range families {
-		m := &families[i]
-		for _, dir := range slices.Sorted(maps.Keys(before[m.name])) {
-			if !slices.ContainsFunc(results, func(r result) bool { return directoryLabel(r.dir) == dir }) {
-				m.samples = append(m.samples, before[m.name][dir]...)
-			}
-		}
+		families[i].keepOthers(results, before)
 	}
 	return families
+}
+
+// keepOthers adds the samples of directories that are not this run's.
+func (m *metric) keepOthers(results []result, before samples) {
+	for _, dir := range slices.Sorted(maps.Keys(before[m.name])) {
+		if !slices.ContainsFunc(results, func(r result) bool { return directoryLabel(r.dir) == dir }) {
+			m.samples = append(m.samples, before[m.name][dir]...)
+		}
+	}
 }
 
 // writeMetrics replaces the file as a whole, so that the collector never sees
