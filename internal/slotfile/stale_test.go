@@ -56,10 +56,10 @@ func TestAReadThatIsStoppedBetweenTheSlotsIsNotStale(t *testing.T) {
 func testStoppedRead(t *testing.T, strace string, torn []byte) {
 	path := t.TempDir()
 	files := open(t, path)
-	// Slots that one read does not reach to the end of, and payloads that are not
-	// so small that they would be moved out of them.
-	long := func(payload string) string { return strings.Repeat(payload, 20_000/len(payload)) }
-	create(t, files, "a", long("one"))
+	// Slot A ends behind the 4096 bytes of the first read, and the payload in it
+	// before. It is not so small that the record would move into smaller slots.
+	long := func(payload string) string { return strings.Repeat(payload, 2000/len(payload)) }
+	create(t, files, "a", strings.Repeat("large", 1400))
 	for _, payload := range []string{"two", "three", "four"} {
 		if err := write(files, "a", long(payload)); err != nil {
 			t.Fatal(err)
@@ -92,7 +92,7 @@ func testStoppedRead(t *testing.T, strace string, torn []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	size := int64(slotfile.SlotSizeFor(20_000))
+	size := int64(slotfile.SlotSizeFor(7000))
 	if _, err := f.WriteAt(torn, slotfile.HeaderSize+size); err != nil {
 		t.Fatal(err)
 	}
