@@ -63,11 +63,11 @@ func newFloor(b *testing.B, dir string) *floor {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { unix.Close(fd) })
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 1 {
-		b.Fatal("want one session file", err)
+	files := names(b, dir)
+	if len(files) != 1 {
+		b.Fatalf("%d files, want one session's", len(files))
 	}
-	return &floor{dir: fd, name: entries[0].Name()}
+	return &floor{dir: fd, name: files[0]}
 }
 
 // read is openat, pread, close.

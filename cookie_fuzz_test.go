@@ -46,7 +46,7 @@ func FuzzCookieHeader(f *testing.F) {
 				t.Errorf("the handler got %v, %v", s, s.Err())
 			}
 		})
-		if n := len(dirNames(t, dir)); res.StatusCode != 200 || len(res.Header["Set-Cookie"]) > 0 || n > 0 {
+		if n := len(names(t, dir)); res.StatusCode != 200 || len(res.Header["Set-Cookie"]) > 0 || n > 0 {
 			t.Errorf("reading: status %d, %d cookies, %d files", res.StatusCode, len(res.Header["Set-Cookie"]), n)
 		}
 		var made *sessions.Session
@@ -55,8 +55,8 @@ func FuzzCookieHeader(f *testing.F) {
 		if res.StatusCode != 200 || len(cookies) != 1 || cookies[0].Value != made.ID() || strings.Contains(header, made.ID()) {
 			t.Errorf("writing: status %d, %d cookies; want one with an ID of the store's own", res.StatusCode, len(cookies))
 		}
-		if err := store.Delete(background, made); err != nil || len(dirNames(t, dir)) != 0 {
-			t.Errorf("Delete = %v, and %d files are left of one session", err, len(dirNames(t, dir)))
+		if err := store.Delete(background, made); err != nil || len(names(t, dir)) != 0 {
+			t.Errorf("Delete = %v, and %d files are left of one session", err, len(names(t, dir)))
 		}
 	})
 }

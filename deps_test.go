@@ -17,7 +17,8 @@ func TestImportsRunOneWay(t *testing.T) {
 	}{
 		{module, []string{module + "/internal/", "github.com/google/uuid", "golang.org/x/sys/"}},
 		{module + "/internal/dirfs", []string{"golang.org/x/sys/"}},
-		{module + "/internal/slotfile", []string{module + "/internal/dirfs", "golang.org/x/sys/"}},
+		{module + "/internal/dirlock", []string{module + "/internal/dirfs", "golang.org/x/sys/"}},
+		{module + "/internal/slotfile", []string{module + "/internal/dirfs", module + "/internal/dirlock", "golang.org/x/sys/"}},
 	} {
 		for _, goos := range []string{"linux", "darwin", "freebsd", "windows"} {
 			cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", row.pkg)

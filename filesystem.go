@@ -64,6 +64,7 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 			MaxPayload: max(o.MaxSize, minReadSize),
 			TempSuffix: tempSuffix,
 			Times:      o.MaxAge > 0,
+			Naming:     slotfile.Naming{Lock: ownersLockName, Turn: ownersTurnName},
 		},
 		prefix:  prefix,
 		suffix:  suffix,
@@ -222,6 +223,12 @@ func (st *FilesystemSessionStore) names(ctx context.Context) iter.Seq2[string, e
 			yield("", err)
 			return
 		}
+		st.namesIn(ctx, dir)(yield)
+	}
+}
+
+func (st *FilesystemSessionStore) namesIn(ctx context.Context, dir *dirfs.Dir) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
 		for entry, err := range dir.Entries() {
 			if err == nil {
 				err = ctx.Err()

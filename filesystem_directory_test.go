@@ -300,12 +300,7 @@ func TestDirectoryThatIsRemovedIsOpenedAgainByManyAtOnce(t *testing.T) {
 	before := openFiles()
 	const rounds, goroutines = 30, 32
 	for range rounds {
-		for _, name := range names(t, r.dir) {
-			if err := os.Remove(filepath.Join(r.dir, name)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := os.Remove(r.dir); err != nil {
+		if err := os.RemoveAll(r.dir); err != nil {
 			t.Fatal(err)
 		}
 		begin := make(chan bool)

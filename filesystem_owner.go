@@ -6,32 +6,50 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"slices"
 
+	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
-// DeleteAll ends every stored session; see [Clearer].
+// The files of the lock by which the end of several sessions and the making of
+// files exclude each other; see package dirlock.
+const (
+	ownersLockName = ".owners.lock"
+	ownersTurnName = ".owners.turn"
+)
+
+// DeleteAll ends every stored session; see [Clearer]. No session begins
+// meanwhile: a save of one that is new, or gets a new ID or another owner, waits
+// until all files were looked at. DeleteAll waits for nobody who saves a session.
 func (st *FilesystemSessionStore) DeleteAll(ctx context.Context) (int, error) {
-	return st.removeWhere(ctx, func(string) (bool, error) { return true, nil })
+	return st.removeWhere(ctx, func(*dirfs.Dir, string) (bool, error) { return true, nil })
 }
 
-// removeWhere ends the sessions of the files that match, and goes on after errors.
-func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(name string) (bool, error)) (n int, err error) {
+// removeWhere ends the sessions of the files that match, and goes on after
+// errors. While it runs no file gets the name of a session: one that renews
+// itself would otherwise pass from a name that is still to come to one that the
+// walk through the directory has left behind.
+func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(dir *dirfs.Dir, name string) (bool, error)) (n int, err error) {
+	dir, release, err := st.files.Exclude(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("sessions: delete: %w", err)
+	}
+	defer release()
 	var errs []error
-	for name, err := range st.names(ctx) {
-		matches := false
+	for name, err := range st.namesIn(ctx, dir) {
+		gone := false
 		if err == nil {
-			matches, err = match(name)
+			gone, err = match(dir, name)
 		}
-		if matches {
-			matches, err = st.remove(ctx, name)
+		if gone {
+			// Without waiting for its lock: who has it may be waiting for release.
+			gone, err = st.buried(st.files.RemoveNow(dir, name))
 		}
-		if matches {
+		if gone {
 			n++
 		}
 		if err != nil {
-			errs = append(errs, err)
+			errs = append(errs, fmt.Errorf("sessions: delete: %w", damagedError(err)))
 		}
 	}
 	return n, errors.Join(errs...)
@@ -82,16 +100,46 @@ func (st *FilesystemSessionStore) ownedBy(ctx context.Context, name, owner strin
 	return s, nil
 }
 
-// DeleteOwner ends the sessions of an owner; see [OwnerStore].
+// DeleteOwner ends the sessions of an owner, those that have expired among them;
+// see [OwnerStore]. Like DeleteAll, it keeps sessions from beginning until it
+// has looked into the header of every file, some microseconds for each. A
+// session that begins after that stays.
 func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error) {
 	if owner == "" {
 		return 0, nil
 	}
-	return st.removeWhere(ctx, func(name string) (bool, error) {
-		s, err := st.ownedBy(ctx, name, owner)
-		kept := slices.ContainsFunc(keep, func(id string) bool {
-			return st.filename(id) == name || id == st.key(name) // with HashNames, as ListOwner gives it
-		})
-		return s != nil && !kept, err
+	kept := make(map[string]bool)
+	for _, id := range keep {
+		kept[st.filename(id)] = true
+		kept[st.prefix+id+st.suffix] = true // with HashNames, as ListOwner gives it
+	}
+	hash := ownerHash(owner)
+	var buf []byte
+	return st.removeWhere(ctx, func(dir *dirfs.Dir, name string) (bool, error) {
+		if kept[name] {
+			return false, nil
+		}
+		h, err := readHeader(dir, name, &buf)
+		return h.owner == hash, err
 	})
+}
+
+// readHeader reads the header of a session's file without its lock. Without a
+// file, and of one that is damaged, that is the zero header.
+func readHeader(dir *dirfs.Dir, name string, buf *[]byte) (h header, err error) {
+	file, err := slotfile.NewSuspect(dir, name)
+	if err == nil {
+		defer file.Close()
+		var meta []byte
+		if meta, err = file.Header(buf); err == nil {
+			var ok bool
+			if h, ok = parseHeader(string(meta)); !ok {
+				err = slotfile.ErrCorrupt
+			}
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, slotfile.ErrCorrupt) {
+		return header{}, nil
+	}
+	return h, err
 }

@@ -66,6 +66,12 @@ const pruneLockName = ".sessprune.lock"
 // ErrPruning says that somebody else is pruning the same directory.
 var ErrPruning = errors.New("sessions: the directory is being pruned by somebody else")
 
+// isOwn reports whether a file is one that stores and pruners make for
+// themselves. No session's file has such a name, whatever the template.
+func isOwn(name string) bool {
+	return name == ownersLockName || name == ownersTurnName || name == pruneLockName
+}
+
 var (
 	errPruneLimit  = errors.New("the limit is reached")
 	errPruneBudget = errors.New("the time is up")

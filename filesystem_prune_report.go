@@ -12,7 +12,7 @@ type PruneReport struct {
 	DryRun   bool      // nothing was removed; Removed and the like say what would have been
 	Stopped  PruneStop // why it ended early; "" when it did not
 
-	Entries  int // names in the directory
+	Entries  int // names in the directory, without those of the store's own files
 	Sessions int // session files among them: the sum of the next five, and those of Failed
 	Removed  int // sessions that had ended
 	Live     int // sessions that had not

@@ -96,9 +96,12 @@ func (p *pruning) result(ctx, parent context.Context, report *PruneReport) error
 }
 
 func (p *pruning) countEntries(ctx context.Context) error {
-	for _, err := range p.dir.Entries() {
+	for e, err := range p.dir.Entries() {
 		if err != nil {
 			return err
+		}
+		if isOwn(e.Name) {
+			continue
 		}
 		if p.total++; p.total%1000 == 0 && ctx.Err() != nil {
 			return nil // the workers will find out why

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -512,13 +513,10 @@ func TestPruneDoesNotMindFilesThatVanish(t *testing.T) {
 	for range 2000 {
 		p.session(2*time.Hour, 0)
 	}
-	names, err := filepath.Glob(filepath.Join(p.dir, "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := names(t, p.dir)
 	go func() {
-		for i := range names {
-			os.Remove(names[len(names)-1-i])
+		for _, name := range slices.Backward(files) {
+			os.Remove(filepath.Join(p.dir, name))
 		}
 	}()
 	r := p.prune(sessions.PruneOptions{})

@@ -64,6 +64,9 @@ func (w *pruneWorker) run(ctx context.Context) {
 				w.cut.Store(true)
 				return
 			}
+			if isOwn(e.Name) {
+				continue
+			}
 			w.report.Entries++
 			if w.o.Progress != nil {
 				w.entries.Add(1)

@@ -55,7 +55,7 @@ func (st *FilesystemSessionStore) saveOnce(ctx context.Context, s *Session, upda
 	if err != nil {
 		return err
 	}
-	t := &transaction{FilesystemSessionStore: st, s: s, name: name}
+	t := &transaction{FilesystemSessionStore: st, ctx: ctx, s: s, name: name}
 	if s.stored || s.adopted {
 		if err := t.lock(ctx); err != nil {
 			return fmt.Errorf("sessions: save: %w", err)
@@ -93,6 +93,7 @@ func (st *FilesystemSessionStore) filenameOf(s *Session) (string, error) {
 // A transaction is one save, from lock to unlock.
 type transaction struct {
 	*FilesystemSessionStore
+	ctx    context.Context // of the save, which a saver's write has no argument for
 	s      *Session
 	name   string // of the session's file; after write, of the file it then has
 	meta   string // the text of that file's header, "" for none
@@ -216,16 +217,25 @@ func (t *transaction) put(c Change) error {
 		return err
 	}
 	marked := c.Record.MaxAge > 0
-	if !c.Fresh {
-		err := t.file.Write(meta, payload, marked)
-		if errors.Is(err, fs.ErrNotExist) {
-			return ErrDeleted
-		}
-		return err
+	switch {
+	case !c.Fresh:
+		err = endedError(t.file.Write(t.ctx, meta, payload, marked))
+	case c.Ended != "" && t.locked && !t.s.isDestroyed():
+		err = endedError(t.files.CreateFor(t.ctx, &t.file, t.name, meta, payload, marked))
+	default:
+		err = t.files.Create(t.ctx, t.name, meta, payload, marked)
 	}
-	err = t.files.Create(t.name, meta, payload, marked)
 	if errors.Is(err, fs.ErrExist) {
 		return ErrExists
+	}
+	return err
+}
+
+// endedError is for what is done to a session that is locked: that its file is
+// gone means that somebody has ended it who did not wait for the lock.
+func endedError(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrDeleted
 	}
 	return err
 }
@@ -255,10 +265,14 @@ func (t *transaction) end(c Change) error {
 	return err
 }
 
-// bury removes a session and its file. That the file stays although the
-// session is gone is nothing that a caller could act on.
+// bury removes a session and its file.
 func (st *FilesystemSessionStore) bury(file *slotfile.Lock) (gone bool, err error) {
-	gone, err = file.Remove()
+	return st.buried(file.Remove())
+}
+
+// buried takes what a removal returned. That the file stays although the session
+// is gone is nothing that a caller could act on.
+func (st *FilesystemSessionStore) buried(gone bool, err error) (bool, error) {
 	if gone && err != nil {
 		st.opts.Logger.Warn("sessions: the file of an ended session could not be removed", "error", err)
 		err = nil
@@ -321,7 +335,7 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 	case locked:
 		defer file.Unlock()
 		if err = file.Err(); err == nil {
-			err = st.touch(&file, name)
+			err = st.touch(ctx, &file, name)
 		}
 	case err == nil:
 		return false, nil
@@ -337,7 +351,7 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 
 // touch is Touch for a file whose lock is held. What the file says counts:
 // another request may have changed the session's timeout.
-func (st *FilesystemSessionStore) touch(file *slotfile.Lock, name string) error {
+func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock, name string) error {
 	now, meta := time.Now(), string(file.Meta())
 	h, ok := parseHeader(meta)
 	if !ok {
@@ -360,5 +374,5 @@ func (st *FilesystemSessionStore) touch(file *slotfile.Lock, name string) error 
 	if err != nil {
 		return err
 	}
-	return file.Write(grown, payload, h.idle > 0)
+	return file.Write(ctx, grown, payload, h.idle > 0)
 }

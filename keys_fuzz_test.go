@@ -46,7 +46,7 @@ func FuzzID(f *testing.F) {
 		wantUnknown(t, uuids, path, id, wellFormed(id, true))
 		wantUnknown(t, hashed, path, id, wellFormed(id, false))
 		content, err := os.ReadFile(filepath.Join(parent, "secret"))
-		if names := dirNames(t, parent); err != nil || string(content) != "outside" || !slices.Equal(names, []string{"secret", "sessions"}) {
+		if names := names(t, parent); err != nil || string(content) != "outside" || !slices.Equal(names, []string{"secret", "sessions"}) {
 			t.Errorf("outside of the directory there are %q, and the file holds %q, %v", names, content, err)
 		}
 	})
@@ -62,7 +62,7 @@ func wantUnknown(t *testing.T, store *sessions.FilesystemSessionStore, path, id 
 	if got := store.IsValidKey(id); got != valid {
 		t.Errorf("IsValidKey(%q) = %v", id, got)
 	}
-	if names := dirNames(t, path); len(names) != 0 {
+	if names := names(t, path); len(names) != 0 {
 		t.Errorf("Get has made %q", names)
 	}
 	s.Set("a", 1)
@@ -72,8 +72,8 @@ func wantUnknown(t *testing.T, store *sessions.FilesystemSessionStore, path, id 
 	if again, err := store.Get(background, id); err != nil || !again.New() {
 		t.Errorf("after another session was saved, Get = %v, %v", again, err)
 	}
-	if err := store.Delete(background, s); err != nil || len(dirNames(t, path)) != 0 {
-		t.Errorf("Delete = %v, and %d files are left", err, len(dirNames(t, path)))
+	if err := store.Delete(background, s); err != nil || len(names(t, path)) != 0 {
+		t.Errorf("Delete = %v, and %d files are left", err, len(names(t, path)))
 	}
 }
 

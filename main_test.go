@@ -19,6 +19,7 @@ var children = map[string]func() error{
 	"read":          childRead,
 	"logout":        childLogout,
 	"hold":          childHold,
+	"run":           childRun,
 	"die in a save": childDie,
 }
 

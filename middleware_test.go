@@ -148,11 +148,7 @@ func (st *site) get(t *testing.T, path string, header ...string) (*http.Response
 
 func (st *site) files(t *testing.T) int {
 	t.Helper()
-	entries, err := os.ReadDir(st.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
+	return len(names(t, st.dir))
 }
 
 func sessionCookie(res *http.Response) *http.Cookie {

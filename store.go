@@ -87,7 +87,8 @@ type Toucher interface {
 // A Clearer is a store whose sessions can be ended all at once.
 type Clearer interface {
 	// DeleteAll ends every stored session and returns how many those were. It
-	// goes on after an error and returns all of them joined.
+	// goes on after an error and returns all of them joined. A session that is
+	// saved or renewed at the same moment is ended, or begins after the end.
 	DeleteAll(ctx context.Context) (int, error)
 }
 
@@ -112,7 +113,8 @@ type OwnerStore interface {
 
 	// DeleteOwner ends the sessions of an owner, apart from those with the
 	// IDs to keep, and returns how many those were. It goes on after an error
-	// and returns all of them joined.
+	// and returns all of them joined. A session that is saved, renewed or given
+	// to the owner at the same moment is ended, or begins after the end.
 	DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error)
 }
 

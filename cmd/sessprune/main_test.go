@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -107,9 +108,17 @@ func ageFiles(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// glob is filepath.Glob without the files that stores make for themselves.
+func glob(pattern string) ([]string, error) {
+	names, err := filepath.Glob(pattern)
+	return slices.DeleteFunc(names, func(name string) bool {
+		return strings.HasPrefix(filepath.Base(name), ".owners.")
+	}), err
+}
+
 // countFiles compares how many files there are: files 3 dir/*.sess
 func countFiles(ts *testscript.TestScript, neg bool, args []string) {
-	names, err := filepath.Glob(ts.MkAbs(args[1]))
+	names, err := glob(ts.MkAbs(args[1]))
 	ts.Check(err)
 	if got := strconv.Itoa(len(names)); got != args[0] {
 		ts.Fatalf("%s: got %s files, want %s", args[1], got, args[0])
@@ -150,7 +159,7 @@ func modes(ts *testscript.TestScript, neg bool, args []string) {
 
 // linkFiles gives each file of a directory one more name.
 func linkFiles(ts *testscript.TestScript, neg bool, args []string) {
-	names, err := filepath.Glob(ts.MkAbs(args[0] + "/*"))
+	names, err := glob(ts.MkAbs(args[0] + "/*"))
 	ts.Check(err)
 	for _, name := range names {
 		ts.Check(os.Link(name, strings.Replace(name, "session_0", "session_1", 1)+".bak"))

@@ -47,7 +47,7 @@ func slowly(t *testing.T, dir string, total int) (cmd *exec.Cmd, stdout, stderr 
 
 func filesIn(t *testing.T, dir string) int {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	names, err := glob(filepath.Join(dir, "*"))
 	if err != nil {
 		t.Fatal(err)
 	}

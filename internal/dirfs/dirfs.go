@@ -54,6 +54,15 @@ func (d *Dir) Error(op string, err error) error {
 	return &fs.PathError{Op: op, Path: d.path, Err: err}
 }
 
+// HasName reports whether the open file that info describes has the name.
+func (d *Dir) HasName(info Info, name string) (bool, error) {
+	named, err := d.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return named.Device == info.Device && named.Inode == info.Inode, err
+}
+
 // cause takes from an error of package os what names the file.
 func cause(err error) error {
 	var pathErr *fs.PathError

@@ -142,7 +142,7 @@ func (d *Dir) TryLock(name string) (lock File, ok bool, err error) {
 	if err != nil {
 		return File{}, false, err
 	}
-	if ok, err = lock.TryLock(); !ok {
+	if ok, err = lock.TryLock(false); !ok {
 		return File{}, false, errors.Join(d.Error("lock", err), lock.Close())
 	}
 	return lock, true, nil
@@ -174,6 +174,9 @@ func (f File) WriteAt(p []byte, offset int64) error {
 	_, err := f.f.WriteAt(p, offset)
 	return cause(err)
 }
+
+// Truncate makes the file so many bytes long.
+func (f File) Truncate(size int64) error { return cause(f.f.Truncate(size)) }
 
 // Stat describes the file. Whether it still has its name is found by looking
 // at who has the name, since not every system here counts links.

@@ -307,10 +307,10 @@ func TestAnExclusiveLockKeepsOthersOutUntilItsFileIsClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := first.TryLock(); !ok || err != nil {
+	if ok, err := first.TryLock(false); !ok || err != nil {
 		t.Fatalf("TryLock = %v, %v", ok, err)
 	}
-	if ok, err := second.TryLock(); ok || err != nil {
+	if ok, err := second.TryLock(false); ok || err != nil {
 		t.Fatalf("TryLock of a locked file = %v, %v", ok, err)
 	}
 	done := make(chan error)

@@ -275,7 +275,7 @@ func (d *Dir) TryLock(string) (lock File, ok bool, err error) {
 	if err != nil {
 		return noFile, false, err
 	}
-	if ok, err = lock.TryLock(); !ok {
+	if ok, err = lock.TryLock(false); !ok {
 		lock.Close()
 		return noFile, false, d.Error("flock", err)
 	}
@@ -332,6 +332,11 @@ func (f File) WriteAt(p []byte, offset int64) error {
 	return nil
 }
 
+// Truncate makes the file so many bytes long.
+func (f File) Truncate(size int64) error {
+	return retry(func() error { return unix.Ftruncate(f.fd, size) })
+}
+
 // Stat describes the file.
 func (f File) Stat() (Info, error) {
 	var st unix.Stat_t
@@ -360,9 +365,9 @@ func (f File) Close() error {
 	return nil
 }
 
-// TryLock takes the file's exclusive lock if it is free.
-func (f File) TryLock() (bool, error) {
-	err := retry(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
+// TryLock is Lock if that need not wait.
+func (f File) TryLock(shared bool) (bool, error) {
+	err := f.flock(lockMode(shared) | unix.LOCK_NB)
 	if err == unix.EWOULDBLOCK {
 		return false, nil
 	}
@@ -370,18 +375,25 @@ func (f File) TryLock() (bool, error) {
 }
 
 // Lock waits for the file's exclusive lock, or with shared for one that
-// several readers may have.
-func (f File) Lock(shared bool) error {
-	how := unix.LOCK_EX
-	if shared {
-		how = unix.LOCK_SH
-	}
-	return retry(func() error { return unix.Flock(f.fd, how) })
-}
+// several open files may have at a time.
+func (f File) Lock(shared bool) error { return f.flock(lockMode(shared)) }
 
 // Unlock gives up the lock of a file that stays open.
-func (f File) Unlock() error {
-	return retry(func() error { return unix.Flock(f.fd, unix.LOCK_UN) })
+func (f File) Unlock() error { return f.flock(unix.LOCK_UN) }
+
+func (f File) flock(how int) error {
+	for { // not by retry, whose closure would be an allocation
+		if err := unix.Flock(f.fd, how); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func lockMode(shared bool) int {
+	if shared {
+		return unix.LOCK_SH
+	}
+	return unix.LOCK_EX
 }
 
 // retry calls again while a signal interrupts the call: the Go runtime

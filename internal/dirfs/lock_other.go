@@ -9,10 +9,10 @@ import "errors"
 // Better no store than one that only seems to lock.
 
 // TryLock reports errors.ErrUnsupported.
-func (f File) TryLock() (bool, error) { return false, errors.ErrUnsupported }
+func (f File) TryLock(bool) (bool, error) { return false, errors.ErrUnsupported }
 
 // Lock reports errors.ErrUnsupported.
-func (f File) Lock(shared bool) error { return errors.ErrUnsupported }
+func (f File) Lock(bool) error { return errors.ErrUnsupported }
 
 // Unlock has nothing to give up.
 func (f File) Unlock() error { return nil }

@@ -10,9 +10,9 @@ import (
 // end of the file, where nobody reads or writes.
 func lockedByte() *windows.Overlapped { return &windows.Overlapped{OffsetHigh: 0x7fffffff} }
 
-// TryLock takes the file's exclusive lock if it is free.
-func (f File) TryLock() (bool, error) {
-	err := f.lock(windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY)
+// TryLock is Lock if that need not wait.
+func (f File) TryLock(shared bool) (bool, error) {
+	err := f.lock(lockMode(shared) | windows.LOCKFILE_FAIL_IMMEDIATELY)
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) || errors.Is(err, windows.ERROR_IO_PENDING) {
 		return false, nil
 	}
@@ -20,12 +20,14 @@ func (f File) TryLock() (bool, error) {
 }
 
 // Lock waits for the file's exclusive lock, or with shared for one that
-// several readers may have.
-func (f File) Lock(shared bool) error {
+// several open files may have at a time.
+func (f File) Lock(shared bool) error { return f.lock(lockMode(shared)) }
+
+func lockMode(shared bool) uint32 {
 	if shared {
-		return f.lock(0)
+		return 0
 	}
-	return f.lock(windows.LOCKFILE_EXCLUSIVE_LOCK)
+	return windows.LOCKFILE_EXCLUSIVE_LOCK
 }
 
 func (f File) lock(flags uint32) error {

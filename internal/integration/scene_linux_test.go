@@ -273,7 +273,8 @@ func (s *scene) opened(a answer) string {
 	return done
 }
 
-// names are the files in the directory.
+// names are the files in the directory, without those that the store has for
+// itself.
 func (s *scene) names() (names []string) {
 	s.Helper()
 	entries, err := os.ReadDir(s.dir)
@@ -281,7 +282,9 @@ func (s *scene) names() (names []string) {
 		s.Fatal(err)
 	}
 	for _, e := range entries {
-		names = append(names, e.Name())
+		if !strings.HasPrefix(e.Name(), ".owners.") {
+			names = append(names, e.Name())
+		}
 	}
 	return names
 }

@@ -39,7 +39,7 @@ func BenchmarkSave(b *testing.B) {
 			b.Run(name+"/slots", func(b *testing.B) {
 				files := open(b, path)
 				files.Sync = sync
-				if err := files.Create("slots", meta, payload, false); err != nil {
+				if err := files.Create(ctx, "slots", meta, payload, false); err != nil {
 					b.Fatal(err)
 				}
 				defer remove(files, "slots")

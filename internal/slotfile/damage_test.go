@@ -245,7 +245,7 @@ func FuzzFile(f *testing.F) {
 			l.Unlock()
 			return
 		}
-		err = l.Write(l.Meta(), "saved over it", false)
+		err = l.Write(ctx, l.Meta(), "saved over it", false)
 		l.Unlock()
 		if rec, readErr := files.Read(ctx, "a"); err != nil || readErr != nil || rec.Payload != "saved over it" {
 			t.Errorf("Write = %v, then Read = %q, %v", err, rec.Payload, readErr)

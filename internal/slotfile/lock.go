@@ -2,7 +2,6 @@ package slotfile
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -81,7 +80,7 @@ func (l *Lock) open(ctx context.Context) (err error) {
 			return err
 		}
 		// A free lock, the usual case, needs no goroutine to wait for it.
-		locked, err := l.file.TryLock()
+		locked, err := l.file.TryLock(false)
 		if err == nil && !locked {
 			// A copy: after an error the caller may use its variable for
 			// another lock before the wait for this one has ended.
@@ -133,11 +132,8 @@ func statNamed(dir *dirfs.Dir, f dirfs.File, name string) (dirfs.Info, error) {
 	if err != nil || info.Links == 0 || info.Links == 1 && info.Mode&movedBit == 0 {
 		return info, err
 	}
-	named, err := dir.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		named, err = dirfs.Info{}, nil
-	}
-	if named.Device != info.Device || named.Inode != info.Inode {
+	named, err := dir.HasName(info, name)
+	if !named {
 		info.Links = 0
 	}
 	return info, err
@@ -182,13 +178,13 @@ func (l *Lock) ModTime() time.Time { return l.info.ModTime }
 //
 // A record that has become much smaller (see isRoomy) also gets a new file. If
 // that fails, on a full disk for one, the old file will do.
-func (l *Lock) Write(meta []byte, payload string, marked bool) error {
+func (l *Lock) Write(ctx context.Context, meta []byte, payload string, marked bool) error {
 	newest := l.img.newest
 	seq := l.img.slots[newest].seq + 1
 	// Nobody saves 2^64 times, but a file can say so: then a new one begins at 1.
 	fits := seq > 0 && bytes.Equal(meta, l.img.meta) && slotHead+len(payload)+1 <= l.img.slotSize
 	if !fits || isRoomy(l.img.slotSize, len(payload)) {
-		moved, err := l.move(meta, max(seq, 1), payload, marked)
+		moved, err := l.move(ctx, meta, max(seq, 1), payload, marked)
 		if err == nil || moved || !fits || errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -198,12 +194,10 @@ func (l *Lock) Write(meta []byte, payload string, marked bool) error {
 
 // move writes the record into a new file and gives that the name. It reports
 // whether the file has it, which it may in spite of an error.
-func (l *Lock) move(meta []byte, seq uint64, payload string, marked bool) (moved bool, err error) {
-	err = l.files.place(l.dir, meta, seq, payload, marked, func(temp string) error {
-		// The new file took its time, in which an operator may have removed
-		// the old one: the record must not come back.
-		if linked, err := l.linked(); err != nil || !linked {
-			return cmp.Or(err, fs.ErrNotExist)
+func (l *Lock) move(ctx context.Context, meta []byte, seq uint64, payload string, marked bool) (moved bool, err error) {
+	err = l.files.place(ctx, l.dir, meta, seq, payload, marked, func(temp string) error {
+		if err := l.check(); err != nil {
+			return err
 		}
 		// Before, since a process may be killed at any moment. A file that
 		// keeps its name with the bit set costs a look at the name at each lock.
@@ -215,6 +209,17 @@ func (l *Lock) move(meta []byte, seq uint64, payload string, marked bool) (moved
 		return err
 	})
 	return moved, err
+}
+
+// check finds out, when a new file is about to get a name, whether the record is
+// still there. The new file took its time, in which somebody who asks for no lock
+// may have removed it: it must not come back.
+func (l *Lock) check() error {
+	linked, err := l.linked()
+	if err == nil && !linked {
+		err = fs.ErrNotExist
+	}
+	return err
 }
 
 // Confirm is for a caller who finds that the record is what it was to become:

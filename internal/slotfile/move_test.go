@@ -126,7 +126,7 @@ func TestLockIsOfTheNewFileThoughTheOldOneHasAHardLink(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- write(other, "a", "three") }()
 	waitForWaiter(t, filepath.Join(path, "a"))
-	if err := l.Write(meta, strings.Repeat("two", 5000), false); err != nil {
+	if err := l.Write(ctx, meta, strings.Repeat("two", 5000), false); err != nil {
 		t.Fatal(err)
 	}
 	l.Unlock()

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
@@ -34,6 +35,7 @@ type Files struct {
 	MaxPayload int         // bytes; a file that announces more is corrupt
 	TempSuffix string      // ends the names of files that are not finished yet
 	Times      bool        // Read fills in Record.ModTime, for one system call more
+	Naming     Naming      // the names of a lock's files; see Exclude
 
 	// Reopen opens the directory again after it was removed, and makes it if
 	// there is none. Several goroutines may call it at once; Reopened is then
@@ -42,8 +44,9 @@ type Files struct {
 	Reopen   func() (*dirfs.Dir, error)
 	Reopened func(*dirfs.Dir)
 
-	dir   directory
-	locks keyed
+	dir    directory
+	locks  keyed
+	naming atomic.Pointer[namingLock] // of the directory in use
 }
 
 // A Record is what a file holds.
@@ -146,19 +149,32 @@ func (s *Files) modTime(f dirfs.File) (time.Time, error) {
 
 // Create makes a record under a name that has none; otherwise the error is
 // fs.ErrExist. A marked file is a sector longer, see [SizeOf]. A reader sees all
-// of the record or none.
-func (s *Files) Create(name string, meta []byte, payload string, marked bool) error {
+// of the record or none. It waits for somebody who excludes others (see Exclude),
+// but no longer than ctx.
+func (s *Files) Create(ctx context.Context, name string, meta []byte, payload string, marked bool) error {
 	dir := s.Dir()
-	err := s.createIn(dir, name, meta, payload, marked)
+	err := s.createIn(ctx, dir, name, meta, payload, marked, nil)
 	if dir, err = s.inPlaceOf(dir, err); dir != nil {
-		err = s.createIn(dir, name, meta, payload, marked)
+		err = s.createIn(ctx, dir, name, meta, payload, marked, nil)
 	}
 	return err
 }
 
-func (s *Files) createIn(dir *dirfs.Dir, name string, meta []byte, payload string, marked bool) error {
+// CreateFor is Create for a record that is to take the place of a locked one of
+// another name. The error is fs.ErrNotExist when somebody who asks for no lock has
+// removed that.
+func (s *Files) CreateFor(ctx context.Context, old *Lock, name string, meta []byte, payload string, marked bool) error {
+	return s.createIn(ctx, old.dir, name, meta, payload, marked, old)
+}
+
+func (s *Files) createIn(ctx context.Context, dir *dirfs.Dir, name string, meta []byte, payload string, marked bool, old *Lock) error {
 	placed := false
-	err := s.place(dir, meta, 1, payload, marked, func(temp string) error {
+	err := s.place(ctx, dir, meta, 1, payload, marked, func(temp string) error {
+		if old != nil {
+			if err := old.check(); err != nil {
+				return err
+			}
+		}
 		err := dir.RenameNew(temp, name)
 		placed = err == nil
 		return err
@@ -172,7 +188,7 @@ func (s *Files) createIn(dir *dirfs.Dir, name string, meta []byte, payload strin
 }
 
 // place writes a new file under a temporary name and hands it to rename.
-func (s *Files) place(dir *dirfs.Dir, meta []byte, seq uint64, payload string, marked bool, rename func(temp string) error) (err error) {
+func (s *Files) place(ctx context.Context, dir *dirfs.Dir, meta []byte, seq uint64, payload string, marked bool, rename func(temp string) error) (err error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	*buf, err = appendFile((*buf)[:0], meta, seq, payload, marked)
@@ -185,7 +201,7 @@ func (s *Files) place(dir *dirfs.Dir, meta []byte, seq uint64, payload string, m
 	if err := s.writeTemp(dir, temp, *buf); err != nil {
 		return err
 	}
-	if err := rename(temp); err != nil {
+	if err := s.shareNaming(ctx, dir, func() error { return rename(temp) }); err != nil {
 		return errors.Join(err, dir.Remove(temp))
 	}
 	if s.Sync {

@@ -37,7 +37,7 @@ func open(t testing.TB, path string) *slotfile.Files {
 
 func create(t testing.TB, files *slotfile.Files, name, payload string) {
 	t.Helper()
-	if err := files.Create(name, meta, payload, false); err != nil {
+	if err := files.Create(ctx, name, meta, payload, false); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -52,7 +52,7 @@ func write(files *slotfile.Files, name, payload string) error {
 	if err := l.Err(); err != nil {
 		return err
 	}
-	return l.Write(meta, payload, false)
+	return l.Write(ctx, meta, payload, false)
 }
 
 func remove(files *slotfile.Files, name string) (bool, error) {
@@ -166,7 +166,7 @@ func TestCreateNeverReplaces(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	create(t, files, "a", "first")
-	if err := files.Create("a", meta, "second", false); !errors.Is(err, fs.ErrExist) {
+	if err := files.Create(ctx, "a", meta, "second", false); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("Create = %v, want fs.ErrExist", err)
 	}
 	wantRecord(t, files, "a", "first")
@@ -336,7 +336,7 @@ func TestALockVariableMayBeUsedAgainAfterAnError(t *testing.T) {
 	}
 	held.Unlock() // now the abandoned wait ends
 	time.Sleep(50 * time.Millisecond)
-	if err := l.Write(meta, "b2", false); err != nil {
+	if err := l.Write(ctx, meta, "b2", false); err != nil {
 		t.Fatal(err)
 	}
 	l.Unlock()
@@ -380,11 +380,11 @@ func TestAHeaderThatDoesNotFitIsRefused(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	for _, bad := range []string{strings.Repeat("m", slotfile.MaxMeta+1), "two\nlines"} {
-		if err := files.Create("a", []byte(bad), "x", false); err == nil {
+		if err := files.Create(ctx, "a", []byte(bad), "x", false); err == nil {
 			t.Errorf("a header of %d bytes was written", len(bad))
 		}
 	}
-	if err := files.Create("a", []byte(strings.Repeat("m", slotfile.MaxMeta)), "x", false); err != nil {
+	if err := files.Create(ctx, "a", []byte(strings.Repeat("m", slotfile.MaxMeta)), "x", false); err != nil {
 		t.Error(err)
 	}
 	if rec, err := files.Read(ctx, "a"); err != nil || len(rec.Meta) != slotfile.MaxMeta {
@@ -398,7 +398,7 @@ func TestSizeOfKnowsTheFilesOfRecords(t *testing.T) {
 	files := open(t, path)
 	for n := 0; n < 70_000; n = n*3/2 + 700 {
 		for marked, kind := range map[bool]slotfile.SizeKind{false: slotfile.UnmarkedSize, true: slotfile.MarkedSize} {
-			if err := files.Create("a", meta, strings.Repeat("x", n), marked); err != nil {
+			if err := files.Create(ctx, "a", meta, strings.Repeat("x", n), marked); err != nil {
 				t.Fatal(err)
 			}
 			fi, err := os.Stat(filepath.Join(path, "a"))
@@ -436,7 +436,7 @@ func TestWriteMarksAFileThatItMakesAnew(t *testing.T) {
 			if err := files.Lock(ctx, "a", &l); err != nil {
 				t.Fatal(err)
 			}
-			err := l.Write(fmt.Appendf(nil, "marked=%v", marked), payload, marked)
+			err := l.Write(ctx, fmt.Appendf(nil, "marked=%v", marked), payload, marked)
 			l.Unlock()
 			if err != nil {
 				t.Fatal(err)

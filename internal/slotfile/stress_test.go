@@ -175,7 +175,7 @@ func stressWrite(files *slotfile.Files, name string, o *op) error {
 	err := files.Lock(ctx, name, &l)
 	if errors.Is(err, fs.ErrNotExist) {
 		o.kind, o.life, o.n = opCreate, rand.Uint64(), 1
-		if err = files.Create(name, meta, stressPayload(o.life, 1), false); errors.Is(err, fs.ErrExist) {
+		if err = files.Create(ctx, name, meta, stressPayload(o.life, 1), false); errors.Is(err, fs.ErrExist) {
 			o.kind, err = opFailed, nil
 		}
 		return err
@@ -203,7 +203,7 @@ func stressWrite(files *slotfile.Files, name string, o *op) error {
 		return err
 	}
 	o.kind = opWrite
-	return l.Write(meta, stressPayload(life, n+1), false)
+	return l.Write(ctx, meta, stressPayload(life, n+1), false)
 }
 
 // TestEveryReadIsTheNewestFinishedSaveOrOneThatOverlapsIt runs writers, which

@@ -35,7 +35,7 @@ func (x Suspect) Close() { x.file.Close() }
 // The semaphores of Files.Lock, which order the goroutines of one process, are
 // left aside: flock(2) is between open files, not between processes.
 func (x Suspect) TryLock() (bool, error) {
-	ok, err := x.file.TryLock()
+	ok, err := x.file.TryLock(false)
 	return ok, x.dir.Error("flock", err)
 }
 

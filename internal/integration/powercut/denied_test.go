@@ -100,7 +100,7 @@ func childLoseTheRight() error {
 	if s, err := store.Get(background, ids[1]); err != nil || !s.New() {
 		x.errs = append(x.errs, fmt.Errorf("after its logout: %v, %v", s, err))
 	}
-	if names, _ := os.ReadDir("."); len(names) != len(ids) {
+	if names, _ := sessionFiles("."); len(names) != len(ids) {
 		x.errs = append(x.errs, fmt.Errorf("%d files, want %d", len(names), len(ids)))
 	}
 	if err := os.Chmod(".", 0o700); err != nil {
@@ -204,7 +204,7 @@ func childRunOutOfDescriptors() error {
 		syscall.Close(fd)
 	}
 	x.saves("growth with descriptors", id, newState(4, 6000))
-	if names, _ := os.ReadDir(filepath.Join(os.Getenv(dirVariable), "sessions")); len(names) != 1 {
+	if names, _ := sessionFiles(filepath.Join(os.Getenv(dirVariable), "sessions")); len(names) != 1 {
 		x.errs = append(x.errs, fmt.Errorf("%d files, want one", len(names)))
 	}
 	return errors.Join(x.errs...)

@@ -69,15 +69,40 @@ func eachPlace(t *testing.T, tmpfs string, mkfs []string, test func(t *testing.T
 // names gives what is in the store's directory, sorted.
 func (p *place) names(t *testing.T) []string {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(p.dir, "sessions"))
+	names, err := sessionFiles(filepath.Join(p.dir, "sessions"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
 	return names
+}
+
+// sessionFiles gives the names in a store's directory, without those that the
+// store has for itself.
+func sessionFiles(dir string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".owners.") {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// makeOwned makes a session that endOwned ends with its owner's others.
+func (p *place) makeOwned(t *testing.T) {
+	t.Helper()
+	s := p.store.New()
+	s.SetOwner("ann")
+	if err := p.store.Save(background, s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *place) endOwned(t *testing.T) {
+	t.Helper()
+	if n, err := p.store.DeleteOwner(background, "ann"); n != 1 || err != nil {
+		t.Errorf("ending the sessions of an owner: %d, %v", n, err)
+	}
 }
 
 func (p *place) make(t *testing.T) *sessions.Session {
@@ -196,6 +221,7 @@ func TestFullDiskRefusesWhatNeedsRoomAndNothingElse(t *testing.T) {
 		if err := p.saveState(t, ids[3], 1, 100_000); err != nil {
 			t.Fatal(err)
 		}
+		p.makeOwned(t)
 		free := p.fill(t)
 		for number := int64(2); number < 6; number++ { // each slot twice
 			for _, id := range ids {
@@ -220,6 +246,7 @@ func TestFullDiskRefusesWhatNeedsRoomAndNothingElse(t *testing.T) {
 		if err := p.store.Delete(background, p.load(t, ids[2])); err != nil || !p.load(t, ids[2]).New() {
 			t.Errorf("ending a session: %v", err)
 		}
+		p.endOwned(t)
 		free()
 		p.afterwards(t, fresh, renewed, ids)
 	})
@@ -259,6 +286,7 @@ func TestNoMoreInodesRefuseWhatNeedsAFileAndNothingElse(t *testing.T) {
 	eachPlace(t, "nr_inodes=32,mode=0700", []string{"-N", "32"}, func(t *testing.T, p *place) {
 		var ids []string
 		var fresh *sessions.Session
+		p.makeOwned(t)
 		for {
 			fresh = p.store.New()
 			newState(1, 10).set(fresh, 0)
@@ -284,6 +312,7 @@ func TestNoMoreInodesRefuseWhatNeedsAFileAndNothingElse(t *testing.T) {
 		}
 		p.wantRefused(t, "growth", unix.ENOSPC, func() error { return p.saveState(t, ids[0], 3, 6000) })
 		p.want(t, ids[0], 2, 600)
+		p.endOwned(t)
 		if err := p.store.Delete(background, p.load(t, ids[1])); err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,107 @@
+package slotfile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/sessfs/sessions/internal/dirfs"
+	"github.com/sessfs/sessions/internal/dirlock"
+)
+
+// A Naming has the names of the files of a lock that everybody shares who gives a
+// record its name, for the moment in which they do. Whoever has it alone sees all
+// records that there are: none is made, and none moves to another name or file.
+// The zero value is no lock.
+type Naming struct{ Lock, Turn string }
+
+// A namingLock is the lock of a directory.
+type namingLock struct {
+	*dirlock.Lock
+	dir *dirfs.Dir
+}
+
+func (s *Files) namingLock(dir *dirfs.Dir) *dirlock.Lock {
+	was := s.naming.Load()
+	if was != nil && was.dir == dir {
+		return was.Lock
+	}
+	lock := &namingLock{dirlock.New(dir, s.Naming.Lock, s.Naming.Turn), dir}
+	if dir == s.Dir() && !s.naming.CompareAndSwap(was, lock) {
+		return s.namingLock(dir)
+	}
+	return lock.Lock
+}
+
+// shareNaming calls rename while it shares the lock.
+func (s *Files) shareNaming(ctx context.Context, dir *dirfs.Dir, rename func() error) error {
+	if s.Naming == (Naming{}) {
+		return rename()
+	}
+	hold, err := s.namingLock(dir).Share(ctx)
+	if err != nil {
+		return err
+	}
+	defer hold.Release()
+	return rename()
+}
+
+// Exclude waits until nobody gives a record a name, and keeps everybody from
+// doing so until release is called. It returns the directory that this is true
+// of. Others wait for that while they have the lock of a record, so that whoever
+// calls Exclude must not wait for such a lock before release.
+func (s *Files) Exclude(ctx context.Context) (dir *dirfs.Dir, release func(), err error) {
+	if dir, err = s.PresentDir(); err == nil {
+		release, err = s.namingLock(dir).Exclude(ctx)
+	}
+	return dir, release, err
+}
+
+// RemoveNow removes a record of the directory without waiting for its lock, and
+// reports whether there was one. Somebody who has the lock may finish a Write in
+// place, into a file that has no name any more; a Write that makes a new file, and
+// CreateFor, end with fs.ErrNotExist. To be called between Exclude and release,
+// where no other file can take the name.
+func (s *Files) RemoveNow(dir *dirfs.Dir, name string) (gone bool, err error) {
+	l := Lock{files: s, name: name, dir: dir}
+	if l.file, err = dir.OpenWrite(name); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, irregularIsCorrupt(err)
+	}
+	defer l.file.Close()
+	free, err := l.file.TryLock(false)
+	if err != nil {
+		return false, dir.Error("flock", err)
+	}
+	if linked, err := l.linked(); err != nil || !linked {
+		return false, irregularIsCorrupt(dir.Error("fstat", err))
+	}
+	if !free {
+		return l.unlink()
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	if l.img, err = s.readImage(l.file, buf); err == nil || errors.Is(err, ErrCorrupt) {
+		gone, err = l.Remove()
+	}
+	return gone, err
+}
+
+// unlink removes the name of a record that somebody else has locked.
+func (l *Lock) unlink() (gone bool, err error) {
+	if l.info.Links > 1 {
+		// Whoever waits for the lock has to look at the name: see statNamed.
+		if err := l.file.Chmod(l.info.Mode | movedBit); err != nil {
+			return false, l.dir.Error("fchmod", err)
+		}
+	}
+	err = l.dir.Remove(l.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil && l.files.Sync {
+		return true, l.dir.Sync()
+	}
+	return err == nil, err
+}
