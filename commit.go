@@ -270,7 +270,7 @@ func (s *Session) saved(p *plan) {
 		case ch.gone:
 			delete(s.cells, ch.key)
 		default:
-			c.changed, c.encoded = 0, ch.value
+			c.settle(ch.from, ch.value)
 		}
 	}
 	for _, asked := range []*uint64{&s.cleared, &s.marked, &s.aged, &s.owned, &s.renewed, &s.destroyed} {

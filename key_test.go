@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,5 +106,142 @@ func TestOneValueMayBeReadAsSeveralTypes(t *testing.T) {
 	}
 	if got := s.Get("set"); !reflect.DeepEqual(got, point{X: 7}) {
 		t.Errorf("what was set is %v, want as it was set", got)
+	}
+}
+
+// A reader asks for a value as one type, and returns how to change it in place.
+type reader struct {
+	name string
+	read func(s *sessions.Session) (change func(to string))
+}
+
+var readers = []reader{
+	{"untyped", func(s *sessions.Session) func(string) {
+		switch v := s.Get("p").(type) {
+		case point:
+			return func(to string) { v.Tags["k"] = to }
+		default:
+			return func(to string) { v.(map[string]any)["tags"].(map[string]any)["k"] = to }
+		}
+	}},
+	{"point", func(s *sessions.Session) func(string) {
+		v := sessions.Key[point]("p").Get(s)
+		return func(to string) { v.Tags["k"] = to }
+	}},
+	{"*point", func(s *sessions.Session) func(string) {
+		v := sessions.Key[*point]("p").Get(s)
+		return func(to string) { v.Tags["k"] = to }
+	}},
+	{"map", func(s *sessions.Session) func(string) {
+		v := sessions.Key[map[string]any]("p").Get(s)
+		return func(to string) { v["tags"].(map[string]any)["k"] = to }
+	}},
+}
+
+// A value is read as two types, and changed as one of them, or as one after the
+// other.
+func TestMarkModifiedCarriesAChangeWhateverElseTheValueWasReadAs(t *testing.T) {
+	states := map[string]func(store *sessions.FilesystemSessionStore, s *sessions.Session) *sessions.Session{
+		"loaded": func(store *sessions.FilesystemSessionStore, s *sessions.Session) *sessions.Session {
+			return get(t, store, s.ID())
+		},
+		"saved": func(_ *sessions.FilesystemSessionStore, s *sessions.Session) *sessions.Session { return s },
+		"set": func(store *sessions.FilesystemSessionStore, s *sessions.Session) *sessions.Session {
+			s = get(t, store, s.ID())
+			s.Set("p", point{X: 1, Tags: map[string]string{"k": "v"}})
+			return s
+		},
+		"cloned": func(store *sessions.FilesystemSessionStore, s *sessions.Session) *sessions.Session {
+			s = get(t, store, s.ID())
+			for _, r := range readers {
+				r.read(s)
+			}
+			return s.Clone()
+		},
+	}
+	for state, make := range states {
+		for _, first := range readers {
+			for _, second := range readers {
+				for _, which := range []string{"first", "second", "first, before the other is read", "first, after a save", "second, after a save"} {
+					t.Run(state+"/"+first.name+"/"+second.name+"/"+which, func(t *testing.T) {
+						store := newStore(t, sessions.FilesystemOptions{})
+						s := make(store, saved(t, store, "p", point{X: 1, Tags: map[string]string{"k": "v"}}))
+						changeFirst := first.read(s)
+						if which == "first, before the other is read" {
+							changeFirst("w")
+						}
+						changeSecond := second.read(s)
+						if strings.HasSuffix(which, "after a save") {
+							s.Set("other", 1)
+							save(t, store, s)
+						}
+						if strings.HasPrefix(which, "first") {
+							changeFirst("w")
+						} else {
+							changeSecond("w")
+						}
+						for range 2 { // what is saved stays
+							s.MarkModified()
+							save(t, store, s)
+							if got := sessions.Key[point]("p").Get(get(t, store, s.ID())); got.X != 1 || got.Tags["k"] != "w" {
+								t.Errorf("stored: %+v", got)
+							}
+						}
+						first.read(s)("x")
+						s.MarkModified()
+						save(t, store, s)
+						if got := sessions.Key[point]("p").Get(get(t, store, s.ID())); got.X != 1 || got.Tags["k"] != "x" {
+							t.Errorf("after another change: %+v", got)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// What was read as several types and not changed is not carried.
+func TestMarkModifiedCarriesNothingThatWasOnlyReadAsSeveralTypes(t *testing.T) {
+	store := newStore(t, sessions.FilesystemOptions{})
+	s := get(t, store, saved(t, store, "p", point{X: 1, Y: 2, Label: "l", Tags: map[string]string{"k": "v"}}).ID())
+	for _, r := range readers {
+		r.read(s)
+	}
+	sessions.Key[struct{ X int }]("p").Get(s)
+	other := get(t, store, s.ID())
+	other.Set("p", "other")
+	save(t, store, other)
+	s.MarkModified()
+	save(t, store, s)
+	if got := get(t, store, s.ID()).Get("p"); got != "other" {
+		t.Errorf("p = %v, want what another request set", got)
+	}
+}
+
+// The answer to a question does not depend on the questions before it.
+func TestGetDoesNotDependOnWhatTheValueWasReadAsBefore(t *testing.T) {
+	questions := map[string]func(s *sessions.Session) any{
+		"untyped":        func(s *sessions.Session) any { return s.Get("v") },
+		"time":           func(s *sessions.Session) any { return sessions.Key[time.Time]("v").Get(s) },
+		"string":         func(s *sessions.Session) any { return sessions.Key[string]("v").Get(s) },
+		"point":          func(s *sessions.Session) any { return sessions.Key[point]("v").Get(s) },
+		"map":            func(s *sessions.Session) any { return sessions.Key[map[string]any]("v").Get(s) },
+		"map of numbers": func(s *sessions.Session) any { return sessions.Key[map[string]float64]("v").Get(s) },
+		"list":           func(s *sessions.Session) any { return sessions.Key[[]any]("v").Get(s) },
+		"list of ints":   func(s *sessions.Session) any { return sessions.Key[[]int]("v").Get(s) },
+		"int":            func(s *sessions.Session) any { return sessions.Key[int]("v").Get(s) },
+		"float":          func(s *sessions.Session) any { return sessions.Key[float64]("v").Get(s) },
+		"any":            func(s *sessions.Session) any { return sessions.Key[any]("v").Get(s) },
+	}
+	for _, stored := range []string{`"2026-11-20T21:56:59Z"`, `{"X":1,"Y":2.0,"z":9007199254740993}`, `[1,2]`, `[1,2.0,"x",[3.0]]`, `2`, `2.0`, `null`} {
+		for first, ask := range questions {
+			for second, then := range questions {
+				s, fresh := loaded(t, `{"v":`+stored+`}`), loaded(t, `{"v":`+stored+`}`)
+				ask(s)
+				if got, want := then(s), then(fresh); !reflect.DeepEqual(got, want) {
+					t.Errorf("%s, asked for as %s after %s: %#v, want %#v", stored, second, first, got, want)
+				}
+			}
+		}
 	}
 }

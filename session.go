@@ -172,7 +172,9 @@ func (s *Session) ShouldSave() bool {
 
 // MarkModified says that a value was changed in place, say a map that Get
 // returned. The next save then encodes every value that was handed out and
-// carries those whose encoding changed.
+// carries those whose encoding changed. A value that was asked for as several
+// types was handed out several times: the last one that changed is carried, and
+// the others are forgotten.
 func (s *Session) MarkModified() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -243,7 +245,7 @@ func (s *Session) set(key string, value any) {
 		c = new(cell)
 		s.putCell(key, c)
 	}
-	*c = cell{value: value, changed: s.touch()}
+	*c = cell{view: view{value: value, set: true}, changed: s.touch()}
 }
 
 func (s *Session) putCell(key string, c *cell) {

@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -14,16 +13,6 @@ import (
 type field struct{ key, value string }
 
 func compareKeys(f field, key string) int { return strings.Compare(f.key, key) }
-
-// A cell is what this process knows of one value beyond its field: it was
-// decoded, set or deleted. A session of fifty values of which two are used has
-// fifty fields, which cost next to nothing, and two cells.
-type cell struct {
-	value   any    // decoded, or as it was set; what Get hands out
-	encoded string // the stored encoding that value was decoded from or saved as
-	gone    bool   // deleted; value is none
-	changed uint64 // the session's clock when it was set or deleted; zero when it was not
-}
 
 // field returns the stored encoding of key.
 func (s *Session) field(key string) (string, bool) {
@@ -74,75 +63,12 @@ func (s *Session) keys() []string {
 	return keys
 }
 
-// lookup returns the value of key as a T.
-func lookup[T any](s *Session, key string) (T, bool) {
-	var v T
-	c := s.cells[key]
-	if c == nil {
-		encoded, ok := s.field(key)
-		if !ok || s.unmarshal(encoded, &v) != nil {
-			var zero T
-			return zero, false
-		}
-		// What can be changed in place is kept: MarkModified looks at it, and
-		// whoever asks again gets the same one.
-		if changeable(reflect.ValueOf(&v).Elem()) {
-			s.putCell(key, &cell{value: v, encoded: encoded})
-		}
-		return v, true
-	}
-	if c.gone {
-		return v, false
-	}
-	if v, ok := c.value.(T); ok || c.value == nil && isInterface[T]() {
-		return v, true
-	}
-	// Held as another type: by way of its encoding as it is now, since it may
-	// have been changed in place.
-	data, err := s.marshal(c.value)
-	if err != nil || s.unmarshal(data, &v) != nil {
-		var zero T
-		return zero, false
-	}
-	if c.changed == 0 { // what was set is saved as it was set
-		c.value = v
-	}
-	return v, true
-}
-
-func isInterface[T any]() bool { return reflect.TypeFor[T]().Kind() == reflect.Interface }
-
-// changeable says whether a value can be changed through a copy of it.
-func changeable(v reflect.Value) bool {
-	if v.Kind() == reflect.Interface {
-		v = v.Elem()
-	}
-	switch v.Kind() {
-	case reflect.Map, reflect.Slice, reflect.Pointer, reflect.Struct, reflect.Array:
-		return true
-	}
-	return false
-}
-
-// marshal encodes a value. Its encoder is the application's code: a panic there
-// is an error like any other.
-func (s *Session) marshal(value any) (data string, err error) {
-	defer recoverError(&err)
-	b, err := s.codec.Marshal(value)
-	return string(b), err
-}
-
-// unmarshal is the inverse of marshal.
-func (s *Session) unmarshal(data string, v any) (err error) {
-	defer recoverError(&err)
-	return s.codec.Unmarshal([]byte(data), v)
-}
-
 // A change is what a save carries for one key.
 type change struct {
 	field
 	gone bool
 	at   uint64 // the session's clock; zero for a change in place
+	from *view  // whose encoding it is
 }
 
 // changes encodes what was set, and finds what was deleted or, when the
@@ -151,37 +77,23 @@ func (s *Session) changes(changes []change) ([]change, error) {
 	for key, c := range s.cells {
 		switch {
 		case c.gone:
-			changes = append(changes, change{field{key: key}, true, c.changed})
+			changes = append(changes, change{field: field{key: key}, gone: true, at: c.changed})
 		case c.changed > 0 || s.marked > 0:
-			data, err := s.marshal(c.value)
+			from, data, err := s.encode(c, s.marked > 0)
+			if from == nil {
+				continue
+			}
 			if err == nil && s.codec.Name() == "json" && !utf8.ValidString(key) {
 				err = errKeyNotUTF8
 			}
 			if err != nil {
-				return nil, newValueError(s.codec, key, c.value, err)
+				return nil, newValueError(s.codec, key, from.value, err)
 			}
-			if c.changed > 0 || s.changedInPlace(c, data) {
-				changes = append(changes, change{field{key, data}, false, c.changed})
-			}
+			changes = append(changes, change{field{key, data}, false, c.changed, from})
 		}
 	}
 	slices.SortFunc(changes, func(a, b change) int { return strings.Compare(a.key, b.key) })
 	return changes, nil
-}
-
-// changedInPlace compares a value with what it was decoded from. Not every
-// value has its old encoding when it is encoded again (gob writes maps in any
-// order, and an untyped Get makes a map of a struct), so different encodings
-// are compared decoded: as a T of its own, and as an untyped Get decodes.
-func (s *Session) changedInPlace(c *cell, encoded string) bool {
-	if encoded == c.encoded {
-		return false
-	}
-	same := func(was any) bool {
-		return s.unmarshal(c.encoded, was) == nil &&
-			reflect.DeepEqual(reflect.ValueOf(was).Elem().Interface(), c.value)
-	}
-	return !same(new(any)) && (c.value == nil || !same(reflect.New(reflect.TypeOf(c.value)).Interface()))
 }
 
 // noteInPlace makes ordinary changes of those in place, when there may be any:
@@ -195,8 +107,7 @@ func (s *Session) noteInPlace() {
 			continue
 		}
 		// What cannot be encoded any more is the save's to report.
-		data, err := s.marshal(c.value)
-		if err != nil || s.changedInPlace(c, data) {
+		if from, _, _ := s.encode(c, true); from != nil {
 			c.changed = s.marked
 		}
 	}
