@@ -43,7 +43,7 @@ type badMarshaler struct{}
 func (badMarshaler) MarshalJSON() ([]byte, error) { return nil, errors.New("secretvalue") }
 
 func TestAValueThatCannotBeEncodedIsAnErrorThatChangesNothing(t *testing.T) {
-	codecs := map[string]sessions.Codec{"json": sessions.JSON, "gob": sessions.Gob(&cyclic{})}
+	codecs := map[string]sessions.Codec{"json": sessions.JSON(), "gob": sessions.Gob(&cyclic{})}
 	for codec, values := range unencodable() {
 		for name, value := range values {
 			t.Run(codec+" "+name, func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestDataThatNoCodecWroteIsCorrupt(t *testing.T) {
 		"", "null", "[]", "1", `"a"`, "{", "}", "{}}", "{} {}", `{"a"}`, `{"a":}`, `{"a":1,}`, `{,}`, `{a:1}`,
 		`{"a":1]`, `{"a:1}`, `{"a":"x}`, `{"a":1}x`, `{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `{"\x":1}`, "{\"a\nb\":1}", `{"a":[1}`,
 	} {
-		if _, err := sessions.LoadSession("id", sessions.JSON, sessions.Record{Data: data}); !errors.Is(err, sessions.ErrCorrupt) {
+		if _, err := sessions.LoadSession("id", sessions.JSON(), sessions.Record{Data: data}); !errors.Is(err, sessions.ErrCorrupt) {
 			t.Errorf("JSON %q: %v, want ErrCorrupt", data, err)
 		}
 	}
@@ -155,4 +155,135 @@ func TestDataThatNoCodecWroteIsCorrupt(t *testing.T) {
 			t.Errorf("pairs %q: %v, want ErrCorrupt", data, err)
 		}
 	}
+}
+
+// What is set comes back, untyped, as one of seven types that depends on the type
+// that was set alone.
+func TestGetGivesBackFloatsAsFloatsAndIntegersAsIntegers(t *testing.T) {
+	for name, row := range map[string]struct{ set, want any }{
+		"whole float":        {2.0, 2.0},
+		"float":              {2.5, 2.5},
+		"zero":               {0.0, 0.0},
+		"negative zero":      {math.Copysign(0, -1), math.Copysign(0, -1)},
+		"negative":           {-3.0, -3.0},
+		"large":              {1e20, 1e20},
+		"larger":             {1e21, 1e21},
+		"beyond int64":       {float64(1 << 63), float64(1 << 63)},
+		"largest":            {math.MaxFloat64, math.MaxFloat64},
+		"smallest":           {math.SmallestNonzeroFloat64, math.SmallestNonzeroFloat64},
+		"float32":            {float32(2), 2.0},
+		"float32, fraction":  {float32(0.1), 0.1},
+		"int":                {2, int64(2)},
+		"int8":               {int8(-2), int64(-2)},
+		"uint64":             {uint64(2), int64(2)},
+		"largest int64":      {int64(math.MaxInt64), int64(math.MaxInt64)},
+		"list":               {[]any{2.0, 2, []any{3.0, "x", nil}}, []any{2.0, int64(2), []any{3.0, "x", nil}}},
+		"map":                {map[string]any{"f": 2.0, "i": 2, "m": map[string]any{"f": 3.0}}, map[string]any{"f": 2.0, "i": int64(2), "m": map[string]any{"f": 3.0}}},
+		"list of maps":       {[]any{map[string]any{"f": []any{1.0}}}, []any{map[string]any{"f": []any{1.0}}}},
+		"list of floats":     {[]float64{1, 2.5}, []any{1.0, 2.5}},
+		"map of floats":      {map[string]float64{"a": 1, "b": 2.5}, map[string]any{"a": 1.0, "b": 2.5}},
+		"floats in a list":   {[]any{[]float64{1}, map[string]float64{"a": 1}}, []any{[]any{1.0}, map[string]any{"a": 1.0}}},
+		"texts with numbers": {map[string]any{"2.0": "2.0", "\"3.0": "\\\"4.0,"}, map[string]any{"2.0": "2.0", "\"3.0": "\\\"4.0,"}},
+		"nil list":           {[]any(nil), nil},
+		"nil map":            {map[string]any(nil), nil},
+		"empty":              {[]any{map[string]any{}, []any{}, []float64{}}, []any{map[string]any{}, []any{}, []any{}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := newStore(t, sessions.FilesystemOptions{})
+			s := get(t, store, saved(t, store, "v", []any{row.set, map[string]any{"in": row.set}}).ID())
+			s.Set("v0", row.set)
+			want := []any{row.want, map[string]any{"in": row.want}}
+			for _, round := range []string{"set", "changed in place", "copied"} {
+				save(t, store, s)
+				s = get(t, store, s.ID())
+				got := s.Get("v").([]any)
+				if !reflect.DeepEqual(got, want) || fmt.Sprintf("%#v", s.Get("v0")) != fmt.Sprintf("%#v", row.want) {
+					t.Fatalf("%s: %#v and %#v, want %#v", round, got, s.Get("v0"), want)
+				}
+				if typed := sessions.Key[[]any]("v").Get(s); !reflect.DeepEqual(typed, want) {
+					t.Errorf("%s, as a Key of a list: %#v, want %#v", round, typed, want)
+				}
+				if m, ok := row.want.(map[string]any); ok && !reflect.DeepEqual(sessions.Key[map[string]any]("v0").Get(s), m) {
+					t.Errorf("%s, as a Key of a map: %#v", round, sessions.Key[map[string]any]("v0").Get(s))
+				}
+				if round == "set" {
+					got[1].(map[string]any)["more"] = 1.0
+					want[1].(map[string]any)["more"] = 1.0
+					s.MarkModified()
+				} else {
+					s.Set("v", got)
+				}
+			}
+		})
+	}
+}
+
+func TestAWholeFloatMayBeReadAsAnInteger(t *testing.T) {
+	store := newStore(t, sessions.FilesystemOptions{})
+	s := store.New()
+	s.Set("n", 2.0)
+	s.Set("half", 2.5)
+	s.Set("tree", map[string]any{"X": 7.0, "Y": -1.0, "label": "2.0", "tags": map[string]any{"\"3.0,": "4.0"}})
+	s.Set("list", []any{1.0, 20.0, 1e30})
+	for range 2 { // as it was set, and loaded
+		if got, ok := sessions.Key[int]("n").Lookup(s); got != 2 || !ok {
+			t.Errorf("n = %v, %v", got, ok)
+		}
+		if got, ok := sessions.Key[int]("half").Lookup(s); ok {
+			t.Errorf("2.5 as an integer = %v", got)
+		}
+		if got := sessions.Key[point]("tree").Get(s); !reflect.DeepEqual(got, point{X: 7, Y: -1, Label: "2.0", Tags: map[string]string{"\"3.0,": "4.0"}}) {
+			t.Errorf("tree = %+v", got)
+		}
+		if got := sessions.Key[[]float64]("list").Get(s); !reflect.DeepEqual(got, []float64{1, 20, 1e30}) {
+			t.Errorf("list = %v", got)
+		}
+		if _, ok := sessions.Key[[]int]("list").Lookup(s); ok {
+			t.Error("1e30 was read as an integer")
+		}
+		save(t, store, s)
+		s = get(t, store, s.ID())
+	}
+}
+
+// Whatever is in a tree, its encoding is JSON that decodes as encoding/json's own
+// does, and into the same tree again.
+func FuzzJSONTree(f *testing.F) {
+	for _, s := range []string{"", "plain", "<é\u2028\x00\x7f\"\\\n&>", "\xff\xc0", "\b\f\r\t", "2.0"} {
+		f.Add(s, "key", 2.0, int64(2))
+		f.Add("value", s, 1e21, int64(math.MinInt64))
+	}
+	f.Fuzz(func(t *testing.T, text, key string, number float64, n int64) {
+		tree := map[string]any{key: text, "list": []any{text, number, n, true, nil, []float64{number}, map[string]float64{key: number}}}
+		data, err := sessions.JSON().Marshal(tree)
+		if math.IsNaN(number) || math.IsInf(number, 0) {
+			if err == nil {
+				t.Error("a number that JSON does not have was encoded")
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := json.Marshal(tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, own any
+		if err := errors.Join(json.Unmarshal(data, &got), json.Unmarshal(want, &own)); err != nil || !reflect.DeepEqual(got, own) {
+			t.Errorf("%s, want %s", data, want)
+		}
+		var back any
+		if err := sessions.JSON().Unmarshal(data, &back); err != nil {
+			t.Fatal(err)
+		}
+		list := back.(map[string]any)["list"].([]any)
+		if list[1] != number || list[2] != n || !reflect.DeepEqual(list[5], []any{number}) {
+			t.Errorf("%s came back as %#v", data, list)
+		}
+		again, err := sessions.JSON().Marshal(back)
+		if err != nil || string(again) != string(data) {
+			t.Errorf("%s, encoded again, is %s", data, again)
+		}
+	})
 }

@@ -23,13 +23,7 @@ func encodeFields(dst []byte, c Codec, fields []field) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		if plain(f.key) {
-			dst = appendQuoted(dst, f.key)
-		} else {
-			quoted, _ := json.Marshal(f.key) // of a string, which cannot fail
-			dst = append(dst, quoted...)
-		}
-		dst = append(append(dst, ':'), f.value...)
+		dst = append(append(appendString(dst, f.key), ':'), f.value...)
 	}
 	return append(dst, '}')
 }

@@ -17,7 +17,7 @@ func FuzzFields(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data string) {
-		for _, codec := range []Codec{JSON, Gob()} {
+		for _, codec := range []Codec{JSON(), Gob()} {
 			fields, err := parseFields(codec, data)
 			if err == nil {
 				again, err := parseFields(codec, string(encodeFields(nil, codec, fields)))

@@ -135,7 +135,7 @@ func (st *FilesystemSessionStore) session(id, name string, file slotfile.Record)
 	if !ok {
 		return nil, corrupt("the header is of no known version")
 	}
-	codec := codecNamed(h.codec, st.opts.Codec)
+	codec := CodecNamed(h.codec, st.opts.Codec)
 	if codec == nil {
 		return nil, fmt.Errorf("the session is encoded by codec %q, which is not this store's %q", h.codec, st.opts.Codec.Name())
 	}

@@ -183,11 +183,9 @@ func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 		refuse("MaxSize %d: want 1 byte to 256 MiB", o.MaxSize)
 	}
 	if o.Codec == nil {
-		o.Codec = JSON
+		o.Codec = JSON()
 	}
-	if name := o.Codec.Name(); !validCodecName(name) {
-		refuse("Codec has the name %q: want 1 to 16 lower-case letters, digits and hyphens", name)
-	}
+	errs = append(errs, CheckCodec(o.Codec))
 	if o.Sync != SyncNone && o.Sync != SyncFull {
 		refuse("Sync is neither SyncNone nor SyncFull")
 	}
@@ -207,11 +205,6 @@ func checkTimeout(name string, d time.Duration) error {
 		return fmt.Errorf("%s is %v, want a second or more; an hour is time.Hour", name, d)
 	}
 	return nil
-}
-
-func validCodecName(name string) bool {
-	return len(name) >= 1 && len(name) <= 16 &&
-		strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 // checkTemplate finds what is wrong with a filename template.

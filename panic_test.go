@@ -56,7 +56,7 @@ func (p *panicker) GobDecode([]byte) error { panic("secretvalue") }
 var errSecret = errors.New("secretvalue")
 
 func TestValueErrorIsWhatAPanicOfAnEncoderBecomes(t *testing.T) {
-	for name, codec := range map[string]sessions.Codec{"json": sessions.JSON, "gob": sessions.Gob(panicker{})} {
+	for name, codec := range map[string]sessions.Codec{"json": sessions.JSON(), "gob": sessions.Gob(panicker{})} {
 		for _, with := range []any{"secretvalue", errSecret, 7, fmt.Stringer(nil)} {
 			if with == nil {
 				with = (*panicker)(nil)
@@ -168,7 +168,7 @@ func TestCommitFreesTheSessionWhenAValuePanics(t *testing.T) {
 }
 
 func TestLookupOfAValueWhoseDecoderPanicsFindsNone(t *testing.T) {
-	for name, codec := range map[string]sessions.Codec{"json": sessions.JSON, "gob": sessions.Gob(panicker{})} {
+	for name, codec := range map[string]sessions.Codec{"json": sessions.JSON(), "gob": sessions.Gob(panicker{})} {
 		t.Run(name, func(t *testing.T) {
 			store := newStore(t, sessions.FilesystemOptions{Codec: codec})
 			key := sessions.Key[panicker]("a")
@@ -259,7 +259,7 @@ func TestPanicOfCodecOrSealerLeavesEverythingFree(t *testing.T) {
 		for what, act := range acts {
 			t.Run(call+" "+what, func(t *testing.T) {
 				dir := t.TempDir()
-				p := &trap{Codec: sessions.JSON}
+				p := &trap{Codec: sessions.JSON()}
 				store := newStore(t, sessions.FilesystemOptions{Path: dir, Codec: p, Sealer: p})
 				first := saved(t, store, "list", []int{1, 2})
 				for _, prepare := range []func(s *sessions.Session){

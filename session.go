@@ -97,7 +97,7 @@ type state struct {
 // codec means [JSON].
 func NewSession(id string, codec Codec) *Session {
 	if codec == nil {
-		codec = JSON
+		codec = JSON()
 	}
 	return &Session{state: state{id: id, codec: codec, isNew: true, parsed: true, created: time.Now().UTC()}}
 }
@@ -107,7 +107,7 @@ func NewSession(id string, codec Codec) *Session {
 // [ErrCorrupt] when the record's data is not what the codec writes.
 func LoadSession(id string, codec Codec, rec Record) (*Session, error) {
 	if codec == nil {
-		codec = JSON
+		codec = JSON()
 	}
 	s := loadSession(id, codec, rec)
 	s.baseFields()
@@ -216,8 +216,11 @@ func (s *Session) Err() error {
 // decoded, be it that its decoder panics.
 //
 // What was loaded with the [JSON] codec is a string, bool, nil, int64 or float64,
-// []any or map[string]any; a [Key] gives other types. What was set in this
-// request is what was set.
+// []any or map[string]any. A number that was set as a float is a float64 again,
+// and one that was set as an integer an int64 if it fits; [JSON] says how far that
+// holds inside of other types. A [time.Time] is a string and a struct a map, as
+// encoding/json writes them: a [Key] gives back such types, and does not change
+// what Get returns. What was set in this request is what was set.
 func (s *Session) Get(key string) any {
 	v, _ := s.Lookup(key)
 	return v

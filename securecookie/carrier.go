@@ -262,7 +262,7 @@ func (c *Carrier) Unserialize(ctx context.Context, value string) (*sessions.Sess
 		}
 	}
 	empty := sessions.Record{Created: c.ring.now().UTC()}
-	if c.codec.Name() == sessions.JSON.Name() {
+	if c.codec.Name() == sessions.JSON().Name() {
 		empty.Data = "{}"
 	}
 	return sessions.LoadSession(ids.GenerateKey(), c.codec, empty)

@@ -76,7 +76,7 @@ func FuzzWhatIsSealedOfASessionComesBack(f *testing.F) {
 	f.Add([]byte{1})
 	for _, owner := range []string{"", "ann"} {
 		s := sessions.Record{Owner: owner, Data: `{"a":1}`, MaxAge: 3600e9}
-		b, err := securecookie.AppendSession(nil, strings.Repeat("0f", 16), sessions.JSON, &s)
+		b, err := securecookie.AppendSession(nil, strings.Repeat("0f", 16), sessions.JSON(), &s)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func FuzzWhatIsSealedOfASessionComesBack(f *testing.F) {
 	f.Add(append(counting(1, 25), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 4, 'j', 's', 'o', 'n'))
 	f.Add(append(counting(1, 25), 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		id, codec, rec, ok := securecookie.ParseSession(b, sessions.JSON)
+		id, codec, rec, ok := securecookie.ParseSession(b, sessions.JSON())
 		if !ok {
 			return
 		}
@@ -93,7 +93,7 @@ func FuzzWhatIsSealedOfASessionComesBack(f *testing.F) {
 		if err != nil || len(again) > len(b) { // an uvarint may have been longer than need be
 			t.Fatalf("%x came back as %x, %v", b, again, err)
 		}
-		id2, codec2, rec2, ok := securecookie.ParseSession(again, sessions.JSON)
+		id2, codec2, rec2, ok := securecookie.ParseSession(again, sessions.JSON())
 		if !ok || id2 != id || codec2 != codec || rec2 != rec {
 			t.Fatalf("%x: got %v, %v", b, rec2, ok)
 		}

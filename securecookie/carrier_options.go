@@ -103,12 +103,9 @@ func NewCarrier(ring *KeyRing, o CarrierOptions) (*Carrier, error) {
 		errs = append(errs, errors.New("the key ring has no Audience: another application with its keys could open the sessions"))
 	}
 	if o.Codec == nil {
-		o.Codec = sessions.JSON
+		o.Codec = sessions.JSON()
 	}
-	if name := o.Codec.Name(); !validCodecName(name) {
-		errs = append(errs, fmt.Errorf("the Codec has the name %q: want 1 to 16 lower-case letters, digits and hyphens", name))
-	}
-	errs = append(errs, o.setTimeouts(), o.setMaxCookies(template))
+	errs = append(errs, sessions.CheckCodec(o.Codec), o.setTimeouts(), o.setMaxCookies(template))
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("securecookie: cannot carry sessions: %w", err)
 	}
@@ -155,8 +152,4 @@ func (o *CarrierOptions) setMaxCookies(template http.Cookie) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func validCodecName(name string) bool {
-	return len(name) >= 1 && len(name) <= 16 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }

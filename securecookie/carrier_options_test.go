@@ -43,7 +43,7 @@ func TestOptionsAreRefusedWithAllThatIsWrong(t *testing.T) {
 		{ring, securecookie.CarrierOptions{CookieOptions: cookie(http.Cookie{Partitioned: true}), MaxCookies: 3}, []string{"MaxCookies is more than 2"}},
 		{ring, securecookie.CarrierOptions{CookieOptions: sessions.CookieOptions{RenewOnAccess: time.Hour}, MaxAge: time.Hour}, []string{"RenewOnAccess is not less"}},
 		{ring, securecookie.CarrierOptions{CookieOptions: sessions.CookieOptions{RenewOnAccess: -1, Cookie: http.Cookie{MaxAge: -1}}}, []string{"RenewOnAccess is negative", "MaxAge is negative"}},
-		{ring, securecookie.CarrierOptions{Codec: badCodec{sessions.JSON}}, []string{"Codec has the name"}},
+		{ring, securecookie.CarrierOptions{Codec: badCodec{sessions.JSON()}}, []string{"Codec has the name"}},
 	} {
 		carrier, err := securecookie.NewCarrier(row.ring, row.o)
 		if (err == nil) != (row.want == nil) || (carrier == nil) != (err != nil) {

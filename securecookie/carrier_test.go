@@ -355,7 +355,7 @@ func TestASessionKeepsItsCodec(t *testing.T) {
 		t.Errorf("gob, read by a carrier of JSON: got %v, %v", p, q)
 	}
 	b.cookies = nil
-	b.carrier = newCarrier(t, ring, securecookie.CarrierOptions{Codec: upperCodec{sessions.JSON}})
+	b.carrier = newCarrier(t, ring, securecookie.CarrierOptions{Codec: upperCodec{sessions.JSON()}})
 	b.put("a", "x")
 	if got := b.get("a"); got != "x" {
 		t.Errorf("custom: got %v", got)
@@ -398,7 +398,7 @@ func TestATimeoutThatNoDurationHoldsIsRefused(t *testing.T) {
 		b := append([]byte{1}, make([]byte, 16+8)...)
 		b = binary.AppendUvarint(b, seconds)
 		b = append(b, "\x00\x04json{}"...)
-		_, _, rec, got := securecookie.ParseSession(b, sessions.JSON)
+		_, _, rec, got := securecookie.ParseSession(b, sessions.JSON())
 		if got != ok || rec.MaxAge < 0 {
 			t.Errorf("%d seconds: got %v, %v", seconds, rec.MaxAge, got)
 		}

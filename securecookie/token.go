@@ -69,7 +69,7 @@ func parseSession(b []byte, own sessions.Codec) (token, bool) {
 		return token{}, false
 	}
 	t.record.Owner, t.record.Data = string(owner), string(b)
-	t.codec = codecNamed(string(name), own)
+	t.codec = sessions.CodecNamed(string(name), own)
 	return t, t.codec != nil
 }
 
@@ -80,17 +80,4 @@ func cutText(b []byte) (text, rest []byte, ok bool) {
 		return nil, nil, false
 	}
 	return b[n : n+int(size)], b[n+int(size):], true
-}
-
-// codecNamed finds the codec that a session names. Nil when there is none.
-func codecNamed(name string, own sessions.Codec) sessions.Codec {
-	switch name {
-	case own.Name():
-		return own
-	case "json":
-		return sessions.JSON
-	case "gob":
-		return sessions.Gob()
-	}
-	return nil
 }
