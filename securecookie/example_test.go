@@ -29,7 +29,8 @@ func ExampleParseKeys() {
 
 func ExampleKeyRing_SealCookie() {
 	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{
-		Keys: []securecookie.Key{securecookie.GenerateKey()},
+		Keys:     []securecookie.Key{securecookie.GenerateKey()},
+		Audience: "shop.example.com",
 	})
 	if err != nil {
 		fmt.Println(err)

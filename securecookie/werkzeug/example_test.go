@@ -23,7 +23,10 @@ func Example() {
 		fmt.Println("error:", err)
 		return
 	}
-	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{Keys: []securecookie.Key{securecookie.GenerateKey()}})
+	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{
+		Keys:     []securecookie.Key{securecookie.GenerateKey()},
+		Audience: "shop.example.com",
+	})
 	if err != nil {
 		fmt.Println("error:", err)
 		return
@@ -38,11 +41,8 @@ func Example() {
 			}
 			return map[string]any{} // never an old cookie beside a bad new one
 		}
-		if cookie, err := r.Cookie(oldName); err == nil {
-			values, _ := old.Unserialize(cookie.Value) // empty if it is not to be trusted
-			return values
-		}
-		return map[string]any{}
+		values, _ := old.Unserialize(werkzeug.CookieValue(r, oldName)) // empty if it is not to be trusted
+		return values
 	}
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		values := load(r)

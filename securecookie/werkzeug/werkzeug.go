@@ -3,13 +3,26 @@
 // serialisation, so that an application can move to Go and keep its users
 // logged in: read the old cookies with [Codec.Unserialize], write new ones
 // with package securecookie. Where both run side by side, [Codec.Serialize]
-// writes, byte for byte, what Python would.
+// writes what Python reads.
 //
 // Such a cookie is signed and not encrypted: whoever has it can read it. It is
 // not bound to the cookie's name, and its signature is HMAC-SHA-1 unless the
 // application chose otherwise. Write it only for as long as Python must read it.
 // Cookies serialised by pickle, werkzeug's old default, cannot be read: that
 // would mean to run what they say.
+//
+// # Versions of Python's libraries
+//
+// They do not write the same bytes. What this package writes is, byte for byte,
+// that of secure_cookie with werkzeug up to 2.0, the only ones that its releases
+// (0.1.0 and 0.2.0) run with. Its unreleased code, with werkzeug 2.1 to 2.3,
+// leaves the characters !$'()*,; of keys as they are. werkzeug 0.16.1 with json
+// as serialization_method has spaces in the JSON, and does not sort the keys of
+// maps in maps. Reading works both ways with all of these.
+//
+// Where werkzeug 2.1 to 2.3 leaves a comma or a semicolon in a key, it puts \054
+// or \073 for it into the header, and net/http drops such a cookie.
+// [CookieValue] finds it.
 //
 // # Where this package is stricter
 //
@@ -20,9 +33,10 @@
 // nothing but the one base64 text that the writer wrote.
 //
 // It also refuses, where Python raises an exception or lets them pass: bad
-// padding, bytes that are not ASCII, keys and strings that are not UTF-8 (a
-// lone surrogate among them), a key that is there twice, an expiry that is
-// not a number, NaN and the infinities.
+// padding, keys and strings that are not UTF-8 (a lone surrogate among them), a
+// key that is there twice, an expiry that is not a number, NaN and the
+// infinities. It reads what Python raises an exception for in one case: a signed
+// key with characters outside of ASCII that are not escaped.
 package werkzeug
 
 import (
@@ -39,6 +53,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/big"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -121,7 +136,8 @@ func (c *Codec) check() error {
 // Unserialize returns the values of a cookie that was serialised under the
 // codec's secret and has not expired: nil, bool, string, int64 (or *big.Int,
 // where that is too small), float64, []any and map[string]any. The expiry is
-// not among them. Value is what net/http gives as the cookie's value.
+// not among them. Value is what [CookieValue], or net/http, gives as the
+// cookie's value.
 //
 // Every other cookie gives an empty map and [ErrInvalid]. The map is never
 // nil, so a caller who wants what Python does, an empty session and no more
@@ -266,6 +282,25 @@ func (c *Codec) Serialize(values map[string]any, expires time.Time) (string, err
 	}
 	return value, nil
 }
+
+// CookieValue returns the value of the request's first cookie of that name,
+// without quotes around it, or "" when there is none. Unlike
+// [http.Request.Cookie] it finds a cookie that has \054 for a comma or \073 for a
+// semicolon, and returns these.
+func CookieValue(r *http.Request, name string) string {
+	for _, line := range r.Header["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			found, value, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
+			if ok && found == name {
+				return unescaper.Replace(strings.Trim(value, `"`))
+			}
+		}
+	}
+	return ""
+}
+
+// unescaper knows all that Python's library escapes in such a value.
+var unescaper = strings.NewReplacer(`\054`, ",", `\073`, ";")
 
 // String says nothing about the secret.
 func (c *Codec) String() string { return "werkzeug.Codec" }

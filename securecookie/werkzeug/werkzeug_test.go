@@ -94,6 +94,76 @@ func TestTheWorkedExamplesAreWrittenAndRead(t *testing.T) {
 	}
 }
 
+// Cookie headers for one map, as Python's libraries wrote them.
+var pythonHeaders = []struct{ library, header string }{
+	{"werkzeug 0.16.1, json", `session="zP/5GbC8nSEKtBeqWCKmL6DC3F8=?a+b=MS41&%C3%A9%21%24%27%28%29%2A%2C%3B=eyJ6IjogWzEsIDIuMF0sICJiIjogIlx1MDBmYyJ9"`},
+	{"secure_cookie 0.1.0, werkzeug 0.16.1", `session="dPtubtCR52YQ+WdpNuufuBL7R1A=?a+b=MS41&%C3%A9%21%24%27%28%29%2A%2C%3B=eyJiIjoiXHUwMGZjIiwieiI6WzEsMi4wXX0="`},
+	{"secure_cookie 0.2.0, werkzeug 2.0.3", `session="dPtubtCR52YQ+WdpNuufuBL7R1A=?a+b=MS41&%C3%A9%21%24%27%28%29%2A%2C%3B=eyJiIjoiXHUwMGZjIiwieiI6WzEsMi4wXX0="`},
+	{"secure_cookie e06d58d, werkzeug 2.1.2", `session="BZ0DXkw0+J7HswLX4RXVgL021XU=?a+b=MS41&%C3%A9!$'()*\054\073=eyJiIjoiXHUwMGZjIiwieiI6WzEsMi4wXX0="`},
+	{"secure_cookie e06d58d, werkzeug 2.3.8", `session="BZ0DXkw0+J7HswLX4RXVgL021XU=?a+b=MS41&%C3%A9!$'()*\054\073=eyJiIjoiXHUwMGZjIiwieiI6WzEsMi4wXX0="`},
+}
+
+var pythonValues = map[string]any{"a b": 1.5, "é!$'()*,;": map[string]any{"z": []any{int64(1), 2.0}, "b": "ü"}}
+
+func TestCookiesOfAllPythonLibrariesAreRead(t *testing.T) {
+	c := newCodec(t, longSecret, 0)
+	for _, row := range pythonHeaders {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Cookie", "other=1; "+row.header+"; last=2")
+		got, err := c.Unserialize(werkzeug.CookieValue(r, "session"))
+		if err != nil || !reflect.DeepEqual(got, pythonValues) {
+			t.Errorf("%s: got %v, %v", row.library, got, err)
+		}
+		// What CookieValue is for.
+		_, err = r.Cookie("session")
+		if dropped := strings.Contains(row.header, `\`); dropped != (err != nil) {
+			t.Errorf("%s: net/http: got %v", row.library, err)
+		}
+	}
+}
+
+func TestSerializeWritesTheBytesOfSecureCookie(t *testing.T) {
+	c := newCodec(t, longSecret, 0)
+	want := strings.Trim(strings.TrimPrefix(pythonHeaders[2].header, "session="), `"`)
+	if got := serialize(t, c, pythonValues, time.Time{}); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestCookieValueIsThatOfNetHTTP(t *testing.T) {
+	for _, row := range []struct {
+		headers []string
+		want    string
+	}{
+		{nil, ""},
+		{[]string{""}, ""},
+		{[]string{"session=a"}, "a"},
+		{[]string{"a=b; session=a=b&c?d; c=d"}, "a=b&c?d"},
+		{[]string{"a=b;session=x;\tc=d"}, "x"},
+		{[]string{"a=b;\tsession=x \t;c=d"}, "x"},
+		{[]string{`session="quoted, and more"`}, "quoted, and more"},
+		{[]string{"xsession=1; session2=2; Session=3; session"}, ""},
+		{[]string{"=session=1; session=2"}, "2"},
+		{[]string{"a=b", "session=first; session=second", "session=third"}, "first"},
+	} {
+		r := &http.Request{Header: http.Header{"Cookie": row.headers}}
+		got, theirs := werkzeug.CookieValue(r, "session"), ""
+		if cookie, err := r.Cookie("session"); err == nil {
+			theirs = cookie.Value
+		}
+		if got != row.want || theirs != row.want {
+			t.Errorf("%q: got %q, net/http %q, want %q", row.headers, got, theirs, row.want)
+		}
+	}
+}
+
+func TestAKeyThatIsNotEscapedIsRead(t *testing.T) {
+	c := newCodec(t, longSecret, crypto.SHA256)
+	if got, err := c.Unserialize(sign(longSecret, "é=NDI=")); err != nil || !reflect.DeepEqual(got, map[string]any{"é": int64(42)}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
 func TestAWrongSecretGivesAnEmptyMap(t *testing.T) {
 	value := serialize(t, newCodec(t, "foo", 0), map[string]any{"x": 42}, time.Time{})
 	mustRefuse(t, newCodec(t, "wrong foo", 0), value, "wrong secret")
