@@ -412,10 +412,12 @@ func TestPruneHoldsNoLockWhileItObserves(t *testing.T) {
 func TestPruneKeepsItsRateHoweverLateItsTimersAre(t *testing.T) {
 	for _, rate := range []float64{1, 20, 2000, 10_000, 100_000} {
 		for _, late := range []time.Duration{0, 60 * time.Microsecond, time.Millisecond, 15 * time.Millisecond} {
-			const seconds = 10
-			got, want := sessions.PacedFiles(rate, seconds*time.Second, time.Microsecond, late), int(rate*seconds)
-			if got < want*98/100 || got > want*101/100+1 {
-				t.Errorf("%v a second, with timers that are late by %v: %d files in %d s", rate, late, got, seconds)
+			for _, pause := range []time.Duration{0, time.Hour} { // of files that stay
+				const seconds = 10
+				got, want := sessions.PacedFiles(rate, pause, seconds*time.Second, time.Microsecond, late), int(rate*seconds)
+				if got < want*98/100 || got > want*101/100+2 {
+					t.Errorf("%v a second after %v, with timers that are late by %v: %d files in %d s", rate, pause, late, got, seconds)
+				}
 			}
 		}
 	}
