@@ -105,10 +105,12 @@ func (c *Cookies) sent(r *http.Request) (ids []string) {
 	return ids
 }
 
-// commitTimeout bounds how long a response waits for others who save the same
+// commitContext bounds how long a response waits for others who save the same
 // session. It takes the place of the request's own end: when the browser goes
 // away, what the handler did is saved all the same.
-const commitTimeout = 30 * time.Second
+func commitContext(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context()), 30*time.Second)
+}
 
 // Commit saves the session if it should be saved and is not empty and new, and
 // sets the cookie if the browser does not have it. A cookie that has an age is
@@ -128,25 +130,35 @@ func (c *Cookies) Commit(w http.ResponseWriter, r *http.Request, s *Session) err
 		return err
 	}
 	defer httpheader.Personal(w.Header())
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitTimeout)
-	defer cancel()
 	s.endIfCleared()
 	before := s.standing()
-	touched := false
-	var err error
-	switch ended := r.Context().Err(); {
-	case !before.worthSaving:
-		touched, err = c.touch(ctx, s)
-	case ended != nil && before.needsCookie:
-		err = fmt.Errorf("%w: %w", errRequestEnded, ended)
-	default:
-		err = c.store.Save(ctx, s)
-	}
+	touched, err := c.save(r, s, before)
 	if err != nil {
 		return err
 	}
 	c.setCookie(w.Header(), c.sent(r), before.destroyed, touched, s.standing())
 	return nil
+}
+
+// save saves the session or, if there is nothing to save, renews on access and
+// reports whether it did.
+func (c *Cookies) save(r *http.Request, s *Session, now standing) (touched bool, err error) {
+	if !now.worthSaving && (c.renew == 0 || s.New()) {
+		return false, nil
+	}
+	if err := r.Context().Err(); err != nil && now.worthSaving && now.needsCookie {
+		return false, fmt.Errorf("%w: %w", errRequestEnded, err)
+	}
+	ctx, cancel := commitContext(r)
+	defer cancel()
+	if now.worthSaving {
+		return false, c.store.Save(ctx, s)
+	}
+	touched, err = c.store.(Toucher).Touch(ctx, s, c.renew)
+	if errors.Is(err, ErrDeleted) {
+		return false, nil // nothing was changed that could be lost
+	}
+	return touched, err
 }
 
 // errRequestEnded says that a save was not carried out, since the browser would
@@ -174,25 +186,11 @@ func (c *Cookies) setCookie(h http.Header, sent []string, destroyed, touched boo
 	}
 }
 
-// touch renews on access, and reports whether it did.
-func (c *Cookies) touch(ctx context.Context, s *Session) (bool, error) {
-	if c.renew == 0 || s.New() {
-		return false, nil
-	}
-	touched, err := c.store.(Toucher).Touch(ctx, s, c.renew)
-	if errors.Is(err, ErrDeleted) {
-		return false, nil // nothing was changed that could be lost
-	}
-	return touched, err
-}
-
 // SaveLate saves the session when the response has begun. The error says so
 // when the browser would need a cookie that cannot be set any more: the session
 // is new, was renewed, or goes on under another ID after it was destroyed. The
 // age of a cookie stays what it is.
 func (c *Cookies) SaveLate(r *http.Request, s *Session) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitTimeout)
-	defer cancel()
 	if err := s.ready(); err != nil {
 		return err
 	}
@@ -200,6 +198,8 @@ func (c *Cookies) SaveLate(r *http.Request, s *Session) error {
 	if now := s.standing(); now.needsCookie && !(now.destroyed && now.empty) {
 		return errors.New("sessions: the response has begun, and the browser cannot be told the session's ID any more")
 	}
+	ctx, cancel := commitContext(r)
+	defer cancel()
 	return c.store.SaveIfModified(ctx, s)
 }
 
