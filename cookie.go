@@ -37,7 +37,9 @@ type CookieOptions struct {
 	// reads its session restarts the idle timeout, and renews a cookie that
 	// has an age. Zero means that only saving does; every save does. A renewal
 	// that would have to wait for others who save the session is left out. The
-	// store must be a [Toucher].
+	// store must be a [Toucher]. With sessions in sealed cookies, a slow reader
+	// can bring back a session that was destroyed meanwhile: see NotBefore of
+	// package securecookie.
 	RenewOnAccess time.Duration
 }
 

@@ -1,7 +1,9 @@
 package sessions_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"testing"
@@ -40,4 +42,22 @@ func child(name string, env ...string) *exec.Cmd {
 	cmd.Env = append(append(os.Environ(), childVariable+"="+name), env...)
 	cmd.Stderr = os.Stderr
 	return cmd
+}
+
+// startChild starts a process that is talked with.
+func startChild(t *testing.T, name string, env ...string) (cmd *exec.Cmd, in io.WriteCloser, lines *bufio.Scanner) {
+	t.Helper()
+	cmd = child(name, env...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, in, bufio.NewScanner(out)
 }

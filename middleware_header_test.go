@@ -106,6 +106,7 @@ func TestFailedLoadSendsNothingOfTheHandlersAndKeepsWhatIsAround(t *testing.T) {
 					sessions.FromContext(r.Context()).Set("a", 1)
 					h.Set("Vary", "Accept")
 					fmt.Fprint(w, "handler's body")
+					fmt.Fprint(w, ", of a handler that ignores errors")
 				})
 				st.store.Close()
 				res, body := st.get(t, "/", "Cookie", "__Host-session="+st.store.GenerateKey())

@@ -24,8 +24,13 @@ func TestFlashesReadWhileTheResponseIsWrittenDoNotComeAgain(t *testing.T) {
 			}
 			io.WriteString(w, "flashes: ") // as a template does that ranges over them
 			fmt.Fprint(w, s.Flashes())
-			if r.URL.Path == "/and-more" {
+			switch r.URL.Path {
+			case "/and-more":
 				s.Set("b", 1)
+			case "/and-less":
+				s.Delete("a")
+			case "/and-longer":
+				s.SetMaxAge(time.Hour)
 			}
 		})
 		st.get(t, "/add")
@@ -40,10 +45,13 @@ func TestFlashesReadWhileTheResponseIsWrittenDoNotComeAgain(t *testing.T) {
 		}
 		// Another change, which the handler should have made earlier, is not
 		// hidden by them.
-		st.get(t, "/add")
-		st.get(t, "/and-more")
-		if got := st.log.String(); !strings.Contains(got, "the change is lost") {
-			t.Errorf("logged: %s; want the lost change", got)
+		for _, path := range []string{"/and-more", "/and-less", "/and-longer"} {
+			st.get(t, "/add")
+			st.log.Reset()
+			st.get(t, path)
+			if got := st.log.String(); !strings.Contains(got, "the change is lost") {
+				t.Errorf("%s: logged %q, want the lost change", path, got)
+			}
 		}
 		// In the request that added them they need a cookie.
 		st.newBrowser(t)

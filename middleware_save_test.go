@@ -274,6 +274,23 @@ func TestSaveByManyGoroutines(t *testing.T) {
 	}
 }
 
+// The browser has chosen the ID, and needs no cookie to know it.
+func TestSaveAfterTheFirstByteOfAnAdoptedSession(t *testing.T) {
+	st := newSite(t, sessions.FilesystemOptions{KeepMissingID: true}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
+		s := sessions.FromContext(r.Context())
+		fmt.Fprint(w, "begun")
+		s.Set("a", 1)
+		if err := sessions.Save(r.Context()); err != nil {
+			t.Error("Save:", err)
+		}
+	})
+	id := st.store.GenerateKey()
+	st.get(t, "/", "Cookie", "__Host-session="+id)
+	if s, err := st.store.Get(t.Context(), id); err != nil || s.Get("a") != int64(1) || st.files(t) != 1 {
+		t.Errorf("a = %v (%v), %d files", s.Get("a"), err, st.files(t))
+	}
+}
+
 func TestSaveWithoutASession(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		if err := sessions.Save(r.Context()); err != nil {

@@ -26,10 +26,12 @@ func TestTimeoutHandlerInsideDropsWhatACutOffHandlerChanged(t *testing.T) {
 			s := sessions.FromContext(r.Context())
 			s.SetOwner("ann")
 			s.Set("a", "half")
-			inTime := r.Context().Err() == nil
+			got := outcome{inTime: r.Context().Err() == nil}
 			<-answered
-			s.Renew()
-			finished <- outcome{inTime, sessions.Save(r.Context())}
+			if got.inTime {
+				got.save = sessions.Save(r.Context())
+			}
+			finished <- got
 		}), 50*time.Millisecond, "too slow")
 		st := newSiteWith(t, o, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/slow" {
@@ -132,6 +134,21 @@ func TestHandlersOwn503InTimeIsSaved(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Another status is the handler's own, whatever has become of its context.
+func TestHandlersContextThatIsOverDoesNotMatterWithoutA503(t *testing.T) {
+	overBoth(t, func(t *testing.T, o siteOptions) {
+		st := newSiteWith(t, o, func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithCancel(r.Context())
+			sessions.FromContext(ctx).Set("a", "kept")
+			cancel()
+		})
+		res, _ := st.get(t, "/")
+		if s := st.stored(t, res); s.Get("a") != "kept" {
+			t.Errorf("a = %v", s.Get("a"))
+		}
+	})
 }
 
 func busy(w http.ResponseWriter, r *http.Request) {

@@ -1,7 +1,6 @@
 package sessions_test
 
 import (
-	"bufio"
 	"context"
 	"net/http"
 	"os"
@@ -42,7 +41,7 @@ func TestRenewOnAccessTouchesTheStoredSession(t *testing.T) {
 func TestRenewalOnAccessIsLeftOutWhileTheSessionIsLocked(t *testing.T) {
 	for name, hold := range map[string]func(t *testing.T, st *site, id string) (release func()){
 		"in this process":    holdHere,
-		"in another process": holdInAnotherProcess,
+		"in another process": func(t *testing.T, st *site, id string) func() { return holdElsewhere(t, st.dir, id) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			overBoth(t, func(t *testing.T, o siteOptions) {
@@ -86,29 +85,6 @@ func holdHere(t *testing.T, st *site, id string) (release func()) {
 	return func() {
 		close(letGo)
 		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-func holdInAnotherProcess(t *testing.T, st *site, id string) (release func()) {
-	t.Helper()
-	cmd := child("hold", dirVariable+"="+st.dir, idVariable+"="+id)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	bufio.NewScanner(out).Scan()
-	return func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
 			t.Error(err)
 		}
 	}

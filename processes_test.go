@@ -218,19 +218,7 @@ func childLogout() error {
 func TestALogoutInAnotherProcessIsNeverUndone(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
-	cmd := child("logout", dirVariable+"="+dir)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
+	cmd, in, lines := startChild(t, "logout", dirVariable+"="+dir)
 	refused := 0
 	for i := range 1000 {
 		s := saved(t, store, "user", "ann")
@@ -283,27 +271,32 @@ func childHold() error {
 	})
 }
 
+// holdElsewhere has another process hold the session's lock until release is
+// called.
+func holdElsewhere(t *testing.T, dir, id string) (release func()) {
+	t.Helper()
+	cmd, in, lines := startChild(t, "hold", dirVariable+"="+dir, idVariable+"="+id)
+	lines.Scan()
+	return func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestASaveWaitsForAnotherProcessAndNoLongerThanItsContext(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	s := saved(t, store, "n", 0)
-	cmd := child("hold", dirVariable+"="+dir, idVariable+"="+s.ID())
-	in, _ := cmd.StdinPipe()
-	out, _ := cmd.StdoutPipe()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	bufio.NewScanner(out).Scan()
+	release := holdElsewhere(t, dir, s.ID())
 	s.Set("late", true)
 	ctx, cancel := context.WithTimeout(background, 50*time.Millisecond)
 	defer cancel()
 	if err := store.Save(ctx, s); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Save = %v, want context.DeadlineExceeded", err)
 	}
-	in.Close()
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
+	release()
 	save(t, store, s)
 	if again := get(t, store, s.ID()); again.Get("late") != true {
 		t.Errorf("%v after the wait", values(again))

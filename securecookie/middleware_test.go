@@ -104,6 +104,24 @@ func TestSaveBeforeTheFirstByteSetsTheCookiesAtOnce(t *testing.T) {
 	})
 }
 
+func TestHandlerThatSetsCacheControlAfterASaveDoesNotPublishTheCookie(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		sessions.FromContext(r.Context()).Set("a", 1)
+		if err := sessions.Save(r.Context()); err != nil {
+			t.Error("Save:", err)
+		}
+		w.Header().Set("Cache-Control", "public")
+		w.Header().Set("Vary", "Accept")
+	}
+	overBoth(t, securecookie.CarrierOptions{}, handler, func(t *testing.T, visit func(string) (*http.Response, string), _ *bytes.Buffer) {
+		res, _ := visit("/")
+		cacheControl, vary := strings.Join(res.Header["Cache-Control"], ", "), strings.Join(res.Header["Vary"], ", ")
+		if len(res.Cookies()) != 1 || cacheControl != "public, no-store" || vary != "Accept, Cookie" {
+			t.Errorf("%d cookies, Cache-Control %q, Vary %q", len(res.Cookies()), cacheControl, vary)
+		}
+	})
+}
+
 func TestSaveThatIsTooLargeCanBeAnsweredByTheHandler(t *testing.T) {
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		s := sessions.FromContext(r.Context())
