@@ -81,7 +81,7 @@ func (c *Cookies) Load(r *http.Request) (*Session, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, ok := s.Stored(); ok {
+		if s.isStored() {
 			return s, nil
 		}
 		if first == nil {
@@ -234,6 +234,12 @@ func (s *Session) standing() standing {
 		ageChanged:  s.maxAge != s.loadedMaxAge,
 		wasSaved:    s.wasSaved,
 	}
+}
+
+func (s *Session) isStored() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stored
 }
 
 // endIfCleared destroys a session that was emptied by Clear. One that lost its

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -17,7 +18,7 @@ import (
 //	func (msgpackCodec) Unmarshal(data []byte, v any) error { return msgpack.Unmarshal(data, v) }
 type Codec interface {
 	// Name is kept with every session: 1 to 16 lower-case letters, digits and
-	// hyphens. A codec named "json" must write JSON.
+	// hyphens. The name "json" is for a JSONCodec.
 	Name() string
 
 	// Marshal encodes a value. It must not keep or change it. A panic, which
@@ -33,20 +34,30 @@ type Codec interface {
 	Unmarshal(data []byte, v any) error
 }
 
-// CheckCodec returns what is wrong with a codec's name, for the constructor of a
-// store or a carrier. A stored session names its codec; see [CodecNamed].
-func CheckCodec(c Codec) error {
-	name := c.Name()
-	if len(name) >= 1 && len(name) <= 16 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" {
-		return nil
-	}
-	return fmt.Errorf("the Codec has the name %q: want 1 to 16 lower-case letters, digits and hyphens", name)
+// A JSONCodec is a Codec whose encodings are JSON texts. All values of its
+// sessions are stored as one JSON object, which people can read, and the keys of
+// values must be valid UTF-8.
+type JSONCodec interface {
+	Codec
+	EncodesJSON() // does nothing
 }
 
-// CodecNamed returns the codec that a stored session names: own, which is the
+// checkCodec refuses a codec whose name cannot be kept.
+func checkCodec(c Codec) error {
+	name := c.Name()
+	if len(name) < 1 || len(name) > 16 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return fmt.Errorf("the Codec has the name %q: want 1 to 16 lower-case letters, digits and hyphens", name)
+	}
+	if _, ok := c.(JSONCodec); name == "json" && !ok {
+		return errors.New(`the Codec has the name "json", which is for a JSONCodec`)
+	}
+	return nil
+}
+
+// codecNamed returns the codec that a stored session names: own, which is the
 // store's, or one of the ready-made ones, which are always read. It is nil when
 // there is none of that name.
-func CodecNamed(name string, own Codec) Codec {
+func codecNamed(name string, own Codec) Codec {
 	switch name {
 	case own.Name():
 		return own

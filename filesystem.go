@@ -23,7 +23,8 @@ const sha256Size = sha256.Size
 // directory. It is a [SessionStore], [Updater], [Toucher], [Clearer] and
 // [OwnerStore].
 type FilesystemSessionStore struct {
-	timeouts       // of opts
+	base *Base
+	timeouts
 	opts           FilesystemOptions
 	files          slotfile.Files
 	prefix, suffix string // of file names, around the ID or its hash
@@ -73,91 +74,102 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 	if o.Path != "." {
 		st.files.Reopen, st.files.Reopened = st.reopenDir, st.reopened
 	}
-	return st, nil
+	key := func(id string) string { return id }
+	if o.HashNames {
+		key = HashID
+	}
+	st.base, err = NewBase(fileBackend{st}, BaseOptions{
+		Keys: o.Keys, Codec: o.Codec, MaxAge: o.MaxAge, Lifetime: o.Lifetime, KeepMissingID: o.KeepMissingID,
+		Key:     key,
+		Intact:  true, // a checksum, and the seal, vouch for the values
+		Damaged: st.logDamaged,
+	})
+	return st, err
 }
-
-// IsValidKey reports whether key has the form of this store's IDs; see [Keys].
-func (st *FilesystemSessionStore) IsValidKey(key string) bool { return st.opts.Keys.IsValidKey(key) }
-
-// GenerateKey makes a new ID; see [Keys].
-func (st *FilesystemSessionStore) GenerateKey() string { return st.opts.Keys.GenerateKey() }
 
 // Close releases the directory. The store cannot be used any more.
 func (st *FilesystemSessionStore) Close() error { return st.files.Close() }
 
+// IsValidKey reports whether key has the form of this store's IDs; see [Keys].
+func (st *FilesystemSessionStore) IsValidKey(key string) bool { return st.base.IsValidKey(key) }
+
+// GenerateKey makes a new ID; see [Keys].
+func (st *FilesystemSessionStore) GenerateKey() string { return st.base.GenerateKey() }
+
 // New makes an empty session. No file is made before it is saved.
-func (st *FilesystemSessionStore) New() *Session {
-	return st.newSession(st.GenerateKey())
-}
+func (st *FilesystemSessionStore) New() *Session { return st.base.New() }
 
-func (st *FilesystemSessionStore) newSession(id string) *Session {
-	s := NewSession(id, st.opts.Codec)
-	s.home = st
-	return s
-}
-
-// Get loads a session, without waiting for anybody who is saving it. See
+// Get loads a session, without waiting for a save of it that is under way. See
 // [SessionStore] for what it does with an ID that is not stored.
 func (st *FilesystemSessionStore) Get(ctx context.Context, id string) (*Session, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if !st.IsValidKey(id) {
-		return st.New(), nil
-	}
-	name := st.filename(id)
-	file, err := st.files.Read(ctx, name)
-	if err == nil {
-		var s *Session
-		if s, err = st.session(id, name, file); err == nil && st.expired(s, name, file.ModTime) {
-			return st.New(), nil
-		} else if err == nil {
-			return s, nil
-		}
-	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && st.opts.KeepMissingID:
-		s := st.newSession(id)
-		s.isNew, s.adopted, s.base.Created = false, true, s.created
-		return s, nil
-	case errors.Is(err, fs.ErrNotExist):
-		return st.New(), nil
-	case errors.Is(err, slotfile.ErrCorrupt), errors.Is(err, ErrCorrupt):
-		st.logDamaged(name)
-		return st.New(), nil
-	}
-	return nil, fmt.Errorf("sessions: load: %w", err)
+	return st.base.Get(ctx, id)
 }
 
-// session makes a session of what a file holds.
-func (st *FilesystemSessionStore) session(id, name string, file slotfile.Record) (*Session, error) {
+// Save stores the session. It waits for other saves of the same session, but no
+// longer than ctx; see [SessionStore] for the rest.
+func (st *FilesystemSessionStore) Save(ctx context.Context, s *Session) error {
+	return st.base.Save(ctx, s)
+}
+
+// SaveIfModified is Save when [Session.ShouldSave].
+func (st *FilesystemSessionStore) SaveIfModified(ctx context.Context, s *Session) error {
+	return st.base.SaveIfModified(ctx, s)
+}
+
+// Update reads, changes and saves the session under its lock; see [Updater].
+// update is called once. A new session has no lock: when one of its ID was
+// stored while update ran, the error is [ErrExists].
+func (st *FilesystemSessionStore) Update(ctx context.Context, s *Session, update func(*Session) error) error {
+	return st.base.Update(ctx, s, update)
+}
+
+// Delete ends the session at once.
+func (st *FilesystemSessionStore) Delete(ctx context.Context, s *Session) error {
+	return st.base.Delete(ctx, s)
+}
+
+// A fileBackend keeps the records of a FilesystemSessionStore.
+type fileBackend struct{ *FilesystemSessionStore }
+
+// Load reads the record of a key, which is the part of its file's name that
+// stands for the session.
+func (st fileBackend) Load(ctx context.Context, key string) (Record, error) {
+	name := st.filename(key)
+	file, err := st.files.Read(ctx, name)
+	if err != nil {
+		return Record{}, storeError(err)
+	}
+	return st.record(name, file)
+}
+
+// record returns what a file holds.
+func (st *FilesystemSessionStore) record(name string, file slotfile.Record) (Record, error) {
 	h, ok := parseHeader(file.Meta)
 	if !ok {
-		return nil, corrupt("the header is of no known version")
-	}
-	codec := CodecNamed(h.codec, st.opts.Codec)
-	if codec == nil {
-		return nil, fmt.Errorf("the session is encoded by codec %q, which is not this store's %q", h.codec, st.opts.Codec.Name())
+		return Record{}, corrupt("the header is of no known version")
 	}
 	rec, err := st.decode(h, file.Meta, name, file.Payload)
-	if err != nil {
-		return nil, err
+	rec.Used = file.ModTime
+	if h.idle > 0 && !st.files.Times && err == nil {
+		// In a store without an idle timeout, for sessions alone that have one.
+		if info, err := st.files.Dir().Lstat(name); err == nil {
+			rec.Used = info.ModTime
+		} else {
+			rec.Used = time.Now() // removed meanwhile: it was there when it was read
+		}
 	}
-	s := loadSession(id, codec, rec) // the checksum, and the seal, vouch for the data
-	s.home, s.file, s.meta = st, name, file.Meta
-	return s, nil
+	return rec, err
 }
 
-// expired reports whether a session that was read from a file has ended.
-func (st *FilesystemSessionStore) expired(s *Session, name string, modTime time.Time) bool {
-	if s.maxAge > 0 && !st.files.Times {
-		info, err := st.files.Dir().Lstat(name)
-		if err != nil {
-			return false // removed meanwhile: it was there when it was read
-		}
-		modTime = info.ModTime
+// storeError translates the errors of package slotfile.
+func storeError(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return ErrNotStored
+	case errors.Is(err, slotfile.ErrCorrupt):
+		return ErrCorrupt
 	}
-	return st.ended(time.Now(), s.created, modTime, s.maxAge)
+	return err
 }
 
 // List returns the IDs of the stored sessions, or the hashes of IDs with
@@ -244,14 +256,8 @@ func (st *FilesystemSessionStore) namesIn(ctx context.Context, dir *dirfs.Dir) i
 	}
 }
 
-// filename is the name of a session's file. The ID must be valid.
-func (st *FilesystemSessionStore) filename(id string) string {
-	if st.opts.HashNames {
-		sum := sha256.Sum256([]byte(id))
-		id = hex.EncodeToString(sum[:])
-	}
-	return st.prefix + id + st.suffix
-}
+// filename is the name of the file of a key.
+func (st *FilesystemSessionStore) filename(key string) string { return st.prefix + key + st.suffix }
 
 // key is the part of a file's name that stands for the session.
 func (st *FilesystemSessionStore) key(name string) string {
@@ -271,8 +277,9 @@ func (st *FilesystemSessionStore) isFilename(name string) bool {
 }
 
 // logDamaged reports a file once, and not without end.
-func (st *FilesystemSessionStore) logDamaged(name string) {
+func (st *FilesystemSessionStore) logDamaged(key string) {
 	const most = 1000
+	name := st.filename(key)
 	st.damagedMu.Lock()
 	known := st.damaged[name] || len(st.damaged) >= most
 	if !known {

@@ -127,13 +127,13 @@ func ownerHash(owner string) string {
 }
 
 // header returns the header of a record that this store is the first to write.
-func (st *FilesystemSessionStore) header(rec *Record, codec string) header {
+func (st *FilesystemSessionStore) header(rec *Record) header {
 	return header{
 		created:  rec.Created,
 		timeouts: st.timeouts,
 		idle:     rec.MaxAge,
 		owner:    ownerHash(rec.Owner),
-		codec:    codec,
+		codec:    rec.Codec,
 		sealed:   st.opts.Sealer != nil,
 	}
 }
@@ -178,7 +178,7 @@ func (st *FilesystemSessionStore) decode(h header, meta, name, payload string) (
 		}
 		payload = string(opened)
 	}
-	rec = Record{Created: h.created, MaxAge: h.idle, Data: payload}
+	rec = Record{Version: meta, Codec: h.codec, Created: h.created, MaxAge: h.idle, Data: payload}
 	if h.owner != "" {
 		line, data, ok := strings.Cut(payload, "\n")
 		owner, err := base64.StdEncoding.DecodeString(line)
@@ -189,3 +189,5 @@ func (st *FilesystemSessionStore) decode(h header, meta, name, payload string) (
 	}
 	return rec, nil
 }
+
+func corrupt(why string) error { return fmt.Errorf("%w: %s", ErrCorrupt, why) }

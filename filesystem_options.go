@@ -185,7 +185,7 @@ func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 	if o.Codec == nil {
 		o.Codec = JSON()
 	}
-	errs = append(errs, CheckCodec(o.Codec))
+	errs = append(errs, checkCodec(o.Codec))
 	if o.Sync != SyncNone && o.Sync != SyncFull {
 		refuse("Sync is neither SyncNone nor SyncFull")
 	}

@@ -49,7 +49,7 @@ func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(di
 			n++
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("sessions: delete: %w", damagedError(err)))
+			errs = append(errs, fmt.Errorf("sessions: delete: %w", storeError(err)))
 		}
 	}
 	return n, errors.Join(errs...)
@@ -81,23 +81,17 @@ func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) i
 // ownedBy loads the session of that file if it is the owner's.
 func (st *FilesystemSessionStore) ownedBy(ctx context.Context, name, owner string) (*Session, error) {
 	file, err := st.files.Read(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, slotfile.ErrCorrupt) {
+	if h, ok := parseHeader(file.Meta); err == nil && ok && h.owner == ownerHash(owner) {
+		var rec Record
+		if rec, err = st.record(name, file); err == nil {
+			key := st.key(name)
+			return st.base.Load(key, key, rec)
+		}
+	}
+	if err = storeError(err); errors.Is(err, ErrNotStored) || errors.Is(err, ErrCorrupt) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	if h, ok := parseHeader(file.Meta); !ok || h.owner != ownerHash(owner) {
-		return nil, nil
-	}
-	s, err := st.session(st.key(name), name, file)
-	if errors.Is(err, ErrCorrupt) || err == nil && st.expired(s, name, file.ModTime) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	return nil, err
 }
 
 // DeleteOwner ends the sessions of an owner, those that have expired among them;
@@ -110,8 +104,8 @@ func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string,
 	}
 	kept := make(map[string]bool)
 	for _, id := range keep {
-		kept[st.filename(id)] = true
-		kept[st.prefix+id+st.suffix] = true // with HashNames, as ListOwner gives it
+		kept[st.filename(st.base.opts.Key(id))] = true
+		kept[st.filename(id)] = true // with HashNames, as ListOwner gives it
 	}
 	hash := ownerHash(owner)
 	var buf []byte

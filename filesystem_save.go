@@ -11,91 +11,40 @@ import (
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
-// Save stores the session. It waits for others who save the same session, but
-// no longer than ctx; see [SessionStore] for the rest.
-func (st *FilesystemSessionStore) Save(ctx context.Context, s *Session) error {
-	return st.save(ctx, s, nil)
-}
-
-// SaveIfModified is Save when [Session.ShouldSave].
-func (st *FilesystemSessionStore) SaveIfModified(ctx context.Context, s *Session) error {
-	if !s.ShouldSave() {
-		return nil
-	}
-	return st.save(ctx, s, nil)
-}
-
-// Update reads, changes and saves the session under its lock; see [Updater].
-// update is called once. A new session has no lock: when one of its ID was
-// stored while update ran, the error is [ErrExists].
-func (st *FilesystemSessionStore) Update(ctx context.Context, s *Session, update func(*Session) error) error {
-	return st.save(ctx, s, update)
-}
-
-func (st *FilesystemSessionStore) save(ctx context.Context, s *Session, update func(*Session) error) error {
-	if err := s.acquire(ctx, st); err != nil {
-		return err
-	}
-	defer s.release()
-	for {
-		err := st.saveOnce(ctx, s, update)
-		// Two requests that both adopted a missing ID: the second finds what
-		// the first has stored, and adds to it. But update is called once.
-		if !s.adopted || update != nil || !errors.Is(err, ErrExists) {
-			return err
-		}
-	}
-}
-
-func (st *FilesystemSessionStore) saveOnce(ctx context.Context, s *Session, update func(*Session) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	name, err := st.filenameOf(s)
-	if err != nil {
-		return err
-	}
-	t := &transaction{FilesystemSessionStore: st, ctx: ctx, s: s, name: name}
-	if s.stored || s.adopted {
+// Commit carries out a change.
+func (st fileBackend) Commit(ctx context.Context, c *Change) error {
+	t := &transaction{FilesystemSessionStore: st.FilesystemSessionStore, ctx: ctx, c: c, name: st.filename(c.Key())}
+	if !c.New() {
 		if err := t.lock(ctx); err != nil {
-			return fmt.Errorf("sessions: save: %w", err)
+			return err
 		}
 		defer t.unlock()
 	}
 	stored, err := t.stored()
-	if errors.Is(err, ErrDeleted) {
+	if err != nil {
 		return err
 	}
-	if err != nil {
-		return fmt.Errorf("sessions: save: %w", err)
+	if err := c.Apply(stored); err != nil {
+		return err
 	}
-	if err = s.save(stored, update, t); err == nil {
-		s.mu.Lock()
-		s.file, s.meta = t.name, t.meta
-		s.mu.Unlock()
+	if c.NewKey() != "" {
+		if err := t.put(c.Record()); err != nil {
+			return err
+		}
+		c.SetVersion(t.meta)
 	}
-	return err
+	if c.Ended() != "" {
+		return t.end()
+	}
+	return nil
 }
 
-// filenameOf is the name of a session's file.
-func (st *FilesystemSessionStore) filenameOf(s *Session) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usable(st); err != nil {
-		return "", err
-	}
-	if s.file != "" {
-		return s.file, nil
-	}
-	return st.filename(s.id), nil
-}
-
-// A transaction is one save, from lock to unlock.
+// A transaction is one change, from lock to unlock.
 type transaction struct {
 	*FilesystemSessionStore
-	ctx    context.Context // of the save, which a saver's write has no argument for
-	s      *Session
-	name   string // of the session's file; after write, of the file it then has
+	ctx    context.Context // of the change
+	c      *Change
+	name   string // of the session's file; after put, of the file it then has
 	meta   string // the text of that file's header, "" for none
 	file   slotfile.Lock
 	locked bool   // file is a lock; otherwise the session has no file
@@ -110,10 +59,10 @@ func (t *transaction) lock(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return damagedError(err)
+		return storeError(err)
 	}
 	if errors.Is(t.file.Err(), fs.ErrNotExist) {
-		// Ended, by somebody who was stopped before the name was gone.
+		// Ended, by a process that was stopped before the name was gone.
 		_, err := t.file.Remove()
 		t.file.Unlock()
 		return err
@@ -128,40 +77,30 @@ func (t *transaction) unlock() {
 	}
 }
 
-func damagedError(err error) error {
-	if errors.Is(err, slotfile.ErrCorrupt) {
-		return ErrCorrupt
-	}
-	return err
-}
-
-// stored returns what the file holds now, nil when there is none. The error is
-// ErrDeleted when that has expired, unless the save ends it anyway.
+// stored returns what the file holds now, nil when there is none.
 func (t *transaction) stored() (*Record, error) {
 	if !t.locked {
 		return nil, nil
 	}
-	if err := t.file.Err(); err != nil {
-		if t.s.isDestroyed() {
-			t.record.Created = t.s.base.Created
-			return &t.record, nil // whatever it was, it ends
-		}
-		return nil, damagedError(err)
+	err := t.file.Err()
+	if err == nil {
+		err = t.read()
 	}
-	if err := t.read(); err != nil {
+	switch err = storeError(err); {
+	case errors.Is(err, ErrCorrupt):
+		t.record = Record{Damaged: true}
+	case err != nil:
 		return nil, err
 	}
-	if t.ended(time.Now(), t.record.Created, t.file.ModTime(), t.record.MaxAge) && !t.s.isDestroyed() {
-		return nil, ErrDeleted
-	}
+	t.record.Used = t.file.ModTime()
 	return &t.record, nil
 }
 
 // read fills in what the file holds.
 func (t *transaction) read() (err error) {
-	if t.unchanged() {
+	if base := t.c.Base(); base != nil && t.unchanged(base) {
 		// Nobody saved since: no copy to make, and nothing to take apart.
-		t.meta, t.record = t.s.meta, t.s.base
+		t.meta, t.record = base.Version, *base
 		return nil
 	}
 	t.meta = string(t.file.Meta())
@@ -173,54 +112,36 @@ func (t *transaction) read() (err error) {
 	return err
 }
 
-// unchanged says whether the file holds what the session was loaded from.
-func (t *transaction) unchanged() bool {
+// unchanged reports whether the file holds what the session was loaded from.
+func (t *transaction) unchanged(base *Record) bool {
 	data := t.file.Payload()
-	if t.s.base.Owner != "" {
+	if base.Owner != "" {
 		_, data, _ = bytes.Cut(data, []byte("\n"))
 	}
-	return t.opts.Sealer == nil && string(t.file.Meta()) == t.s.meta && string(data) == t.s.base.Data
+	return t.opts.Sealer == nil && string(t.file.Meta()) == base.Version && string(data) == base.Data
 }
 
-// write carries out a save.
-func (t *transaction) write(c Change) error {
-	err := t.put(c)
-	if err == nil && c.Ended != "" && t.locked {
-		err = t.end(c)
-	}
-	if err != nil && !errors.Is(err, ErrExists) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrDeleted) {
-		return fmt.Errorf("sessions: save: %w", err)
-	}
-	return err
-}
-
-// put stores the change's record and notes what file it is in.
-func (t *transaction) put(c Change) error {
-	if c.Record == nil {
-		t.name, t.meta = "", ""
-		return nil
-	}
-	meta := t.newMeta(c)
+// put stores a record under the change's key.
+func (t *transaction) put(rec *Record) error {
+	meta := t.newMeta(rec)
 	if string(meta) != t.meta {
 		t.meta = string(meta)
-	} else if c.Same {
+	} else if t.c.Same() {
 		if err := t.file.Confirm(); err != nil {
 			return err
 		}
 		return t.file.SetModTime(time.Now())
 	}
-	if c.ID != t.s.id {
-		t.name = t.filename(c.ID)
-	}
-	payload, err := t.payload(c.Record, t.meta, t.name)
+	t.name = t.filename(t.c.NewKey())
+	payload, err := t.payload(rec, t.meta, t.name)
 	if err != nil {
 		return err
 	}
-	marked := c.Record.MaxAge > 0
+	marked := rec.MaxAge > 0
 	switch {
-	case !c.Fresh:
+	case !t.c.Fresh():
 		err = endedError(t.file.Write(t.ctx, meta, payload, marked))
-	case c.Ended != "" && t.locked && !t.s.isDestroyed():
+	case t.c.Renewed():
 		err = endedError(t.files.CreateFor(t.ctx, &t.file, t.name, meta, payload, marked))
 	default:
 		err = t.files.Create(t.ctx, t.name, meta, payload, marked)
@@ -243,10 +164,10 @@ func endedError(err error) error {
 // newMeta returns the header's text after the change. The stores' timeouts in a
 // file only grow: two stores of different ones would otherwise make it anew at
 // each turn, and what a pruner is told there has to hold for both.
-func (t *transaction) newMeta(c Change) []byte {
-	h := t.header(c.Record, t.s.codec.Name())
+func (t *transaction) newMeta(rec *Record) []byte {
+	h := t.header(rec)
 	meta := h.append(t.text[:0])
-	if c.Fresh || string(meta) == t.meta {
+	if t.c.Fresh() || string(meta) == t.meta {
 		return meta
 	}
 	if old, ok := parseHeader(t.meta); ok {
@@ -255,11 +176,11 @@ func (t *transaction) newMeta(c Change) []byte {
 	return h.append(t.text[:0])
 }
 
-// end removes the session that the save ends. If that fails before anything is
+// end removes the session that the change ends. If that fails before anything is
 // changed, the session under the new ID goes again.
-func (t *transaction) end(c Change) error {
+func (t *transaction) end() error {
 	gone, err := t.bury(&t.file)
-	if !gone && c.Record != nil {
+	if !gone && t.c.NewKey() != "" {
 		err = errors.Join(err, t.files.Dir().Remove(t.name))
 	}
 	return err
@@ -280,20 +201,6 @@ func (st *FilesystemSessionStore) buried(gone bool, err error) (bool, error) {
 	return gone, err
 }
 
-// Delete ends the session at once.
-func (st *FilesystemSessionStore) Delete(ctx context.Context, s *Session) error {
-	if err := s.acquire(ctx, st); err != nil {
-		return err
-	}
-	defer s.release()
-	name, err := st.filenameOf(s)
-	if err != nil {
-		return err
-	}
-	_, err = st.remove(ctx, name)
-	return err
-}
-
 // remove ends the session of that file, and reports whether there was one.
 func (st *FilesystemSessionStore) remove(ctx context.Context, name string) (bool, error) {
 	var file slotfile.Lock
@@ -302,7 +209,7 @@ func (st *FilesystemSessionStore) remove(ctx context.Context, name string) (bool
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("sessions: delete: %w", damagedError(err))
+		return false, fmt.Errorf("sessions: delete: %w", storeError(err))
 	}
 	defer file.Unlock()
 	gone, err := st.bury(&file)
@@ -314,10 +221,11 @@ func (st *FilesystemSessionStore) remove(ctx context.Context, name string) (bool
 
 // Touch restarts the idle timeout of a stored session; see [Toucher].
 func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interval time.Duration) (bool, error) {
-	name, err := st.filenameOf(s)
+	key, err := st.base.KeyOf(s)
 	if err != nil {
 		return false, err
 	}
+	name := st.filename(key)
 	// Without the lock first: most touches come too early to do anything. A file
 	// that is dated in the future gets the right time at once.
 	info, err := st.files.Dir().Lstat(name)
@@ -344,7 +252,7 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 		return false, ErrDeleted
 	}
 	if err != nil {
-		return false, fmt.Errorf("sessions: touch: %w", damagedError(err))
+		return false, fmt.Errorf("sessions: touch: %w", storeError(err))
 	}
 	return true, nil
 }

@@ -9,8 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
-	"unicode/utf8"
+
+	"github.com/sessfs/sessions/internal/fields"
 )
 
 // JSON returns the default codec.
@@ -26,6 +26,8 @@ func JSON() Codec { return jsonCodec{} }
 type jsonCodec struct{}
 
 func (jsonCodec) Name() string { return "json" }
+
+func (jsonCodec) EncodesJSON() {}
 
 // maxJSONDepth is where encoding/json stops reading.
 const maxJSONDepth = 10_000
@@ -64,7 +66,7 @@ func appendJSON(dst []byte, v any, depth int) ([]byte, error) {
 	case int64:
 		return strconv.AppendInt(dst, v, 10), nil
 	case string:
-		return appendString(dst, v), nil
+		return fields.AppendString(dst, v), nil
 	case float64:
 		return appendFloat(dst, v, 64)
 	case float32:
@@ -130,7 +132,7 @@ func appendMap[E any](dst []byte, m map[string]E, depth int) (_ []byte, err erro
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(appendString(dst, key), ':')
+		dst = append(fields.AppendString(dst, key), ':')
 		if dst, err = appendJSON(dst, m[key], depth+1); err != nil {
 			return nil, err
 		}
@@ -147,7 +149,7 @@ func (jsonCodec) Unmarshal(data []byte, v any) error {
 	case *[]any:
 		return unmarshalAs(data, v)
 	case *string:
-		if len(data) >= 2 && data[0] == '"' && data[len(data)-1] == '"' && plain(string(data[1:len(data)-1])) {
+		if len(data) >= 2 && data[0] == '"' && data[len(data)-1] == '"' && fields.Plain(string(data[1:len(data)-1])) {
 			*v = string(data[1 : len(data)-1])
 			return nil
 		}
@@ -161,30 +163,9 @@ func (jsonCodec) Unmarshal(data []byte, v any) error {
 	if errors.As(err, new(*json.UnmarshalTypeError)) {
 		// A whole number that was set as a float may be asked for as an integer.
 		reflect.ValueOf(v).Elem().SetZero()
-		err = json.Unmarshal(withoutFractions(data), v)
+		err = json.Unmarshal(fields.WithoutFractions(data), v)
 	}
 	return err
-}
-
-// withoutFractions writes 2.0 as 2, as encoding/json writes a float.
-func withoutFractions(data []byte) []byte {
-	out := make([]byte, 0, len(data))
-	for p := (scanner{data: string(data)}); p.at < len(p.data); {
-		rest := p.data[p.at:]
-		switch {
-		case rest[0] == '"':
-			if !p.skipString() {
-				return data
-			}
-			out = append(out, rest[:len(rest)-len(p.data[p.at:])]...)
-		case strings.HasPrefix(rest, ".0") && (len(rest) == 2 || strings.IndexByte("0123456789eE", rest[2]) < 0):
-			p.at += 2
-		default:
-			out = append(out, rest[0])
-			p.at++
-		}
-	}
-	return out
 }
 
 // unmarshalAs decodes as an untyped Get does, into one of the types that it gives.
@@ -233,48 +214,4 @@ func plainNumbers(v any) any {
 		}
 	}
 	return v
-}
-
-// plain says whether a string stands in JSON as it is.
-func plain(s string) bool {
-	for i := range len(s) {
-		if !plainByte[s[i]] {
-			return false
-		}
-	}
-	return true
-}
-
-// plainByte is a table, since every key that is read is looked at.
-var plainByte = func() (t [256]bool) {
-	for c := ' '; c <= '~'; c++ {
-		t[c] = c != '"' && c != '\\'
-	}
-	return t
-}()
-
-// appendString appends a string as encoding/json does that escapes no HTML.
-func appendString(dst []byte, s string) []byte {
-	if plain(s) {
-		return appendQuoted(dst, s)
-	}
-	dst = append(dst, '"')
-	for _, r := range s { // what is not UTF-8 becomes U+FFFD
-		switch {
-		case r == '"' || r == '\\':
-			dst = append(dst, '\\', byte(r))
-		case r < ' ' || r == '\u2028' || r == '\u2029':
-			dst = fmt.Appendf(dst, `\u%04x`, r)
-		default:
-			dst = utf8.AppendRune(dst, r)
-		}
-	}
-	return append(dst, '"')
-}
-
-// appendQuoted is appendString of what is plain.
-func appendQuoted(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	dst = append(dst, s...)
-	return append(dst, '"')
 }

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 
@@ -60,6 +61,13 @@ func (k Keys) IsValidKey(key string) bool {
 		return err == nil && id.String() == key && id.Version() == 4 && id.Variant() == uuid.RFC4122
 	}
 	return len(key) == 2*k.size() && isLowerHex(key)
+}
+
+// HashID returns the SHA-256 of an ID in hex: a name for it that is safe to show
+// and to log, and from which nobody gets the ID.
+func HashID(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:])
 }
 
 // hexDigits are the bytes of lower-case hexadecimal numbers.

@@ -103,7 +103,7 @@ func TestNoErrorAndNoLogLineShowsASecret(t *testing.T) {
 		taken := fresh.Clone()
 		save(t, store, fresh)
 		note("taken", store.Save(background, taken))
-		note("foreign", store.Save(background, sessions.NewSession("secretvalue/../secretkey", nil)))
+		note("foreign", store.Save(background, nowhere.New()))
 
 		s = secret()
 		ended, cancel := context.WithCancel(background)

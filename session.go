@@ -70,7 +70,8 @@ type state struct {
 	parsed   bool // fields are base.Data, taken apart
 	err      error
 
-	home *FilesystemSessionStore // nil: of a store of somebody else's
+	home *Base  // the store that made or loaded it
+	key  string // under which it is stored; "" before it is
 
 	created time.Time
 	maxAge  time.Duration
@@ -79,7 +80,7 @@ type state struct {
 	loadedMaxAge time.Duration // which the browser's cookie has
 
 	base   Record  // as it was loaded or last saved; of an adopted session, when that was
-	fields []field // see baseFields
+	fields []Field // see baseFields
 	cells  map[string]*cell
 
 	// When something was asked for, by the clock that counts changes; zero
@@ -87,51 +88,11 @@ type state struct {
 	// nothing later.
 	clock                                            uint64
 	cleared, marked, aged, owned, renewed, destroyed uint64
-
-	// FilesystemSessionStore's own: the name of the session's file, "" before
-	// there is one, and the text of its header.
-	file, meta string
-}
-
-// NewSession makes a new, empty session, for the New method of a store. A nil
-// codec means [JSON].
-func NewSession(id string, codec Codec) *Session {
-	if codec == nil {
-		codec = JSON()
-	}
-	return &Session{state: state{id: id, codec: codec, isNew: true, parsed: true, created: time.Now().UTC()}}
-}
-
-// LoadSession makes a session of what a store has kept, for the Get method of
-// a store: not new, and unmodified. A nil codec means [JSON]. The error is
-// [ErrCorrupt] when the record's data is not what the codec writes.
-func LoadSession(id string, codec Codec, rec Record) (*Session, error) {
-	if codec == nil {
-		codec = JSON()
-	}
-	s := loadSession(id, codec, rec)
-	s.baseFields()
-	if s.err != nil {
-		return nil, s.err
-	}
-	return s, nil
-}
-
-// loadSession is LoadSession for data that are known to be what a save wrote:
-// they are taken apart when somebody asks for a value.
-func loadSession(id string, codec Codec, rec Record) *Session {
-	return &Session{state: state{
-		id: id, codec: codec, stored: true,
-		created: rec.Created, maxAge: rec.MaxAge, loadedMaxAge: rec.MaxAge, owner: rec.Owner,
-		base: rec,
-	}}
 }
 
 // failedSession stands in for a session that could not be loaded.
 func failedSession(err error) *Session {
-	s := NewSession("", nil)
-	s.err = err
-	return s
+	return &Session{state: state{codec: JSON(), isNew: true, parsed: true, err: err}}
 }
 
 // ID returns the session's ID, a secret that whoever has it is taken for the

@@ -18,14 +18,55 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// loaded returns a session as a store loads it.
-func loaded(t testing.TB, data string) *sessions.Session {
+// A backend is a store's, of which nothing but its Commit matters.
+type backend func(context.Context, *sessions.Change) error
+
+func (backend) Load(context.Context, string) (sessions.Record, error) {
+	return sessions.Record{}, sessions.ErrNotStored
+}
+
+func (b backend) Commit(ctx context.Context, c *sessions.Change) error { return b(ctx, c) }
+
+// base returns the Base of a store of one's own.
+func base(commit backend) *sessions.Base {
+	b, err := sessions.NewBase(commit, sessions.BaseOptions{Key: func(id string) string { return id }})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// nowhere keeps no sessions.
+var nowhere = base(nil)
+
+// loadedBy returns a session as a store loads it.
+func loadedBy(t testing.TB, b *sessions.Base, data string) *sessions.Session {
 	t.Helper()
-	s, err := sessions.LoadSession("id", nil, sessions.Record{Created: time.Now(), Data: data})
+	s, err := b.Load("id", "id", sessions.Record{Codec: "json", Created: time.Now(), Data: data})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func loaded(t testing.TB, data string) *sessions.Session {
+	t.Helper()
+	return loadedBy(t, nowhere, data)
+}
+
+// commitTo saves a session of nowhere, over what is stored.
+func commitTo(s *sessions.Session, stored sessions.Record, write func(*sessions.Change) error) error {
+	return nowhere.CommitTo(background, s, applied(stored, write))
+}
+
+// applied is the Commit of a Backend that has a record, and writes by write.
+func applied(stored sessions.Record, write func(*sessions.Change) error) backend {
+	return func(_ context.Context, c *sessions.Change) error {
+		if err := c.Apply(&stored); err != nil {
+			return err
+		}
+		return write(c)
+	}
 }
 
 // values collects what All gives.
@@ -87,15 +128,15 @@ func TestChangeTrackingIsWerkzeugs(t *testing.T) {
 			}
 		})
 	}
-	s := sessions.NewSession("id", nil)
+	s := nowhere.New()
 	if s.Clear(); !s.Modified() {
 		t.Error("clearing an empty session is a change")
 	}
 }
 
 func TestANewSessionIsNewAndNotWorthSaving(t *testing.T) {
-	s := sessions.NewSession("id", nil)
-	if !s.New() || s.Modified() || s.ShouldSave() || s.Len() != 0 || s.ID() != "id" || s.Err() != nil {
+	s := nowhere.New()
+	if !s.New() || s.Modified() || s.ShouldSave() || s.Len() != 0 || !nowhere.IsValidKey(s.ID()) || s.Err() != nil {
 		t.Errorf("%v: want a new one, unmodified and empty", s)
 	}
 	if age := time.Since(s.Created()); age < 0 || age > time.Minute || s.Created().Location() != time.UTC {
@@ -201,7 +242,7 @@ func TestACloneIsFlat(t *testing.T) {
 }
 
 func TestFlashMessagesComeOnceAndInOrder(t *testing.T) {
-	s := sessions.NewSession("id", nil)
+	s := nowhere.New()
 	var want []any
 	for i := range 20 {
 		s.AddFlash(i)
@@ -230,7 +271,7 @@ func TestDestroyedSessionsAreEmptyAndAnonymousAtOnce(t *testing.T) {
 }
 
 func TestAnIdleTimeoutIsWholeSecondsAndNotNegative(t *testing.T) {
-	s := sessions.NewSession("id", nil)
+	s := nowhere.New()
 	for d, want := range map[time.Duration]time.Duration{
 		0: 0, -1: 0, -time.Hour: 0, math.MinInt64: 0,
 		1: time.Second, 500 * time.Millisecond: time.Second, time.Second: time.Second, time.Second + 1: 2 * time.Second,
@@ -243,7 +284,7 @@ func TestAnIdleTimeoutIsWholeSecondsAndNotNegative(t *testing.T) {
 }
 
 func TestPrintingASessionShowsNoValueKeyOrID(t *testing.T) {
-	s := sessions.NewSession("secretID", nil)
+	s := nowhere.New()
 	s.Set("secretKey", "secretValue")
 	s.SetOwner("secretOwner")
 	var b bytes.Buffer
@@ -308,12 +349,7 @@ func TestASessionIsSafeForConcurrentUse(t *testing.T) {
 
 // commit saves a session to nowhere.
 func commit(s *sessions.Session) error {
-	return s.Commit(background, opens(sessions.Record{Data: `{"stored":1}`}), func() string { return "new id" }, func(sessions.Change) error { return nil })
-}
-
-// opens is for Commit: what is stored is rec.
-func opens(rec sessions.Record) func(context.Context, string) (*sessions.Record, func(), error) {
-	return func(context.Context, string) (*sessions.Record, func(), error) { return &rec, nil, nil }
+	return commitTo(s, sessions.Record{Data: `{"stored":1}`}, func(c *sessions.Change) error { c.Record(); return nil })
 }
 
 func TestDiscardForgetsWhatIsNotSaved(t *testing.T) {

@@ -25,8 +25,8 @@ type waiter struct {
 }
 
 // acquire waits for the session's turn, no longer than ctx. home is the store
-// that asks, nil for one that is not of this package.
-func (s *Session) acquire(ctx context.Context, home *FilesystemSessionStore) error {
+// that asks.
+func (s *Session) acquire(ctx context.Context, home *Base) error {
 	w, err := s.enqueue(home)
 	if w == nil {
 		return err
@@ -41,7 +41,7 @@ func (s *Session) acquire(ctx context.Context, home *FilesystemSessionStore) err
 }
 
 // enqueue takes the turn if it is free. Otherwise it returns a place in the queue.
-func (s *Session) enqueue(home *FilesystemSessionStore) (*waiter, error) {
+func (s *Session) enqueue(home *Base) (*waiter, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.usable(home); err != nil {
@@ -69,7 +69,7 @@ func (s *Session) ready() error {
 }
 
 // usable says why a store cannot do anything with the session now.
-func (s *Session) usable(home *FilesystemSessionStore) error {
+func (s *Session) usable(home *Base) error {
 	switch {
 	case s.err != nil:
 		return s.err
@@ -120,15 +120,4 @@ func (t *turn) startUpdating() {
 	for ; t.first != nil; t.first = t.first.next {
 		t.first.got <- ErrUpdating
 	}
-}
-
-// Hold waits, no longer than ctx, until nobody saves this Session, and keeps
-// everybody from it until release is called: for the Delete method of a store,
-// before it takes a lock of its own. The error is [ErrUpdating] while the
-// function of an Update runs, [ErrForeign], or [Session.Err].
-func (s *Session) Hold(ctx context.Context) (release func(), err error) {
-	if err := s.acquire(ctx, nil); err != nil {
-		return nil, err
-	}
-	return s.release, nil
 }

@@ -3,32 +3,14 @@ package sessions
 import "maps"
 
 // An updating is one Update of a session. Its function works on a copy, so that
-// what it did can be told from what others do to the session meanwhile.
+// what it did can be told from what others do to the session meanwhile: when
+// anything fails, also by a panic, that is all that is taken back.
 type updating struct {
 	s, work *Session
 
 	was           state  // of s, before it was brought up to what is stored
 	began, joined uint64 // the clock of s when work was copied, and when it got the changes since
 	saved         bool
-}
-
-// commitUpdate is commit for Update. When anything fails, also by a panic, the
-// session is what it was, with what was done to it by others than update.
-func (s *Session) commitUpdate(stored *Record, update func(*Session) error, to saver) error {
-	u := updating{s: s}
-	if err := u.begin(stored); err != nil {
-		return err
-	}
-	defer u.end()
-	if err := update(u.work); err != nil {
-		return err
-	}
-	u.join()
-	if err := u.work.commit(stored, to); err != nil {
-		return err
-	}
-	u.saved = true
-	return nil
 }
 
 // begin brings the session up to what is stored, and copies it. What was

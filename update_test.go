@@ -106,28 +106,28 @@ func reload(t *testing.T, store *sessions.FilesystemSessionStore) *sessions.Sess
 // Whoever waits when the function begins is sent away as well: the function may
 // be waiting for them.
 func TestUpdateSendsAwayThoseWhoWaitWhenItsFunctionBegins(t *testing.T) {
-	s := loaded(t, `{"a":1}`)
 	opened, goOn := make(chan bool), make(chan bool)
-	open := func(context.Context, string) (*sessions.Record, func(), error) {
+	own := base(func(_ context.Context, c *sessions.Change) error {
 		close(opened)
 		<-goOn
-		return &sessions.Record{Data: `{"a":1}`}, nil, nil
-	}
+		return c.Apply(c.Base())
+	})
+	s := loadedBy(t, own, `{"a":1}`)
 	waiting := make(chan error, 3)
 	updated := make(chan error)
 	go func() {
-		updated <- s.CommitUpdate(background, func(s *sessions.Session) error {
+		updated <- own.Update(background, s, func(s *sessions.Session) error {
 			for range cap(waiting) {
 				if err := <-waiting; !errors.Is(err, sessions.ErrUpdating) {
 					t.Errorf("got %v, want ErrUpdating", err)
 				}
 			}
 			return nil
-		}, open, nil, func(sessions.Change) error { return nil })
+		})
 	}()
 	<-opened // the update has its turn
 	for range cap(waiting) {
-		go func() { waiting <- commit(s) }()
+		go func() { waiting <- own.Save(background, s) }()
 	}
 	time.Sleep(50 * time.Millisecond) // for them to wait; those who come later are refused as well
 	close(goOn)
@@ -473,19 +473,19 @@ func TestUpdateGivesItsFunctionASessionThatIsACloneAfterwards(t *testing.T) {
 	}
 }
 
-func TestCommitUpdateThatFailsToWriteKeepsWhatOthersDidMeanwhile(t *testing.T) {
+func TestUpdateThatFailsToWriteKeepsWhatOthersDidMeanwhile(t *testing.T) {
 	for _, fails := range []error{nil, errors.ErrUnsupported} {
-		s := loaded(t, `{"a":1,"list":[1]}`)
+		var s *sessions.Session
 		var kept sessions.Record
-		write := func(c sessions.Change) error {
+		own := base(applied(sessions.Record{Data: `{"a":1,"list":[1]}`}, func(c *sessions.Change) error {
 			s.Set("during the write", 1)
-			kept = *c.Record
+			kept = *c.Record()
 			return fails
-		}
-		err := s.CommitUpdate(background, func(inner *sessions.Session) error { inner.Set("a", 2); s.Set("b", 1); return nil },
-			opens(sessions.Record{Data: `{"a":1,"list":[1]}`}), nil, write)
+		}))
+		s = loadedBy(t, own, `{"a":1,"list":[1]}`)
+		err := own.Update(background, s, func(inner *sessions.Session) error { inner.Set("a", 2); s.Set("b", 1); return nil })
 		if !errors.Is(err, fails) || kept.Data != `{"a":2,"b":1,"list":[1]}` {
-			t.Errorf("CommitUpdate = %v, wrote %s", err, kept.Data)
+			t.Errorf("Update = %v, wrote %s", err, kept.Data)
 		}
 		want := map[string]any{"a": 2, "b": 1, "list": []any{int64(1)}, "during the write": 1}
 		if fails != nil {

@@ -5,32 +5,23 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sessfs/sessions/internal/fields"
 )
-
-// A field is one value as it is stored: its key and its encoding. Fields stand
-// in the order of their keys, so that merging is one pass and the same values
-// always have the same encoding.
-type field struct{ key, value string }
-
-func compareKeys(f field, key string) int { return strings.Compare(f.key, key) }
 
 // field returns the stored encoding of key.
 func (s *Session) field(key string) (string, bool) {
 	if s.cleared > 0 {
 		return "", false
 	}
-	fields := s.baseFields()
-	if i, ok := slices.BinarySearchFunc(fields, key, compareKeys); ok {
-		return fields[i].value, true
-	}
-	return "", false
+	return fields.Find(s.baseFields(), key)
 }
 
 // baseFields returns the stored values. Data that cannot be taken apart make
 // the session one that could not be loaded.
-func (s *Session) baseFields() []field {
+func (s *Session) baseFields() []Field {
 	if !s.parsed {
-		s.fields, s.err = parseFields(s.codec, s.base.Data)
+		s.fields, s.err = parseValues(s.codec, &s.base)
 		s.parsed = true
 	}
 	return s.fields
@@ -49,8 +40,8 @@ func (s *Session) keys() []string {
 	var keys []string
 	if s.cleared == 0 {
 		for _, f := range s.baseFields() {
-			if c := s.cells[f.key]; c == nil || !c.gone {
-				keys = append(keys, f.key)
+			if c := s.cells[f.Key]; c == nil || !c.gone {
+				keys = append(keys, f.Key)
 			}
 		}
 	}
@@ -64,9 +55,10 @@ func (s *Session) keys() []string {
 }
 
 // A change is what a save carries for one key.
-type change struct {
-	field
-	gone bool
+type change = fields.Change[changed]
+
+// changed says what a change is of.
+type changed struct {
 	at   uint64 // the session's clock; zero for a change in place
 	from *view  // whose encoding it is
 }
@@ -77,22 +69,22 @@ func (s *Session) changes(changes []change) ([]change, error) {
 	for key, c := range s.cells {
 		switch {
 		case c.gone:
-			changes = append(changes, change{field: field{key: key}, gone: true, at: c.changed})
+			changes = append(changes, change{Field: Field{Key: key}, Gone: true, Mark: changed{at: c.changed}})
 		case c.changed > 0 || s.marked > 0:
 			from, data, err := s.encode(c, s.marked > 0)
 			if from == nil {
 				continue
 			}
-			if err == nil && s.codec.Name() == "json" && !utf8.ValidString(key) {
+			if err == nil && formatOf(s.codec) == fields.JSON && !utf8.ValidString(key) {
 				err = errKeyNotUTF8
 			}
 			if err != nil {
 				return nil, newValueError(s.codec, key, from.value, err)
 			}
-			changes = append(changes, change{field{key, data}, false, c.changed, from})
+			changes = append(changes, change{Field: Field{Key: key, Value: data}, Mark: changed{c.changed, from}})
 		}
 	}
-	slices.SortFunc(changes, func(a, b change) int { return strings.Compare(a.key, b.key) })
+	slices.SortFunc(changes, func(a, b change) int { return strings.Compare(a.Key, b.Key) })
 	return changes, nil
 }
 
@@ -111,26 +103,6 @@ func (s *Session) noteInPlace() {
 			c.changed = s.marked
 		}
 	}
-}
-
-// apply carries changes over to the fields that are stored now.
-func apply(stored []field, changes []change) []field {
-	merged := make([]field, 0, len(stored)+len(changes))
-	for len(stored) > 0 || len(changes) > 0 {
-		switch {
-		case len(changes) == 0 || len(stored) > 0 && stored[0].key < changes[0].key:
-			merged, stored = append(merged, stored[0]), stored[1:]
-		default:
-			if len(stored) > 0 && stored[0].key == changes[0].key {
-				stored = stored[1:]
-			}
-			if !changes[0].gone {
-				merged = append(merged, changes[0].field)
-			}
-			changes = changes[1:]
-		}
-	}
-	return merged
 }
 
 // snapshot returns the state as it is, to be brought back by assigning it.

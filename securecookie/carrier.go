@@ -40,6 +40,7 @@ import (
 // several goroutines.
 type Carrier struct {
 	ring       *KeyRing
+	base       *sessions.Base
 	template   http.Cookie
 	renew      time.Duration
 	maxAge     time.Duration
@@ -51,15 +52,12 @@ type Carrier struct {
 
 var _ sessions.Carrier = (*Carrier)(nil)
 
-// ids are what the sessions are called: 128 bits, as ASVS 5.0 7.2.3 demands.
-var ids = sessions.RandomKeys(sessionIDSize)
-
 // CookieName returns the name of the cookie, and what those of chunks begin with.
 func (c *Carrier) CookieName() string { return c.template.Name }
 
 // New returns a new, empty session.
 func (c *Carrier) New() *sessions.Session {
-	return sessions.NewSession(ids.GenerateKey(), c.codec)
+	return c.base.New()
 }
 
 // Load returns the session that the request's cookies hold, a new one when
@@ -92,7 +90,7 @@ func (c *Carrier) load(ctx context.Context, t token) (*sessions.Session, error) 
 			return nil, nil
 		}
 	}
-	s, err := sessions.LoadSession(t.id, t.codec, t.record)
+	s, err := c.base.Load(t.id, t.id, t.record)
 	if err != nil {
 		return nil, nil // sealed by us, but not what the codec writes
 	}
@@ -130,12 +128,14 @@ func (c *Carrier) Commit(w http.ResponseWriter, r *http.Request, s *sessions.Ses
 	if !s.ShouldSave() && !c.due(r, s) {
 		return nil
 	}
-	return c.commit(r.Context(), s, func() {
+	return c.base.CommitTo(r.Context(), s, func(_ context.Context, change *sessions.Change) error {
 		if s.Len() == 0 {
 			s.Destroy()
 		}
-	}, func(change sessions.Change) error {
-		cookie, parts, err := c.cookies(change, s.Codec())
+		if err := c.apply(change); err != nil {
+			return err
+		}
+		cookie, parts, err := c.cookies(change)
 		if err != nil {
 			return err
 		}
@@ -144,19 +144,15 @@ func (c *Carrier) Commit(w http.ResponseWriter, r *http.Request, s *sessions.Ses
 	})
 }
 
-// commit has the session say what is to be written. What is stored is what it
-// was loaded from: nobody else can have changed that. Nothing is when its lifetime
-// has ended since.
-func (c *Carrier) commit(ctx context.Context, s *sessions.Session, prepare func(), write func(sessions.Change) error) error {
-	stored := func(context.Context, string) (*sessions.Record, func(), error) {
-		prepare()
-		record, ok := s.Stored()
-		if !ok || over(c.times(&record).Absolute, c.ring.now()) {
-			return nil, nil, nil
-		}
-		return &record, nil, nil
+// apply has the session say what is to be written. What is stored is what it was
+// loaded from: nobody else can have changed that. Nothing is when its lifetime has
+// ended since.
+func (c *Carrier) apply(change *sessions.Change) error {
+	stored := change.Base()
+	if stored != nil && over(c.times(stored).Absolute, c.ring.now()) {
+		stored = nil
 	}
-	return s.Commit(ctx, stored, ids.GenerateKey, write)
+	return change.Apply(stored)
 }
 
 // due reports whether the session's idle time has to begin anew.
@@ -170,19 +166,20 @@ func (c *Carrier) due(r *http.Request, s *sessions.Session) bool {
 
 // cookies returns the template of the cookies for a session and the values of
 // them: none for a session that ends.
-func (c *Carrier) cookies(change sessions.Change, codec sessions.Codec) (http.Cookie, parts, error) {
+func (c *Carrier) cookies(change *sessions.Change) (http.Cookie, parts, error) {
 	cookie := c.template
-	if change.Record == nil {
+	if change.NewKey() == "" {
 		return cookie, parts{}, nil
 	}
-	if own := change.Record.MaxAge; own > 0 {
-		cookie.MaxAge = int(min(own/time.Second, maxBrowserAge))
+	rec := change.Record()
+	if rec.MaxAge > 0 {
+		cookie.MaxAge = int(min(rec.MaxAge/time.Second, maxBrowserAge))
 	}
-	plaintext, err := appendSession(nil, change.ID, codec, change.Record)
+	plaintext, err := appendSession(nil, change.NewKey(), rec)
 	if err != nil {
 		return cookie, parts{}, err
 	}
-	p, err := c.split(plaintext, c.times(change.Record))
+	p, err := c.split(plaintext, c.times(rec))
 	return cookie, p, err
 }
 
@@ -203,7 +200,7 @@ func (c *Carrier) open(name, value string) (token, error) {
 	if err != nil {
 		return token{}, err
 	}
-	t, ok := parseSession(plaintext, c.codec)
+	t, ok := parseSession(plaintext)
 	if !ok {
 		return token{}, ErrInvalid
 	}
@@ -233,15 +230,18 @@ func (c *Carrier) Serialize(s *sessions.Session, expires time.Time) (value strin
 	if err := s.Err(); err != nil {
 		return "", err
 	}
-	err = c.commit(context.Background(), s.Clone(), func() {}, func(change sessions.Change) error {
-		if change.Record == nil {
+	err = c.base.CommitTo(context.Background(), s.Clone(), func(_ context.Context, change *sessions.Change) error {
+		if err := c.apply(change); err != nil {
+			return err
+		}
+		if change.NewKey() == "" {
 			return errors.New("securecookie: the session is destroyed")
 		}
-		plaintext, err := appendSession(nil, change.ID, s.Codec(), change.Record)
+		plaintext, err := appendSession(nil, change.NewKey(), change.Record())
 		if err != nil {
 			return err
 		}
-		times := c.times(change.Record)
+		times := c.times(change.Record())
 		if !expires.IsZero() && expires.Before(times.Absolute) {
 			times.Absolute = expires
 		}
@@ -261,11 +261,8 @@ func (c *Carrier) Unserialize(ctx context.Context, value string) (*sessions.Sess
 			return s, err
 		}
 	}
-	empty := sessions.Record{Created: c.ring.now().UTC()}
-	if c.codec.Name() == sessions.JSON().Name() {
-		empty.Data = "{}"
-	}
-	return sessions.LoadSession(ids.GenerateKey(), c.codec, empty)
+	id := c.base.GenerateKey()
+	return c.base.Load(id, id, sessions.Record{Codec: c.codec.Name(), Created: c.ring.now().UTC(), Fields: []sessions.Field{}})
 }
 
 // seal is SealCookie with the error that callers of a [sessions.Carrier] know.

@@ -105,11 +105,17 @@ func NewCarrier(ring *KeyRing, o CarrierOptions) (*Carrier, error) {
 	if o.Codec == nil {
 		o.Codec = sessions.JSON()
 	}
-	errs = append(errs, sessions.CheckCodec(o.Codec), o.setTimeouts(), o.setMaxCookies(template))
+	base, err := sessions.NewBase(nil, sessions.BaseOptions{
+		Keys:         sessions.RandomKeys(sessionIDSize), // 128 bits, as ASVS 5.0 7.2.3 demands
+		Codec:        o.Codec,
+		Key:          func(id string) string { return id },
+		SelfExpiring: true, // by the times in the seal
+	})
+	errs = append(errs, err, o.setTimeouts(), o.setMaxCookies(template))
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("securecookie: cannot carry sessions: %w", err)
 	}
-	return &Carrier{ring, template, o.RenewOnAccess, o.MaxAge, o.Lifetime, o.Codec, o.MaxCookies, o.NotBefore}, nil
+	return &Carrier{ring, base, template, o.RenewOnAccess, o.MaxAge, o.Lifetime, o.Codec, o.MaxCookies, o.NotBefore}, nil
 }
 
 func (o *CarrierOptions) setTimeouts() error {

@@ -277,7 +277,7 @@ func TestCarrierRefusesTheSessionsOfAStore(t *testing.T) {
 	defer store.Close()
 	for name, s := range map[string]*sessions.Session{
 		"of files":       store.New(),
-		"of another one": sessions.NewSession(sessions.Keys{}.GenerateKey(), nil),
+		"of another one": newCarrier(t, newRing(t, ""), securecookie.CarrierOptions{}).New(),
 	} {
 		s.Set("a", 1)
 		err := carrier.Commit(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), s)
@@ -398,7 +398,7 @@ func TestATimeoutThatNoDurationHoldsIsRefused(t *testing.T) {
 		b := append([]byte{1}, make([]byte, 16+8)...)
 		b = binary.AppendUvarint(b, seconds)
 		b = append(b, "\x00\x04json{}"...)
-		_, _, rec, got := securecookie.ParseSession(b, sessions.JSON())
+		_, rec, got := securecookie.ParseSession(b)
 		if got != ok || rec.MaxAge < 0 {
 			t.Errorf("%d seconds: got %v, %v", seconds, rec.MaxAge, got)
 		}

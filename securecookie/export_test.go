@@ -38,7 +38,7 @@ var (
 // AppendSession writes what is sealed of a session, ParseSession reads it.
 var AppendSession = appendSession
 
-func ParseSession(b []byte, own sessions.Codec) (string, sessions.Codec, sessions.Record, bool) {
-	t, ok := parseSession(b, own)
-	return t.id, t.codec, t.record, ok
+func ParseSession(b []byte) (string, sessions.Record, bool) {
+	t, ok := parseSession(b)
+	return t.id, t.record, ok
 }

@@ -17,14 +17,13 @@ const (
 // A token is a session as it is in a cookie.
 type token struct {
 	id     string
-	codec  sessions.Codec
 	record sessions.Record
 	issued time.Time
 }
 
 // appendSession appends what is sealed of a session: the layout that the
 // package comment describes.
-func appendSession(dst []byte, id string, codec sessions.Codec, rec *sessions.Record) ([]byte, error) {
+func appendSession(dst []byte, id string, rec *sessions.Record) ([]byte, error) {
 	raw, err := hex.DecodeString(id)
 	if err != nil || len(raw) != sessionIDSize {
 		return nil, sessions.ErrForeign
@@ -36,7 +35,7 @@ func appendSession(dst []byte, id string, codec sessions.Codec, rec *sessions.Re
 	dst = binary.BigEndian.AppendUint64(dst, uint64(rec.Created.UnixNano()))
 	dst = binary.AppendUvarint(dst, uint64(rec.MaxAge/time.Second))
 	dst = appendText(dst, rec.Owner)
-	dst = appendText(dst, codec.Name())
+	dst = appendText(dst, rec.Codec)
 	return append(dst, rec.Data...), nil
 }
 
@@ -48,10 +47,9 @@ func appendText(dst []byte, text string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
-// parseSession reads what appendSession wrote. The codec is the carrier's own
-// or a ready-made one. That this was sealed does not make it right: another
+// parseSession reads what appendSession wrote. That this was sealed does not make it right: another
 // program may share the keys.
-func parseSession(b []byte, own sessions.Codec) (token, bool) {
+func parseSession(b []byte) (token, bool) {
 	const fixed = 1 + sessionIDSize + 8
 	if len(b) < fixed || b[0] != sessionLayout1 {
 		return token{}, false
@@ -68,9 +66,8 @@ func parseSession(b []byte, own sessions.Codec) (token, bool) {
 	if !ok || !ok2 {
 		return token{}, false
 	}
-	t.record.Owner, t.record.Data = string(owner), string(b)
-	t.codec = sessions.CodecNamed(string(name), own)
-	return t, t.codec != nil
+	t.record.Owner, t.record.Codec, t.record.Data = string(owner), string(name), string(b)
+	return t, true
 }
 
 // cutText returns the text that b begins with, and what follows it.

@@ -45,7 +45,7 @@ func TestBrokenStoresAreFound(t *testing.T) {
 		{"makes short IDs", "KeysAreValidAndUnique", func(m *Memory) sessions.SessionStore { return shortKeys{m} }},
 		{"allows a line break at an ID's end", "KeysAreValidAndUnique", func(m *Memory) sessions.SessionStore { return trimming{m} }},
 		{"lists temporary files", "ListGivesTheStoredSessions", func(m *Memory) sessions.SessionStore { return leaking{m} }},
-		{"forgets expiry", "IdleSessionExpires", func(m *Memory) sessions.SessionStore { m.maxAge = 0; return m }},
+		{"forgets expiry", "IdleSessionExpires", func(m *Memory) sessions.SessionStore { m.Base = newBase(m, 0); return m }},
 		{"forgets a session's own timeout", "OwnTimeoutTakesTheStoresPlace", func(m *Memory) sessions.SessionStore { return ownAgeless{m} }},
 		{"does not count a save as use", "SaveBeginsTheIdleTimeAnew", func(m *Memory) sessions.SessionStore { return unused{m} }},
 		{"revives what has expired", "ExpiryIsFinal", func(m *Memory) sessions.SessionStore { return reviving{m} }},
@@ -103,23 +103,20 @@ type overwriting struct{ *Memory }
 func (b overwriting) Save(ctx context.Context, s *sessions.Session) error {
 	rec := record(s)
 	b.mu.Lock()
-	b.kept[s.ID()] = memoryRecord{rec, time.Now()}
+	b.kept[s.ID()] = rec
 	b.mu.Unlock()
 	return nil
 }
 
 // record takes a session apart as a store would that knows nothing of merging.
 func record(s *sessions.Session) (rec sessions.Record) {
-	copied := sessions.NewSession(s.ID(), nil)
+	m := NewMemory(0)
+	copied := m.New()
 	copied.Update(s.All())
 	copied.SetOwner(s.Owner())
 	copied.SetMaxAge(s.MaxAge())
-	nothing := func(context.Context, string) (*sessions.Record, func(), error) { return nil, nil, nil }
-	copied.Commit(context.Background(), nothing, nil, func(c sessions.Change) error {
-		rec = *c.Record
-		return nil
-	})
-	return rec
+	need(m.Save(context.Background(), copied), "save of a copy")
+	return m.kept[copied.ID()]
 }
 
 // reviving stores again what was ended.
@@ -155,7 +152,7 @@ func (b adopting) Get(ctx context.Context, id string) (*sessions.Session, error)
 	if s, err := b.Memory.Get(ctx, id); err != nil || !s.New() {
 		return s, err
 	}
-	return sessions.NewSession(id, nil), nil
+	return b.Load(id, id, sessions.Record{Codec: "json", Used: time.Now(), Fields: []sessions.Field{}})
 }
 
 type shortKeys struct{ *Memory }
@@ -192,11 +189,11 @@ type unused struct{ *Memory }
 
 func (b unused) Save(ctx context.Context, s *sessions.Session) error {
 	b.mu.Lock()
-	used := b.kept[s.ID()].used
+	used := b.kept[s.ID()].Used
 	b.mu.Unlock()
 	err := b.Memory.Save(ctx, s)
 	if rec := b.kept[s.ID()]; !used.IsZero() && err == nil {
-		rec.used = used
+		rec.Used = used
 		b.kept[s.ID()] = rec
 	}
 	return err
@@ -255,8 +252,7 @@ func (b lockingFirst) Save(ctx context.Context, s *sessions.Session) error {
 		return err
 	}
 	defer b.mu.Unlock()
-	unlocked := func(context.Context, string) (*sessions.Record, func(), error) { return b.find(s.ID()), nil, nil }
-	return s.Commit(ctx, unlocked, b.GenerateKey, b.write)
+	return b.CommitTo(ctx, s, func(_ context.Context, c *sessions.Change) error { return b.commit(c) })
 }
 
 // restoring takes back everything after a failed update.
@@ -320,7 +316,7 @@ func (b *halving) Save(ctx context.Context, s *sessions.Session) error {
 		half := record(s)
 		half.Data = strings.Replace(half.Data, first.(string), "z", 1)
 		b.mu.Lock()
-		b.kept[s.ID()] = memoryRecord{half, time.Now()}
+		b.kept[s.ID()] = half
 		b.mu.Unlock()
 		time.Sleep(time.Millisecond)
 	}

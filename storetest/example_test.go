@@ -6,64 +6,53 @@ import (
 	"maps"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sessfs/sessions"
 	"github.com/sessfs/sessions/storetest"
 )
 
-// mapStore is a store of one's own: a map, a lock, and [sessions.Session.Commit],
-// which has all the judgement.
+// A mapStore is a store of one's own: a map, a lock, and a [sessions.Base], which
+// does the rest.
 type mapStore struct {
-	sessions.Keys // IsValidKey and GenerateKey
-	mu            sync.Mutex
-	records       map[string]sessions.Record
+	*sessions.Base
+	mu      sync.Mutex
+	records map[string]sessions.Record
 }
 
-func (m *mapStore) New() *sessions.Session { return sessions.NewSession(m.GenerateKey(), nil) }
+func newMapStore(maxAge time.Duration) (*mapStore, error) {
+	m := &mapStore{records: make(map[string]sessions.Record)}
+	var err error
+	m.Base, err = sessions.NewBase(m, sessions.BaseOptions{MaxAge: maxAge})
+	return m, err
+}
 
-func (m *mapStore) Get(ctx context.Context, id string) (*sessions.Session, error) {
+func (m *mapStore) Load(_ context.Context, key string) (sessions.Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if rec, ok := m.records[id]; ok && ctx.Err() == nil {
-		return sessions.LoadSession(id, nil, rec)
+	if rec, ok := m.records[key]; ok {
+		return rec, nil
 	}
-	return m.New(), ctx.Err()
+	return sessions.Record{}, sessions.ErrNotStored
 }
 
-func (m *mapStore) Save(ctx context.Context, s *sessions.Session) error {
-	return s.Commit(ctx, m.open, m.GenerateKey, m.write)
-}
-
-func (m *mapStore) open(ctx context.Context, id string) (*sessions.Record, func(), error) {
+func (m *mapStore) Commit(_ context.Context, c *sessions.Change) error {
 	m.mu.Lock()
-	if rec, ok := m.records[id]; ok {
-		return &rec, m.mu.Unlock, ctx.Err()
+	defer m.mu.Unlock()
+	var stored *sessions.Record
+	if rec, ok := m.records[c.Key()]; ok {
+		stored = &rec
 	}
-	return nil, m.mu.Unlock, ctx.Err()
-}
-
-func (m *mapStore) write(c sessions.Change) error {
-	delete(m.records, c.Ended)
-	if c.Record != nil {
-		m.records[c.ID] = *c.Record
+	if err := c.Apply(stored); err != nil {
+		return err
+	}
+	delete(m.records, c.Ended())
+	if key := c.NewKey(); key != "" {
+		rec := *c.Record()
+		rec.Used = time.Now()
+		m.records[key] = rec
 	}
 	return nil
-}
-
-func (m *mapStore) SaveIfModified(ctx context.Context, s *sessions.Session) error {
-	if !s.ShouldSave() {
-		return nil
-	}
-	return m.Save(ctx, s)
-}
-
-func (m *mapStore) Delete(ctx context.Context, s *sessions.Session) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if ctx.Err() == nil {
-		delete(m.records, s.ID())
-	}
-	return ctx.Err()
 }
 
 func (m *mapStore) List(ctx context.Context) iter.Seq2[string, error] {
@@ -71,8 +60,8 @@ func (m *mapStore) List(ctx context.Context) iter.Seq2[string, error] {
 	defer m.mu.Unlock()
 	records := maps.Clone(m.records)
 	return func(yield func(string, error) bool) {
-		for id := range records {
-			if !yield(id, ctx.Err()) || ctx.Err() != nil {
+		for key, rec := range records {
+			if !m.Expired(&rec) && !yield(key, ctx.Err()) || ctx.Err() != nil {
 				return
 			}
 		}
@@ -82,19 +71,15 @@ func (m *mapStore) List(ctx context.Context) iter.Seq2[string, error] {
 // In a test of its own, called TestMapStore(t *testing.T).
 func Example() {
 	var t *testing.T // TestMapStore's
-	storetest.Run(t, func(t *testing.T, o storetest.Options) sessions.SessionStore {
-		if o.MaxAge > 0 {
-			return nil // sessions in this store do not expire
-		}
-		return &mapStore{records: make(map[string]sessions.Record)}
-	})
+	storetest.Run(t, newStore)
 }
 
-func TestStoreOfTheExample(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, o storetest.Options) sessions.SessionStore {
-		if o.MaxAge > 0 {
-			return nil
-		}
-		return &mapStore{records: make(map[string]sessions.Record)}
-	})
+func newStore(t *testing.T, o storetest.Options) sessions.SessionStore {
+	store, err := newMapStore(o.MaxAge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
 }
+
+func TestStoreOfTheExample(t *testing.T) { storetest.Run(t, newStore) }

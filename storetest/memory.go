@@ -16,21 +16,14 @@ import (
 // package, for tests of handlers, and to start a store of one's own from.
 // Sessions that have expired stay in memory.
 type Memory struct {
-	sessions.Keys // IsValidKey and GenerateKey
-
-	maxAge time.Duration
+	*sessions.Base
 
 	mu     sync.Mutex
-	kept   map[string]memoryRecord
+	kept   map[string]sessions.Record // by ID
 	closed bool
 }
 
 var errClosed = errors.New("storetest: the store is closed")
-
-type memoryRecord struct {
-	sessions.Record
-	used time.Time // when the idle time began
-}
 
 var (
 	_ sessions.SessionStore = (*Memory)(nil)
@@ -42,7 +35,21 @@ var (
 
 // NewMemory makes an empty store. Zero means that sessions do not expire.
 func NewMemory(maxAge time.Duration) *Memory {
-	return &Memory{maxAge: maxAge, kept: make(map[string]memoryRecord)}
+	m := &Memory{kept: make(map[string]sessions.Record)}
+	m.Base = newBase(m, maxAge)
+	return m
+}
+
+// newBase makes the Base of a store that keeps sessions under their IDs.
+func newBase(m *Memory, maxAge time.Duration) *sessions.Base {
+	base, err := sessions.NewBase(memoryBackend{m}, sessions.BaseOptions{
+		MaxAge: maxAge,
+		Key:    func(id string) string { return id },
+	})
+	if err != nil {
+		panic(err)
+	}
+	return base
 }
 
 // lock locks the store, if it may be used.
@@ -58,110 +65,84 @@ func (m *Memory) lock(ctx context.Context) error {
 	return nil
 }
 
-// open is lock with what Commit asks for: the record of that ID, and how to
-// unlock.
-func (m *Memory) open(ctx context.Context, id string) (*sessions.Record, func(), error) {
-	if err := m.lock(ctx); err != nil {
-		return nil, nil, err
-	}
-	return m.find(id), m.mu.Unlock, nil
-}
-
 // find returns what is kept under the ID and has not expired.
 func (m *Memory) find(id string) *sessions.Record {
 	rec, ok := m.kept[id]
-	maxAge := m.maxAge
-	if rec.MaxAge > 0 {
-		maxAge = rec.MaxAge
-	}
-	if !ok || maxAge > 0 && time.Since(rec.used) >= maxAge {
+	if !ok || m.Expired(&rec) {
 		return nil
 	}
-	return &rec.Record
+	return &rec
 }
 
-// write carries out a change.
-func (m *Memory) write(c sessions.Change) error {
-	delete(m.kept, c.Ended)
-	if c.Record != nil {
-		m.kept[c.ID] = memoryRecord{*c.Record, time.Now()}
-	}
-	return nil
-}
+// A memoryBackend keeps the records of a Memory.
+type memoryBackend struct{ *Memory }
 
-// New makes an empty session.
-func (m *Memory) New() *sessions.Session { return sessions.NewSession(m.GenerateKey(), nil) }
-
-// Get loads a session.
-func (m *Memory) Get(ctx context.Context, id string) (*sessions.Session, error) {
+// Load returns a record.
+func (m memoryBackend) Load(ctx context.Context, key string) (sessions.Record, error) {
 	if err := m.lock(ctx); err != nil {
-		return nil, err
+		return sessions.Record{}, err
 	}
 	defer m.mu.Unlock()
-	if rec := m.find(id); rec != nil {
-		return sessions.LoadSession(id, nil, *rec)
+	rec, ok := m.kept[key]
+	if !ok {
+		return rec, sessions.ErrNotStored
 	}
-	return m.New(), nil
+	return rec, nil
 }
 
-// Save stores a session.
-func (m *Memory) Save(ctx context.Context, s *sessions.Session) error {
-	return s.Commit(ctx, m.open, m.GenerateKey, m.write)
-}
-
-// SaveIfModified stores a session that should be saved.
-func (m *Memory) SaveIfModified(ctx context.Context, s *sessions.Session) error {
-	if !s.ShouldSave() {
-		return nil
-	}
-	return m.Save(ctx, s)
-}
-
-// Update reads, changes and saves a session in one step.
-func (m *Memory) Update(ctx context.Context, s *sessions.Session, update func(*sessions.Session) error) error {
-	return s.CommitUpdate(ctx, update, m.open, m.GenerateKey, m.write)
-}
-
-// Delete ends a session.
-func (m *Memory) Delete(ctx context.Context, s *sessions.Session) error {
-	release, err := s.Hold(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
+// Commit carries out a change.
+func (m memoryBackend) Commit(ctx context.Context, c *sessions.Change) error {
 	if err := m.lock(ctx); err != nil {
 		return err
 	}
 	defer m.mu.Unlock()
-	delete(m.kept, s.ID())
+	return m.commit(c)
+}
+
+// commit is Commit under the lock.
+func (m *Memory) commit(c *sessions.Change) error {
+	var stored *sessions.Record
+	if rec, ok := m.kept[c.Key()]; ok {
+		stored = &rec
+	}
+	if err := c.Apply(stored); err != nil {
+		return err
+	}
+	delete(m.kept, c.Ended())
+	if key := c.NewKey(); key != "" {
+		rec := *c.Record()
+		rec.Used = time.Now()
+		m.kept[key] = rec
+	}
 	return nil
 }
 
 // Touch restarts a session's idle timeout, unless that would have to wait.
 func (m *Memory) Touch(ctx context.Context, s *sessions.Session, interval time.Duration) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
+	key, err := m.KeyOf(s)
+	if err == nil {
+		err = ctx.Err()
 	}
-	if !m.mu.TryLock() {
-		return false, nil
+	if err != nil || !m.mu.TryLock() {
+		return false, err
 	}
 	defer m.mu.Unlock()
 	if m.closed {
 		return false, errClosed
 	}
-	if m.find(s.ID()) == nil {
+	rec := m.find(key)
+	if rec == nil {
 		return false, sessions.ErrDeleted
 	}
-	rec := m.kept[s.ID()]
-	if time.Since(rec.used) < interval {
+	if time.Since(rec.Used) < interval {
 		return false, nil
 	}
-	rec.used = time.Now()
-	m.kept[s.ID()] = rec
+	rec.Used = time.Now()
+	m.kept[key] = *rec
 	return true, nil
 }
 
-// List gives the IDs of the sessions that have not expired.
+// List returns the IDs of the sessions that have not expired.
 func (m *Memory) List(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		if err := m.lock(ctx); err != nil {
@@ -189,7 +170,7 @@ func (m *Memory) DeleteAll(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// ListOwner gives the sessions of an owner.
+// ListOwner returns the sessions of an owner.
 func (m *Memory) ListOwner(ctx context.Context, owner string) iter.Seq2[*sessions.Session, error] {
 	return func(yield func(*sessions.Session, error) bool) {
 		for id, err := range m.List(ctx) {

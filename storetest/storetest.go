@@ -149,7 +149,18 @@ func gone(ctx context.Context, store sessions.SessionStore, id, why string) {
 	want(s.New() && s.ID() != id && s.Len() == 0, "%s, and its ID still gives a session", why)
 }
 
-// list returns the listed IDs.
+// keyOf returns what the store lists a session as.
+func keyOf(store sessions.SessionStore, s *sessions.Session) string {
+	if k, ok := store.(interface {
+		KeyOf(*sessions.Session) (string, error)
+	}); ok {
+		key, _ := k.KeyOf(s)
+		return key
+	}
+	return s.ID()
+}
+
+// list returns what is listed.
 func list(ctx context.Context, store sessions.SessionStore) map[string]bool {
 	ids := make(map[string]bool)
 	for id, err := range store.List(ctx) {

@@ -1,0 +1,266 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Backend keeps the records of a store, each under a key. It is all that a
+// store of one's own has to write: a [Base] does the rest. Its methods are
+// called by several goroutines at once.
+type Backend interface {
+	// Load returns what is stored under a key. The error is [ErrNotStored] when
+	// nothing is, and [ErrCorrupt] when it is no session. Any other error is a
+	// failure of the system, and the caller's; it never becomes a new session.
+	Load(ctx context.Context, key string) (Record, error)
+
+	// Commit carries out one change: all of it, or nothing.
+	//
+	// It calls c.Apply with what is stored under c.Key, and then either stores
+	// c.Record under c.NewKey and removes c.Ended, or sends what the change
+	// says to a server that does. From before Apply until that is done, nobody
+	// else may change what is stored; a store that cannot lock compares
+	// versions, and calls Apply again when another has changed the record.
+	// Apply runs code of the application, which may panic: locks are released
+	// by defer.
+	//
+	// It returns Apply's error as it is. Its own are [ErrExists] when NewKey is
+	// taken, [ErrDeleted] when the session is gone, [ErrTooLarge], and the
+	// system's, after which the outcome may be unknown: the session stays
+	// modified, and the same values may be saved again.
+	Commit(ctx context.Context, c *Change) error
+}
+
+// BaseOptions says what the sessions of a store are like.
+type BaseOptions struct {
+	_ struct{} // no literal without names
+
+	// Keys makes the IDs. The default is 32 random bytes.
+	Keys Keys
+
+	// Codec encodes the values of new sessions. The default is [JSON].
+	Codec Codec
+
+	// MaxAge is the idle timeout, Lifetime the absolute one; zero means none.
+	MaxAge, Lifetime time.Duration
+
+	// Key names the record of an ID. The default is [HashID], with which a
+	// backend never sees an ID.
+	Key func(id string) string
+
+	// RenewID makes the ID of a session that is renewed. The default is a new
+	// one of Keys. It is for servers that change two keys in one step only
+	// when they are alike.
+	RenewID func(old string) string
+
+	// KeepMissingID makes Get adopt a valid ID that is not stored; see
+	// [FilesystemOptions].
+	KeepMissingID bool
+
+	// SelfExpiring is for a backend that ends sessions itself. Its clock alone
+	// counts then.
+	SelfExpiring bool
+
+	// Intact is for a backend that checks what it reads. Values are then found
+	// when somebody asks for one, not by Get.
+	Intact bool
+
+	// Damaged is called with the key of a record that Get finds damaged.
+	Damaged func(key string)
+}
+
+// ErrNotStored is what a [Backend] returns for a key that has no record. Get does
+// not return it: it answers with a new session.
+var ErrNotStored = errors.New("sessions: not stored")
+
+// A Base is what all stores have in common. A store of one's own embeds one, for
+// all of [SessionStore] but List, and for [Updater]. Its sessions are those that
+// it made or loaded: others are [ErrForeign]. Its methods may be called by
+// several goroutines at once.
+type Base struct {
+	Keys
+	opts     BaseOptions
+	timeouts timeouts
+	backend  Backend
+}
+
+// NewBase makes the Base of a store. The error lists all that is wrong with the
+// options. A nil Backend is for a [Carrier], which uses Load and CommitTo alone.
+func NewBase(b Backend, o BaseOptions) (*Base, error) {
+	if o.Codec == nil {
+		o.Codec = JSON()
+	}
+	if o.Key == nil {
+		o.Key = HashID
+	}
+	err := errors.Join(checkCodec(o.Codec), checkTimeout("MaxAge", o.MaxAge), checkTimeout("Lifetime", o.Lifetime))
+	if err != nil {
+		return nil, fmt.Errorf("sessions: %w", err)
+	}
+	return &Base{Keys: o.Keys, opts: o, timeouts: timeouts{o.MaxAge, o.Lifetime}, backend: b}, nil
+}
+
+// New makes an empty session. Nothing is stored before it is saved.
+func (b *Base) New() *Session { return b.make(b.GenerateKey()) }
+
+func (b *Base) make(id string) *Session {
+	return &Session{state: state{
+		home: b, id: id, codec: b.opts.Codec, isNew: true, parsed: true, created: time.Now().UTC(),
+	}}
+}
+
+// Get loads a session; see [SessionStore].
+func (b *Base) Get(ctx context.Context, id string) (*Session, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !b.IsValidKey(id) {
+		return b.New(), nil
+	}
+	key := b.opts.Key(id)
+	rec, err := b.backend.Load(ctx, key)
+	if err == nil {
+		var s *Session
+		if s, err = b.Load(id, key, rec); s != nil {
+			return s, nil
+		}
+	}
+	switch {
+	case errors.Is(err, ErrNotStored) && b.opts.KeepMissingID:
+		s := b.make(id)
+		s.isNew, s.adopted, s.base.Created = false, true, s.created
+		return s, nil
+	case err == nil, errors.Is(err, ErrNotStored):
+		return b.New(), nil
+	case errors.Is(err, ErrCorrupt):
+		if b.opts.Damaged != nil {
+			b.opts.Damaged(key)
+		}
+		return b.New(), nil
+	}
+	return nil, fmt.Errorf("sessions: load: %w", err)
+}
+
+// Load makes a session of a record that is stored under key: not new, and
+// unmodified. It returns nil, and no error, when the record has expired. The error
+// is [ErrCorrupt] when the values are not what the codec writes. A store that
+// knows the key and not the ID, in a list, gives the key for both.
+func (b *Base) Load(id, key string, rec Record) (*Session, error) {
+	if rec.Damaged {
+		return nil, ErrCorrupt
+	}
+	if b.Expired(&rec) {
+		return nil, nil
+	}
+	codec := codecNamed(rec.Codec, b.opts.Codec)
+	if codec == nil {
+		return nil, fmt.Errorf("the session is encoded by codec %q, which is not this store's %q", rec.Codec, b.opts.Codec.Name())
+	}
+	s := &Session{state: state{
+		home: b, id: id, key: key, codec: codec, stored: true,
+		created: rec.Created, maxAge: rec.MaxAge, loadedMaxAge: rec.MaxAge, owner: rec.Owner,
+		base: rec,
+	}}
+	if !b.opts.Intact {
+		s.baseFields()
+	}
+	return s, s.err
+}
+
+// Expired reports whether a record has expired by the timeouts of the store and
+// its own.
+func (b *Base) Expired(rec *Record) bool {
+	return !b.opts.SelfExpiring && b.timeouts.ended(time.Now(), rec.Created, rec.Used, rec.MaxAge)
+}
+
+// renewedID makes the ID that a session has after a save which gives it another
+// one.
+func (b *Base) renewedID(s *Session) string {
+	if b.opts.RenewID != nil && s.destroyed == 0 {
+		return b.opts.RenewID(s.id)
+	}
+	return b.GenerateKey()
+}
+
+// KeyOf returns the key under which a session is stored, or would be: for what a
+// store does beside Save, Touch for example. The error is [ErrForeign] for
+// another store's session, [ErrUpdating], or [Session.Err].
+func (b *Base) KeyOf(s *Session) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(b); err != nil {
+		return "", err
+	}
+	return b.keyOf(s), nil
+}
+
+func (b *Base) keyOf(s *Session) string {
+	if s.key != "" {
+		return s.key
+	}
+	return b.opts.Key(s.id)
+}
+
+// Save stores the session; see [SessionStore].
+func (b *Base) Save(ctx context.Context, s *Session) error {
+	return b.commit(ctx, &Change{base: b, s: s}, b.backend.Commit)
+}
+
+// SaveIfModified is Save when [Session.ShouldSave].
+func (b *Base) SaveIfModified(ctx context.Context, s *Session) error {
+	if !s.ShouldSave() {
+		return nil
+	}
+	return b.Save(ctx, s)
+}
+
+// Update reads, changes and saves the session in one step; see [Updater].
+func (b *Base) Update(ctx context.Context, s *Session, update func(*Session) error) error {
+	return b.commit(ctx, &Change{base: b, s: s, update: update}, b.backend.Commit)
+}
+
+// Delete ends the session at once; see [SessionStore].
+func (b *Base) Delete(ctx context.Context, s *Session) error {
+	return b.commit(ctx, &Change{base: b, s: s, deletes: true}, b.backend.Commit)
+}
+
+// CommitTo saves the session by a function in place of the Backend's Commit: for
+// a [Carrier] that keeps sessions in the response.
+func (b *Base) CommitTo(ctx context.Context, s *Session, to func(context.Context, *Change) error) error {
+	return b.commit(ctx, &Change{base: b, s: s}, to)
+}
+
+// maxAdopted is how often a save of an adopted ID is tried that others save at
+// the same time. An Update's function is called once.
+const maxAdopted = 3
+
+func (b *Base) commit(ctx context.Context, c *Change, to func(context.Context, *Change) error) error {
+	if err := c.s.acquire(ctx, b); err != nil {
+		return err
+	}
+	defer c.s.release()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	defer c.end()
+	err := to(ctx, c)
+	for n := 1; n < maxAdopted && errors.Is(err, ErrExists) && c.s.adopted && c.update == nil; n++ {
+		err = to(ctx, c)
+	}
+	switch {
+	case err == nil && !c.applied:
+		return errNotApplied
+	case err == nil:
+		c.carriedOut()
+		return nil
+	case err == c.err, errors.Is(err, ErrExists), errors.Is(err, ErrDeleted), errors.Is(err, ErrTooLarge), errors.Is(err, ErrCorrupt):
+		return err
+	case c.deletes:
+		return fmt.Errorf("sessions: delete: %w", err)
+	}
+	return fmt.Errorf("sessions: save: %w", err)
+}
+
+var errNotApplied = errors.New("sessions: the store's Commit did not call Apply")

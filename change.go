@@ -1,0 +1,367 @@
+package sessions
+
+import (
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/sessfs/sessions/internal/fields"
+)
+
+// A Change is what one save, or end, of a session carries to a [Backend]. It is
+// valid during the call of Commit that it was given to, for one goroutine.
+type Change struct {
+	base    *Base
+	s       *Session
+	update  func(*Session) error // nil for a save
+	deletes bool                 // it ends the session, whatever was changed
+
+	applied bool
+	err     error     // Apply's
+	updated *updating // nil without update
+	plan    plan
+}
+
+// Key returns the key under which the session is stored now.
+func (c *Change) Key() string { return c.base.keyOf(c.s) }
+
+// New reports whether the session was never stored: nobody else has it, and there
+// is nothing to lock.
+func (c *Change) New() bool { return !c.s.stored && !c.s.adopted }
+
+// Base returns what the session believes is stored, nil for nothing: what it was
+// loaded from or last saved as. It must not be changed.
+func (c *Change) Base() *Record {
+	if !c.s.stored {
+		return nil
+	}
+	return &c.s.base
+}
+
+// Apply brings the change up to what is stored; nil is for nothing. For an Update
+// it calls the function. A store that holds a lock passes what it has read under
+// it; one that compares versions passes Base first, and calls Apply again with
+// what is stored when that has moved.
+//
+// The error is [ErrDeleted] when the session was ended or has expired,
+// [ErrExists] when a new session's key is taken, [ErrCorrupt], a [*ValueError],
+// [Session.Err], or the function's own. With an error nothing is to be done.
+func (c *Change) Apply(stored *Record) error {
+	c.applied = true
+	c.err = c.apply(stored)
+	return c.err
+}
+
+func (c *Change) apply(stored *Record) error {
+	c.end() // of an Update, what the function did before
+	c.plan = plan{key: c.Key()}
+	ends := c.deletes || c.s.isDestroyed()
+	switch {
+	case stored == nil:
+	case stored.Damaged && !ends:
+		return ErrCorrupt
+	case !stored.Damaged && !ends && c.base.Expired(stored):
+		return ErrDeleted
+	}
+	if c.deletes {
+		if stored != nil {
+			c.plan.ended = c.plan.key
+		}
+		c.plan.key = ""
+		return nil
+	}
+	if c.update == nil {
+		return c.s.plan(&c.plan, c.base, stored)
+	}
+	u := &updating{s: c.s}
+	if err := u.begin(stored); err != nil {
+		return err
+	}
+	c.updated = u
+	if err := c.update(c.updated.work); err != nil {
+		return err
+	}
+	c.updated.join()
+	return c.updated.work.plan(&c.plan, c.base, stored)
+}
+
+// end takes back what the function of an Update did, unless it was carried out.
+func (c *Change) end() {
+	if c.updated != nil {
+		c.updated.end()
+		c.updated = nil
+	}
+}
+
+// carriedOut makes the session what is stored now.
+func (c *Change) carriedOut() {
+	switch {
+	case c.deletes:
+	case c.updated != nil:
+		c.updated.work.saved(&c.plan)
+		c.updated.saved = true
+	default:
+		c.s.saved(&c.plan)
+	}
+}
+
+// NewKey returns the key under which Record is to be stored, "" when nothing is.
+func (c *Change) NewKey() string { return c.plan.key }
+
+// Ended returns the key of the record that is to be removed, since the session is
+// destroyed, deleted or renewed; "" when none is.
+func (c *Change) Ended() string { return c.plan.ended }
+
+// Fresh reports whether nothing may be stored under NewKey yet.
+func (c *Change) Fresh() bool { return c.plan.fresh }
+
+// Renewed reports whether the session goes on under NewKey: Ended is where it was.
+func (c *Change) Renewed() bool { return c.plan.renews }
+
+// Same reports whether Record is what is stored already, so that only the idle
+// timeout restarts.
+func (c *Change) Same() bool { return c.plan.same }
+
+// Record returns what is to be stored under NewKey, with all values in Data.
+func (c *Change) Record() *Record {
+	p := &c.plan
+	if !p.encoded {
+		var buf [1024]byte // on the stack: most sessions fit
+		p.record.Data, p.encoded = string(formatOf(c.s.codec).Encode(buf[:0], p.fields)), true
+	}
+	return &p.record
+}
+
+// BuildsOn returns the version that the change was applied to. It is false when
+// the change may be applied to any state of the session: Set, Deleted and the
+// like say all of it. Otherwise another version needs another Apply.
+func (c *Change) BuildsOn() (version string, exact bool) {
+	return c.plan.version, c.update != nil || c.plan.ended != ""
+}
+
+// Cleared reports whether the values that are stored go, before those of Set come.
+func (c *Change) Cleared() bool { return c.plan.cleared }
+
+// Set returns the values that are set, with their keys.
+func (c *Change) Set() iter.Seq[Field] {
+	return func(yield func(Field) bool) {
+		for _, ch := range c.plan.changes {
+			if !ch.Gone && !yield(ch.Field) {
+				return
+			}
+		}
+	}
+}
+
+// Deleted returns the keys of the values that are deleted.
+func (c *Change) Deleted() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, ch := range c.plan.changes {
+			if ch.Gone && !yield(ch.Key) {
+				return
+			}
+		}
+	}
+}
+
+// SetVersion notes the version that the record has now.
+func (c *Change) SetVersion(v string) { c.plan.record.Version = v }
+
+// SetCreated notes when the session was made, for a store with a clock of its own.
+func (c *Change) SetCreated(t time.Time) { c.plan.record.Created = t }
+
+// SetStored notes what is stored now, for a server that merges. The error is
+// [ErrCorrupt].
+func (c *Change) SetStored(rec Record) (err error) {
+	p := &c.plan
+	p.record, p.encoded = rec, rec.Fields == nil
+	p.fields, err = parseValues(c.s.codec, &rec)
+	return err
+}
+
+// A plan is what a Change has to do, and what the session has to know of it
+// afterwards.
+type plan struct {
+	id, key string // after the save; key is "" when nothing is stored then
+	ended   string // the key of a record that is to be removed
+
+	fresh, same, cleared bool
+	renews               bool
+
+	version string // of what is stored
+	clock   uint64 // the session's, when the plan was made
+	changes []change
+
+	record  Record
+	fields  []Field // of record
+	encoded bool    // fields are in record.Data
+
+	few [2]change // room for the changes of most saves
+}
+
+// check compares what the session thinks is stored with what is, and returns
+// that: nil when it is another session's.
+func (s *Session) check(stored *Record) (*Record, error) {
+	another := stored != nil && s.isAnother(stored)
+	switch {
+	case s.err != nil:
+		return nil, s.err
+	case s.destroyed > 0 && another && s.stored:
+		return nil, nil
+	case s.destroyed > 0:
+		return stored, nil // there or not, it ends
+	case another || s.stored && stored == nil:
+		return nil, ErrDeleted
+	case !s.stored && stored != nil && !s.adopted:
+		return nil, ErrExists
+	}
+	return stored, nil
+}
+
+// isAnother reports whether what is stored under the session's ID may be
+// another visitor's, who took the ID up when this session had ended (see
+// FilesystemOptions.KeepMissingID). A session is known by the time at which it
+// began. One that was adopted adds to a session that was adopted before it,
+// since nothing was stored then that could have ended; one that began later may
+// be the next visitor's. Other stores use no ID twice, and may round times.
+func (s *Session) isAnother(stored *Record) bool {
+	switch {
+	case !s.home.opts.KeepMissingID || stored.Damaged:
+		return false
+	case s.adopted:
+		return stored.Created.After(s.base.Created)
+	}
+	return s.stored && !stored.Created.Equal(s.base.Created)
+}
+
+// plan finds out what the save has to do.
+func (s *Session) plan(p *plan, b *Base, stored *Record) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stored, err = s.check(stored); err != nil {
+		return err
+	}
+	p.clock, p.id, p.cleared = s.clock, s.id, s.cleared > 0
+	if (s.stored || s.adopted) && (s.destroyed > 0 || s.renewed > 0) {
+		if stored != nil {
+			p.ended = p.key
+		}
+		p.id = b.renewedID(s)
+		p.key = b.opts.Key(p.id)
+	}
+	p.record = Record{Codec: s.codec.Name(), Created: s.created, MaxAge: s.maxAge, Owner: s.owner}
+	if s.destroyed > 0 {
+		if len(s.keys()) == 0 {
+			p.key, p.encoded = "", true
+			return nil
+		}
+		stored = nil
+	}
+	p.fresh = stored == nil || p.ended != ""
+	p.renews = p.ended != "" && stored != nil
+	if p.changes, err = s.changes(p.few[:0]); err != nil {
+		return err
+	}
+	return s.merge(p, stored)
+}
+
+// merge fills in what is to be stored: what is, with what was changed.
+func (s *Session) merge(p *plan, stored *Record) error {
+	if stored == nil {
+		p.fields = fields.Merge(nil, p.changes)
+		return nil
+	}
+	p.version = stored.Version
+	if s.renewed == 0 {
+		p.record.Created = stored.Created
+	}
+	if s.aged == 0 {
+		p.record.MaxAge = stored.MaxAge
+	}
+	if s.owned == 0 {
+		p.record.Owner = stored.Owner
+	}
+	list, err := s.parse(stored)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.cleared > 0:
+		p.fields = fields.Merge(nil, p.changes)
+	case len(p.changes) > 0:
+		p.fields = fields.Merge(list, p.changes)
+	default:
+		p.fields, p.record.Data, p.encoded = list, stored.Data, stored.Fields == nil
+	}
+	p.same = !p.fresh && p.record.Created.Equal(stored.Created) && p.record.MaxAge == stored.MaxAge &&
+		p.record.Owner == stored.Owner && slices.Equal(p.fields, list)
+	return nil
+}
+
+// parse returns the values of a record, which are most often those that the
+// session was loaded from.
+func (s *Session) parse(rec *Record) ([]Field, error) {
+	if s.stored && rec.Fields == nil && s.base.Fields == nil && rec.Data == s.base.Data {
+		return s.baseFields(), s.err
+	}
+	return parseValues(s.codec, rec)
+}
+
+// saved notes that p was carried out. What was changed since it was made stays
+// changed.
+func (s *Session) saved(p *plan) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ch := range p.changes {
+		switch c := s.cells[ch.Key]; {
+		case c == nil || c.changed != ch.Mark.at:
+		case ch.Gone:
+			delete(s.cells, ch.Key)
+		default:
+			c.settle(ch.Mark.from, ch.Value)
+		}
+	}
+	for _, asked := range []*uint64{&s.cleared, &s.marked, &s.aged, &s.owned, &s.renewed, &s.destroyed} {
+		if *asked <= p.clock {
+			*asked = 0
+		}
+	}
+	s.id, s.key, s.adopted, s.wasSaved = p.id, p.key, false, true
+	s.ended = s.ended || p.ended != ""
+	s.stored, s.isNew = p.key != "", p.key == ""
+	s.modified = s.clock != p.clock
+	if !p.encoded {
+		p.record.Fields = slices.Clip(p.fields)
+	}
+	s.rebase(p.record, p.fields)
+}
+
+// rebase puts another record under what was changed in the session.
+func (s *Session) rebase(rec Record, list []Field) {
+	s.base, s.fields, s.parsed = rec, list, true
+	s.forget()
+	if s.destroyed > 0 {
+		return // which took them away
+	}
+	if s.renewed == 0 {
+		s.created = rec.Created
+	}
+	if s.aged == 0 {
+		s.maxAge = rec.MaxAge
+	}
+	if s.owned == 0 {
+		s.owner = rec.Owner
+	}
+}
+
+// forget drops what was decoded from values that are stored no longer.
+func (s *Session) forget() {
+	for key, c := range s.cells {
+		if c.changed > 0 {
+			continue
+		}
+		if encoded, ok := s.field(key); !ok || encoded != c.encoded {
+			delete(s.cells, key)
+		}
+	}
+}

@@ -1,0 +1,339 @@
+// Package fields keeps the values of a session in one text, each findable by its
+// key without decoding any: a JSON object, or pairs of a key and a value, each
+// behind its length. It knows nothing of sessions or of what encoded a value.
+package fields
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// ErrSyntax is the error of a text that no Encode wrote.
+var ErrSyntax = errors.New("fields: not a text of fields")
+
+// A Field is one value as it is stored: its key and its encoding. Fields stand in
+// the order of their keys, so that merging is one pass and the same values always
+// have the same text.
+type Field struct{ Key, Value string }
+
+// A Format is a form of the text.
+type Format bool
+
+const (
+	Pairs Format = false // for values of any bytes
+	JSON  Format = true  // for values that are JSON texts
+)
+
+// Encode appends the text of fields. With Pairs each key and each value has its
+// length, as a uvarint, before it.
+func (f Format) Encode(dst []byte, fields []Field) []byte {
+	if f == Pairs {
+		for _, f := range fields {
+			dst = append(binary.AppendUvarint(dst, uint64(len(f.Key))), f.Key...)
+			dst = append(binary.AppendUvarint(dst, uint64(len(f.Value))), f.Value...)
+		}
+		return dst
+	}
+	dst = append(dst, '{')
+	for i, f := range fields {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(AppendString(dst, f.Key), ':'), f.Value...)
+	}
+	return append(dst, '}')
+}
+
+// Parse splits a text into its fields, in the order of their keys, without
+// decoding a value. The error is ErrSyntax.
+func (f Format) Parse(data string) (fields []Field, err error) {
+	if f == JSON {
+		fields, err = parseObject(data)
+	} else {
+		fields, err = parsePairs(data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := 1; i < len(fields); i++ {
+		if fields[i].Key <= fields[i-1].Key { // not what Encode wrote
+			return Sort(fields)
+		}
+	}
+	return fields, nil
+}
+
+// Sort brings fields into the order of their keys, in place. The error is
+// ErrSyntax when a key stands twice.
+func Sort(fields []Field) ([]Field, error) {
+	slices.SortFunc(fields, byKey)
+	for i := 1; i < len(fields); i++ {
+		if fields[i].Key == fields[i-1].Key {
+			return nil, corrupt("a key stands twice")
+		}
+	}
+	return fields, nil
+}
+
+func byKey(a, b Field) int { return strings.Compare(a.Key, b.Key) }
+
+func corrupt(why string) error { return fmt.Errorf("%w: %s", ErrSyntax, why) }
+
+// A Change is a field that is set, or deleted when Gone. Mark is the caller's.
+type Change[M any] struct {
+	Field
+	Gone bool
+	Mark M
+}
+
+// Merge carries changes over to the fields that are stored. Both must be sorted.
+func Merge[M any](stored []Field, changes []Change[M]) []Field {
+	merged := make([]Field, 0, len(stored)+len(changes))
+	for len(stored) > 0 || len(changes) > 0 {
+		switch {
+		case len(changes) == 0 || len(stored) > 0 && stored[0].Key < changes[0].Key:
+			merged, stored = append(merged, stored[0]), stored[1:]
+		default:
+			if len(stored) > 0 && stored[0].Key == changes[0].Key {
+				stored = stored[1:]
+			}
+			if !changes[0].Gone {
+				merged = append(merged, changes[0].Field)
+			}
+			changes = changes[1:]
+		}
+	}
+	return merged
+}
+
+// Find returns the value of a key.
+func Find(fields []Field, key string) (string, bool) {
+	i, ok := slices.BinarySearchFunc(fields, key, func(f Field, key string) int { return strings.Compare(f.Key, key) })
+	if !ok {
+		return "", false
+	}
+	return fields[i].Value, true
+}
+
+func parsePairs(data string) (fields []Field, err error) {
+	next := func() (part string) {
+		n, length := uvarint(data)
+		if length <= 0 || n > uint64(len(data)-length) {
+			err = corrupt("a length is wrong")
+			return ""
+		}
+		part, data = data[length:length+int(n)], data[length+int(n):]
+		return part
+	}
+	for data != "" && err == nil {
+		key := next()
+		if err == nil {
+			fields = append(fields, Field{key, next()})
+		}
+	}
+	return fields, err
+}
+
+func uvarint(s string) (uint64, int) {
+	return binary.Uvarint([]byte(s[:min(len(s), binary.MaxVarintLen64)]))
+}
+
+// parseObject finds the members of a JSON object. It follows strings and
+// brackets without recursion, so that no depth of nesting costs anything; that
+// what stands between them is JSON is left to whoever decodes a value.
+func parseObject(data string) ([]Field, error) {
+	p := scanner{data: data}
+	if !p.take('{') {
+		return nil, corrupt("no JSON object")
+	}
+	fields := make([]Field, 0, 1+min(strings.Count(data, ","), 63)) // a guess
+	if p.take('}') {
+		return fields, p.end()
+	}
+	for {
+		key, ok := p.key()
+		if !ok || !p.take(':') {
+			return nil, corrupt("a key is no JSON string")
+		}
+		value, ok := p.value()
+		if !ok {
+			return nil, corrupt("a value does not end")
+		}
+		fields = append(fields, Field{key, value})
+		if p.take('}') {
+			return fields, p.end()
+		}
+		if !p.take(',') {
+			return nil, corrupt("no comma between two members")
+		}
+	}
+}
+
+// A scanner goes through a JSON text.
+type scanner struct {
+	data string
+	at   int
+}
+
+// take skips white space and then c, if it is next.
+func (p *scanner) take(c byte) bool {
+	if p.at < len(p.data) && p.data[p.at] != c {
+		p.space()
+	}
+	if p.at < len(p.data) && p.data[p.at] == c {
+		p.at++
+		return true
+	}
+	return false
+}
+
+func (p *scanner) space() {
+	for p.at < len(p.data) && isSpace(p.data[p.at]) {
+		p.at++
+	}
+}
+
+func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\t' || c == '\r' || c == '\n') }
+
+func (p *scanner) end() error {
+	if p.space(); p.at < len(p.data) {
+		return corrupt("text behind the JSON object")
+	}
+	return nil
+}
+
+func (p *scanner) key() (string, bool) {
+	p.space()
+	start := p.at
+	if !p.skipString() {
+		return "", false
+	}
+	if key := p.data[start+1 : p.at-1]; Plain(key) {
+		return key, true
+	}
+	var key string
+	err := json.Unmarshal([]byte(p.data[start:p.at]), &key)
+	return key, err == nil
+}
+
+// skipString goes behind the string that begins here.
+func (p *scanner) skipString() bool {
+	if p.at >= len(p.data) || p.data[p.at] != '"' {
+		return false
+	}
+	for p.at++; ; {
+		n := strings.IndexByte(p.data[p.at:], '"')
+		if n < 0 {
+			return false
+		}
+		p.at += n + 1
+		// A quote is one of the text when an odd number of backslashes stands before it.
+		escapes := 0
+		for p.data[p.at-2-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return true
+		}
+	}
+}
+
+// value goes behind the value that begins here: to the comma or bracket that
+// belongs to the object around it.
+func (p *scanner) value() (string, bool) {
+	p.space()
+	start := p.at
+	for depth := 0; p.at < len(p.data); p.at++ {
+		switch c := p.data[p.at]; c {
+		case '"':
+			if !p.skipString() {
+				return "", false
+			}
+			p.at-- // back onto the closing quote
+		case '{', '[':
+			depth++
+		case '}', ']', ',':
+			if depth == 0 {
+				end := p.at
+				for end > start && isSpace(p.data[end-1]) {
+					end--
+				}
+				return p.data[start:end], end > start && c != ']'
+			}
+			if c != ',' {
+				depth--
+			}
+		}
+	}
+	return "", false
+}
+
+// Plain reports whether a string stands in JSON as it is.
+func Plain(s string) bool {
+	for i := range len(s) {
+		if !plainByte[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+// plainByte is a table, since every key that is read is looked at.
+var plainByte = func() (t [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// AppendString appends a string as encoding/json does that escapes no HTML.
+func AppendString(dst []byte, s string) []byte {
+	if Plain(s) {
+		return AppendQuoted(dst, s)
+	}
+	dst = append(dst, '"')
+	for _, r := range s { // what is not UTF-8 becomes U+FFFD
+		switch {
+		case r == '"' || r == '\\':
+			dst = append(dst, '\\', byte(r))
+		case r < ' ' || r == '\u2028' || r == '\u2029':
+			dst = fmt.Appendf(dst, `\u%04x`, r)
+		default:
+			dst = utf8.AppendRune(dst, r)
+		}
+	}
+	return append(dst, '"')
+}
+
+// AppendQuoted is AppendString of what is plain.
+func AppendQuoted(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+// WithoutFractions writes 2.0 as 2, as encoding/json writes a float.
+func WithoutFractions(data []byte) []byte {
+	out := make([]byte, 0, len(data))
+	for p := (scanner{data: string(data)}); p.at < len(p.data); {
+		rest := p.data[p.at:]
+		switch {
+		case rest[0] == '"':
+			if !p.skipString() {
+				return data
+			}
+			out = append(out, rest[:len(rest)-len(p.data[p.at:])]...)
+		case strings.HasPrefix(rest, ".0") && (len(rest) == 2 || strings.IndexByte("0123456789eE", rest[2]) < 0):
+			p.at += 2
+		default:
+			out = append(out, rest[0])
+			p.at++
+		}
+	}
+	return out
+}

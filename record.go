@@ -1,0 +1,59 @@
+package sessions
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sessfs/sessions/internal/fields"
+)
+
+// A Record is a session as a store keeps it.
+type Record struct {
+	// Version tells two states of a record apart: any text, compared by ==, and
+	// never used twice under one key. It is the store's own; "" in stores that
+	// need none, since they hold a lock.
+	Version string
+
+	Codec   string        // the name of the codec that encoded the values
+	Created time.Time     // when the session was made or renewed
+	Used    time.Time     // when its idle timeout began; zero where nothing asks for it
+	MaxAge  time.Duration // its own idle timeout; zero means the store's
+	Owner   string        // "" for none
+
+	// Data is all values in one text, of arbitrary bytes. Fields, when it is not
+	// nil, takes its place: each value by itself, in any order.
+	Data   string
+	Fields []Field
+
+	// Damaged marks a record that is there and cannot be read. It can be ended,
+	// and neither loaded nor saved.
+	Damaged bool
+}
+
+// A Field is one value as it is stored: its Key and its encoding, Value.
+type Field = fields.Field
+
+// formatOf returns the form in which a codec's values stand in one text.
+func formatOf(c Codec) fields.Format {
+	_, ok := c.(JSONCodec)
+	return fields.Format(ok)
+}
+
+// parseValues returns the values of a record in the order of their keys. The
+// error is ErrCorrupt.
+func parseValues(c Codec, rec *Record) ([]Field, error) {
+	if rec.Fields != nil {
+		list, err := fields.Sort(slices.Clone(rec.Fields))
+		return list, corrupted(err)
+	}
+	list, err := formatOf(c).Parse(rec.Data)
+	return list, corrupted(err)
+}
+
+func corrupted(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrCorrupt, err)
+}
