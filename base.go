@@ -107,7 +107,7 @@ func (b *Base) New() *Session { return b.make(b.GenerateKey()) }
 
 func (b *Base) make(id string) *Session {
 	return &Session{state: state{
-		home: b, id: id, codec: b.opts.Codec, isNew: true, parsed: true, created: time.Now().UTC(),
+		home: b, id: id, codec: b.opts.Codec, isNew: true, parsed: true, attributes: attributes{created: time.Now().UTC()},
 	}}
 }
 
@@ -160,8 +160,7 @@ func (b *Base) Load(id, key string, rec Record) (*Session, error) {
 	}
 	s := &Session{state: state{
 		home: b, id: id, key: key, codec: codec, stored: true,
-		created: rec.Created, maxAge: rec.MaxAge, loadedMaxAge: rec.MaxAge, owner: rec.Owner,
-		base: rec,
+		attributes: rec.attributes(), loaded: rec.attributes(), base: rec,
 	}}
 	if !b.opts.Intact {
 		s.baseFields()
@@ -172,16 +171,25 @@ func (b *Base) Load(id, key string, rec Record) (*Session, error) {
 // Expired reports whether a record has expired by the timeouts of the store and
 // its own.
 func (b *Base) Expired(rec *Record) bool {
-	return !b.opts.SelfExpiring && b.timeouts.ended(time.Now(), rec.Created, rec.Used, rec.MaxAge)
+	return !b.opts.SelfExpiring && b.timeouts.with(timeouts{rec.MaxAge, rec.Lifetime}).ended(time.Now(), rec.Created, rec.Used)
 }
 
 // renewedID makes the ID that a session has after a save which gives it another
 // one.
 func (b *Base) renewedID(s *Session) string {
-	if b.opts.RenewID != nil && s.destroyed == 0 {
+	if b.opts.RenewID != nil && s.asked[toDestroy] == 0 {
 		return b.opts.RenewID(s.id)
 	}
 	return b.GenerateKey()
+}
+
+// CookieMaxAge returns the Max-Age, in seconds, of a cookie for the session of a
+// record, 0 for none: what the template of the cookie has, unless the session has
+// an idle timeout or a [Persistence] of its own; no longer than the session can
+// live, or than 400 days. It is for a [Carrier].
+func (b *Base) CookieMaxAge(rec *Record, template int) int {
+	a := rec.attributes()
+	return b.timeouts.cookieMaxAge(&a, template)
 }
 
 // KeyOf returns the key under which a session is stored, or would be: for what a

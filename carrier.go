@@ -131,12 +131,12 @@ func (c *Cookies) Commit(w http.ResponseWriter, r *http.Request, s *Session) err
 	}
 	defer httpheader.Personal(w.Header())
 	s.endIfCleared()
-	before := s.standing()
+	before := s.standing(c.template.MaxAge)
 	touched, err := c.save(r, s, before)
 	if err != nil {
 		return err
 	}
-	c.setCookie(w.Header(), c.sent(r), before.destroyed, touched, s.standing())
+	c.setCookie(w.Header(), c.sent(r), before.destroyed, touched, s.standing(c.template.MaxAge))
 	return nil
 }
 
@@ -170,9 +170,7 @@ func (c *Cookies) setCookie(h http.Header, sent []string, destroyed, touched boo
 	cookie := c.template
 	switch {
 	case now.stored:
-		if now.maxAge > 0 {
-			cookie.MaxAge = int(min(now.maxAge/time.Second, maxCookieAge))
-		}
+		cookie.MaxAge = now.cookieMaxAge
 		if !slices.Contains(sent, now.id) || now.ageChanged || cookie.MaxAge > 0 && (touched || now.wasSaved) {
 			cookie.Value = now.id
 			httpheader.SetCookie(h, cookie)
@@ -195,7 +193,7 @@ func (c *Cookies) SaveLate(r *http.Request, s *Session) error {
 		return err
 	}
 	s.endIfCleared()
-	if now := s.standing(); now.needsCookie && !(now.destroyed && now.empty) {
+	if now := s.standing(0); now.needsCookie && !(now.destroyed && now.empty) {
 		return errors.New("sessions: the response has begun, and the browser cannot be told the session's ID any more")
 	}
 	ctx, cancel := commitContext(r)
@@ -213,28 +211,32 @@ type standing struct {
 	destroyed   bool // and not saved yet
 	needsCookie bool // to be saved, since the browser does not have the ID it will have
 
-	maxAge     time.Duration
-	ageChanged bool // since it was loaded
-	wasSaved   bool // since it was loaded
+	cookieMaxAge int  // seconds
+	ageChanged   bool // since it was loaded
+	wasSaved     bool // since it was loaded
 }
 
-func (s *Session) standing() standing {
+func (s *Session) standing(template int) standing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	empty := s.modified && len(s.keys()) == 0
+	empty := s.modified && s.isEmpty()
 	return standing{
-		id:          s.id,
-		stored:      s.stored,
-		ended:       s.ended,
-		empty:       empty,
-		worthSaving: s.modified && (s.stored || !empty),
-		destroyed:   s.destroyed > 0,
-		needsCookie: !s.stored && !s.adopted || s.renewed > 0 || s.destroyed > 0,
-		maxAge:      s.maxAge,
-		ageChanged:  s.maxAge != s.loadedMaxAge,
-		wasSaved:    s.wasSaved,
+		id:           s.id,
+		stored:       s.stored,
+		ended:        s.ended,
+		empty:        empty,
+		worthSaving:  s.modified && (s.stored || !empty),
+		destroyed:    s.asked[toDestroy] > 0,
+		needsCookie:  !s.stored && !s.adopted || s.asked[toRenew] > 0 || s.asked[toDestroy] > 0,
+		cookieMaxAge: s.home.timeouts.cookieMaxAge(&s.attributes, template),
+		ageChanged:   s.maxAge != s.loaded.maxAge || s.lifetime != s.loaded.lifetime || s.persistence != s.loaded.persistence,
+		wasSaved:     s.wasSaved,
 	}
 }
+
+// isEmpty reports whether there is nothing to store. A login is worth storing,
+// with values or without.
+func (s *Session) isEmpty() bool { return s.owner == "" && len(s.keys()) == 0 }
 
 func (s *Session) isStored() bool {
 	s.mu.Lock()
@@ -248,7 +250,7 @@ func (s *Session) isStored() bool {
 func (s *Session) endIfCleared() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stored && s.cleared > 0 && s.destroyed == 0 && len(s.keys()) == 0 {
+	if cleared := s.asked[toClear]; s.stored && cleared > s.asked[toLogin] && s.asked[toDestroy] == 0 && len(s.keys()) == 0 {
 		s.destroy()
 	}
 }

@@ -55,12 +55,15 @@ func (c *Change) Apply(stored *Record) error {
 func (c *Change) apply(stored *Record) error {
 	c.end() // of an Update, what the function did before
 	c.plan = plan{key: c.Key()}
-	ends := c.deletes || c.s.isDestroyed()
+	ends, login := c.deletes || c.s.isDestroyed(), c.s.isLoggingIn()
 	switch {
-	case stored == nil:
-	case stored.Damaged && !ends:
+	case stored == nil || ends:
+	case login && (stored.Damaged || c.base.Expired(stored)):
+		c.plan.ended = c.plan.key
+		stored = nil
+	case stored.Damaged:
 		return ErrCorrupt
-	case !stored.Damaged && !ends && c.base.Expired(stored):
+	case c.base.Expired(stored):
 		return ErrDeleted
 	}
 	if c.deletes {
@@ -206,11 +209,14 @@ func (s *Session) check(stored *Record) (*Record, error) {
 	switch {
 	case s.err != nil:
 		return nil, s.err
-	case s.destroyed > 0 && another && s.stored:
+	case s.asked[toDestroy] > 0 && another && s.stored:
 		return nil, nil
-	case s.destroyed > 0:
+	case s.asked[toDestroy] > 0:
 		return stored, nil // there or not, it ends
 	case another || s.stored && stored == nil:
+		if s.asked[toLogin] > 0 {
+			return nil, nil // which begins a session of its own
+		}
 		return nil, ErrDeleted
 	case !s.stored && stored != nil && !s.adopted:
 		return nil, ErrExists
@@ -241,17 +247,17 @@ func (s *Session) plan(p *plan, b *Base, stored *Record) (err error) {
 	if stored, err = s.check(stored); err != nil {
 		return err
 	}
-	p.clock, p.id, p.cleared = s.clock, s.id, s.cleared > 0
-	if (s.stored || s.adopted) && (s.destroyed > 0 || s.renewed > 0) {
+	p.clock, p.id, p.cleared = s.clock, s.id, s.asked[toClear] > 0
+	if (s.stored || s.adopted) && (s.asked[toDestroy] > 0 || s.asked[toRenew] > 0) {
 		if stored != nil {
 			p.ended = p.key
 		}
 		p.id = b.renewedID(s)
 		p.key = b.opts.Key(p.id)
 	}
-	p.record = Record{Codec: s.codec.Name(), Created: s.created, MaxAge: s.maxAge, Owner: s.owner}
-	if s.destroyed > 0 {
-		if len(s.keys()) == 0 {
+	p.record = s.attributes.record(s.codec.Name())
+	if s.asked[toDestroy] > 0 {
+		if s.isEmpty() {
 			p.key, p.encoded = "", true
 			return nil
 		}
@@ -268,33 +274,32 @@ func (s *Session) plan(p *plan, b *Base, stored *Record) (err error) {
 // merge fills in what is to be stored: what is, with what was changed.
 func (s *Session) merge(p *plan, stored *Record) error {
 	if stored == nil {
+		if s.stored { // it has ended, and a login begins another one
+			own := attributes{created: s.created}
+			own.set(s.attributes, &s.asked, 0)
+			p.record = own.record(s.codec.Name())
+		}
 		p.fields = fields.Merge(nil, p.changes)
 		return nil
 	}
 	p.version = stored.Version
-	if s.renewed == 0 {
-		p.record.Created = stored.Created
-	}
-	if s.aged == 0 {
-		p.record.MaxAge = stored.MaxAge
-	}
-	if s.owned == 0 {
-		p.record.Owner = stored.Owner
-	}
+	was := stored.attributes()
+	merged := was
+	merged.set(s.attributes, &s.asked, 0)
+	p.record = merged.record(s.codec.Name())
 	list, err := s.parse(stored)
 	if err != nil {
 		return err
 	}
 	switch {
-	case s.cleared > 0:
+	case s.asked[toClear] > 0:
 		p.fields = fields.Merge(nil, p.changes)
 	case len(p.changes) > 0:
 		p.fields = fields.Merge(list, p.changes)
 	default:
 		p.fields, p.record.Data, p.encoded = list, stored.Data, stored.Fields == nil
 	}
-	p.same = !p.fresh && p.record.Created.Equal(stored.Created) && p.record.MaxAge == stored.MaxAge &&
-		p.record.Owner == stored.Owner && slices.Equal(p.fields, list)
+	p.same = !p.fresh && merged.equal(was) && slices.Equal(p.fields, list)
 	return nil
 }
 
@@ -321,9 +326,9 @@ func (s *Session) saved(p *plan) {
 			c.settle(ch.Mark.from, ch.Value)
 		}
 	}
-	for _, asked := range []*uint64{&s.cleared, &s.marked, &s.aged, &s.owned, &s.renewed, &s.destroyed} {
-		if *asked <= p.clock {
-			*asked = 0
+	for r, at := range s.asked {
+		if at <= p.clock {
+			s.asked[r] = 0
 		}
 	}
 	s.id, s.key, s.adopted, s.wasSaved = p.id, p.key, false, true
@@ -340,18 +345,12 @@ func (s *Session) saved(p *plan) {
 func (s *Session) rebase(rec Record, list []Field) {
 	s.base, s.fields, s.parsed = rec, list, true
 	s.forget()
-	if s.destroyed > 0 {
+	if s.asked[toDestroy] > 0 {
 		return // which took them away
 	}
-	if s.renewed == 0 {
-		s.created = rec.Created
-	}
-	if s.aged == 0 {
-		s.maxAge = rec.MaxAge
-	}
-	if s.owned == 0 {
-		s.owner = rec.Owner
-	}
+	own := s.attributes
+	s.attributes = rec.attributes()
+	s.attributes.set(own, &s.asked, 0)
 }
 
 // forget drops what was decoded from values that are stored no longer.

@@ -201,7 +201,7 @@ func (x *exchange) isCutOff(status int) bool {
 func (s *Session) isLogin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.renewed > 0 || s.owned > 0
+	return s.asked[toRenew] > 0 || s.asked[toSetOwner] > 0
 }
 
 // commit saves the session and sets the response's header.

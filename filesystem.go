@@ -150,7 +150,7 @@ func (st *FilesystemSessionStore) record(name string, file slotfile.Record) (Rec
 	}
 	rec, err := st.decode(h, file.Meta, name, file.Payload)
 	rec.Used = file.ModTime
-	if h.idle > 0 && !st.files.Times && err == nil {
+	if h.own.maxAge > 0 && !st.files.Times && err == nil {
 		// In a store without an idle timeout, for sessions alone that have one.
 		if info, err := st.files.Dir().Lstat(name); err == nil {
 			rec.Used = info.ModTime
@@ -209,7 +209,7 @@ func (st *FilesystemSessionStore) isCurrent(name string, buf *[]byte) (bool, err
 		return false, err
 	}
 	if st.lifetime == 0 && slotfile.SizeOf(info.Size) != slotfile.MarkedSize {
-		return !st.ended(time.Now(), time.Time{}, info.ModTime, 0), nil
+		return !st.ended(time.Now(), time.Time{}, info.ModTime), nil
 	}
 	file, err := slotfile.NewSuspect(dir, name)
 	if err != nil {
@@ -224,7 +224,7 @@ func (st *FilesystemSessionStore) isCurrent(name string, buf *[]byte) (bool, err
 		return false, err
 	}
 	h, ok := parseHeader(string(meta))
-	return ok && !st.ended(time.Now(), h.created, info.ModTime, h.idle), nil
+	return ok && !st.with(h.own).ended(time.Now(), h.created, info.ModTime), nil
 }
 
 // names gives the names of the files that can be sessions.

@@ -1,6 +1,9 @@
 package sessions
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // timeouts say when sessions end. Zero means never.
 type timeouts struct {
@@ -9,15 +12,16 @@ type timeouts struct {
 }
 
 // ended is the one rule of expiry, for Get, Save, Touch, List and Prune alike: a
-// session ends when it was not used for as long as its own timeout says, or, when
-// it has none, that of its store, and when its lifetime is over. It was last used
-// at its file's modification time, which is nothing else.
-func (t timeouts) ended(now, created, used time.Time, own time.Duration) bool {
-	idle := t.maxAge
-	if own > 0 {
-		idle = own
-	}
-	return idle > 0 && now.Sub(used) >= idle || t.lifetime > 0 && now.Sub(created) >= t.lifetime
+// session ends when it was not used for as long as its idle timeout, and when its
+// lifetime is over. In files, the modification time is the last use, and nothing
+// else.
+func (t timeouts) ended(now, created, used time.Time) bool {
+	return t.maxAge > 0 && now.Sub(used) >= t.maxAge || t.lifetime > 0 && now.Sub(created) >= t.lifetime
+}
+
+// with returns the timeouts of a session that has some of its own.
+func (t timeouts) with(own timeouts) timeouts {
+	return timeouts{cmp.Or(own.maxAge, t.maxAge), cmp.Or(own.lifetime, t.lifetime)}
 }
 
 // longest returns, of each timeout, the one that ends sessions later.

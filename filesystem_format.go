@@ -2,9 +2,9 @@ package sessions
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +15,7 @@ const formatName = "sessions 1"
 
 // A header is the line of text at the beginning of a session file:
 //
-//	sessions 1 created=2026-11-20T21:56:59.123456789Z max-age=1209600s lifetime=0s idle=2592000s owner=<hash> codec=json sealed=true
+//	sessions 1 created=2026-11-20T21:56:59.123456789Z max-age=1209600s lifetime=0s own-max-age=2592000s authenticated=2026-11-20T21:56:59Z owner=<hash> private=true codec=json sealed=true
 //
 // followed by what package slotfile adds. The last fields stand there only when
 // they say something.
@@ -27,13 +27,17 @@ type header struct {
 	// all of those.
 	timeouts
 
-	// The session's own timeout, zero for none. The file is marked when there
+	// The session's own timeouts, zero for none. The file is marked when there
 	// is one (see package slotfile).
-	idle time.Duration
+	own timeouts
 
-	owner  string // ownerHash
-	codec  string
-	sealed bool
+	authenticatedAt time.Time
+	persistence     Persistence
+
+	owner   string // ownerHash
+	private bool   // the payload begins with a line of its own; see payload
+	codec   string
+	sealed  bool
 }
 
 func (h header) append(dst []byte) []byte {
@@ -41,11 +45,23 @@ func (h header) append(dst []byte) []byte {
 	dst = h.created.UTC().AppendFormat(append(dst, " created="...), time.RFC3339Nano)
 	dst = appendDuration(append(dst, " max-age="...), h.maxAge)
 	dst = appendDuration(append(dst, " lifetime="...), h.lifetime)
-	if h.idle > 0 {
-		dst = appendDuration(append(dst, " idle="...), h.idle)
+	if h.own.maxAge > 0 {
+		dst = appendDuration(append(dst, " own-max-age="...), h.own.maxAge)
+	}
+	if h.own.lifetime > 0 {
+		dst = appendDuration(append(dst, " own-lifetime="...), h.own.lifetime)
+	}
+	if !h.authenticatedAt.IsZero() {
+		dst = h.authenticatedAt.UTC().AppendFormat(append(dst, " authenticated="...), time.RFC3339Nano)
+	}
+	if h.persistence > 0 {
+		dst = strconv.AppendUint(append(dst, " persistence="...), uint64(h.persistence), 10)
 	}
 	if h.owner != "" {
 		dst = append(append(dst, " owner="...), h.owner...)
+	}
+	if h.private {
+		dst = append(dst, " private=true"...)
 	}
 	dst = append(append(dst, " codec="...), h.codec...)
 	if h.sealed {
@@ -96,8 +112,18 @@ func (h *header) set(name, value string) bool {
 		h.maxAge, err = parseDuration(value)
 	case "lifetime":
 		h.lifetime, err = parseDuration(value)
-	case "idle":
-		h.idle, err = parseDuration(value)
+	case "own-max-age":
+		h.own.maxAge, err = parseDuration(value)
+	case "own-lifetime":
+		h.own.lifetime, err = parseDuration(value)
+	case "authenticated":
+		h.authenticatedAt, err = time.Parse(time.RFC3339Nano, value)
+	case "persistence":
+		var n uint64
+		n, err = strconv.ParseUint(value, 10, 8)
+		h.persistence = Persistence(n)
+	case "private":
+		h.private = value == "true"
 	case "owner":
 		h.owner = value
 	case "codec":
@@ -131,20 +157,44 @@ func (st *FilesystemSessionStore) header(rec *Record) header {
 	return header{
 		created:  rec.Created,
 		timeouts: st.timeouts,
-		idle:     rec.MaxAge,
+		own:      timeouts{rec.MaxAge, rec.Lifetime},
 		owner:    ownerHash(rec.Owner),
-		codec:    rec.Codec,
-		sealed:   st.opts.Sealer != nil,
+		private:  rec.isPrivate(),
+
+		authenticatedAt: rec.AuthenticatedAt,
+		persistence:     rec.Persistence,
+		codec:           rec.Codec,
+		sealed:          st.opts.Sealer != nil,
 	}
 }
 
-// payload returns what a file with the header's text meta holds of a record: the
-// owner, if there is one, as a line of its own, then the values.
+// isPrivate reports whether a record has what belongs into no header.
+func (rec *Record) isPrivate() bool { return rec.Owner != "" || rec.Meta != "" }
+
+// privateLine has one space, and no line break.
+func (rec *Record) privateLine() string {
+	return "owner=" + url.QueryEscape(rec.Owner) + " meta=" + url.QueryEscape(rec.Meta) + "\n"
+}
+
+// cutPrivate reads what privateLine made, and returns the rest.
+func (rec *Record) cutPrivate(payload string) (data string, ok bool) {
+	line, data, ok := strings.Cut(payload, "\n")
+	owner, meta, ok2 := strings.Cut(line, " ")
+	owner, ok3 := strings.CutPrefix(owner, "owner=")
+	meta, ok4 := strings.CutPrefix(meta, "meta=")
+	var err, err2 error
+	rec.Owner, err = url.QueryUnescape(owner)
+	rec.Meta, err2 = url.QueryUnescape(meta)
+	return data, ok && ok2 && ok3 && ok4 && err == nil && err2 == nil
+}
+
+// payload returns what a file with the header's text meta holds of a record: who
+// its owner is and what was noted, if anything, as a line of its own, then the
+// values.
 func (st *FilesystemSessionStore) payload(rec *Record, meta, name string) (string, error) {
 	payload := rec.Data
-	if rec.Owner != "" {
-		// In base64, since an owner is any bytes and a line is not.
-		payload = base64.StdEncoding.EncodeToString([]byte(rec.Owner)) + "\n" + payload
+	if rec.isPrivate() {
+		payload = rec.privateLine() + payload
 	}
 	if st.opts.Sealer != nil {
 		sealed, err := st.opts.Sealer.Seal([]byte(payload), st.sealContext(name, meta))
@@ -178,14 +228,16 @@ func (st *FilesystemSessionStore) decode(h header, meta, name, payload string) (
 		}
 		payload = string(opened)
 	}
-	rec = Record{Version: meta, Codec: h.codec, Created: h.created, MaxAge: h.idle, Data: payload}
-	if h.owner != "" {
-		line, data, ok := strings.Cut(payload, "\n")
-		owner, err := base64.StdEncoding.DecodeString(line)
-		if !ok || err != nil || ownerHash(string(owner)) != h.owner {
+	rec = Record{
+		Version: meta, Codec: h.codec, Created: h.created, MaxAge: h.own.maxAge, Lifetime: h.own.lifetime,
+		AuthenticatedAt: h.authenticatedAt, Persistence: h.persistence, Data: payload,
+	}
+	if h.private {
+		data, ok := rec.cutPrivate(payload)
+		if !ok || ownerHash(rec.Owner) != h.owner {
 			return rec, corrupt("the owner is not the header's")
 		}
-		rec.Owner, rec.Data = string(owner), data
+		rec.Data = data
 	}
 	return rec, nil
 }

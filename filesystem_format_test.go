@@ -66,7 +66,7 @@ func TestASessionFileBeginsWithALineForPeopleAndHasReadableValues(t *testing.T) 
 	save(t, store, s)
 	text := content(t, fileOf(t, dir, s))
 	line, _, _ := strings.Cut(text, "\n")
-	want := "sessions 1 created=" + s.Created().Format(time.RFC3339Nano) + " max-age=3600s lifetime=0s idle=2592000s codec=json slot="
+	want := "sessions 1 created=" + s.Created().Format(time.RFC3339Nano) + " max-age=3600s lifetime=0s own-max-age=2592000s codec=json slot="
 	if !strings.HasPrefix(line, want) {
 		t.Errorf("the file begins with\n%s\nwant\n%s…", line, want)
 	}

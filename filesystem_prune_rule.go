@@ -77,9 +77,9 @@ func (r *pruneRule) judge(modTime time.Time, meta []byte, err error) verdict {
 		t.maxAge, t.lifetime = cmp.Or(t.maxAge, h.maxAge), cmp.Or(t.lifetime, h.lifetime)
 	}
 	switch {
-	case t.ended(r.now, h.created, modTime, h.idle):
+	case t.with(h.own).ended(r.now, h.created, modTime):
 		return ended
-	case t == timeouts{} && h.idle == 0:
+	case t == timeouts{} && h.own == timeouts{}:
 		return endless
 	}
 	return live

@@ -115,7 +115,7 @@ func (t *transaction) read() (err error) {
 // unchanged reports whether the file holds what the session was loaded from.
 func (t *transaction) unchanged(base *Record) bool {
 	data := t.file.Payload()
-	if base.Owner != "" {
+	if base.isPrivate() {
 		_, data, _ = bytes.Cut(data, []byte("\n"))
 	}
 	return t.opts.Sealer == nil && string(t.file.Meta()) == base.Version && string(data) == base.Data
@@ -137,7 +137,7 @@ func (t *transaction) put(rec *Record) error {
 	if err != nil {
 		return err
 	}
-	marked := rec.MaxAge > 0
+	marked := rec.MaxAge > 0 || rec.Lifetime > 0
 	switch {
 	case !t.c.Fresh():
 		err = endedError(t.file.Write(t.ctx, meta, payload, marked))
@@ -231,7 +231,7 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 	info, err := st.files.Dir().Lstat(name)
 	now := time.Now()
 	if idle := now.Sub(info.ModTime); err == nil && 0 <= idle && idle < interval &&
-		!st.ended(now, s.Created(), info.ModTime, s.MaxAge()) {
+		!st.with(timeouts{s.MaxAge(), s.Lifetime()}).ended(now, s.Created(), info.ModTime) {
 		return false, nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -265,7 +265,7 @@ func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock
 	if !ok {
 		return ErrCorrupt
 	}
-	if st.ended(now, h.created, file.ModTime(), h.idle) {
+	if st.with(h.own).ended(now, h.created, file.ModTime()) {
 		return ErrDeleted
 	}
 	longest := h.longest(st.timeouts)
@@ -282,5 +282,5 @@ func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock
 	if err != nil {
 		return err
 	}
-	return file.Write(ctx, grown, payload, h.idle > 0)
+	return file.Write(ctx, grown, payload, h.own != timeouts{})
 }

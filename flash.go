@@ -57,5 +57,5 @@ func (s *Session) onlyFlashesSince(at uint64) bool {
 			return false
 		}
 	}
-	return max(s.cleared, s.marked, s.aged, s.owned, s.renewed, s.destroyed) <= at
+	return s.asked.last() <= at
 }

@@ -37,9 +37,7 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
-	"math"
 	"sync"
-	"time"
 )
 
 // A Session is a map from string to value that knows what was done to it. It
@@ -73,21 +71,15 @@ type state struct {
 	home *Base  // the store that made or loaded it
 	key  string // under which it is stored; "" before it is
 
-	created time.Time
-	maxAge  time.Duration
-	owner   string
-
-	loadedMaxAge time.Duration // which the browser's cookie has
+	attributes
+	loaded attributes // which the browser's cookie was made for
 
 	base   Record  // as it was loaded or last saved; of an adopted session, when that was
 	fields []Field // see baseFields
 	cells  map[string]*cell
 
-	// When something was asked for, by the clock that counts changes; zero
-	// when it was not. A save resets what was asked for before it began, and
-	// nothing later.
-	clock                                            uint64
-	cleared, marked, aged, owned, renewed, destroyed uint64
+	clock uint64 // counts changes
+	asked asked
 }
 
 // failedSession stands in for a session that could not be loaded.
@@ -139,7 +131,7 @@ func (s *Session) ShouldSave() bool {
 func (s *Session) MarkModified() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.marked = s.touch()
+	s.asked[toCompareInPlace] = s.touch()
 }
 
 // touch notes a change and returns the time of it.
@@ -155,14 +147,6 @@ func (s *Session) modifiedAt() (bool, uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.modified, s.clock
-}
-
-// Created returns when the session was made, or renewed, in UTC. An absolute
-// timeout counts from then.
-func (s *Session) Created() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.created
 }
 
 // Err returns why the session could not be loaded, nil when it could. Such a
@@ -275,7 +259,7 @@ func (s *Session) Clear() {
 }
 
 func (s *Session) clear() {
-	s.cleared = s.touch()
+	s.asked[toClear] = s.touch()
 	s.cells = nil
 }
 
@@ -308,94 +292,15 @@ func (s *Session) Clone() *Session {
 	return &Session{state: s.snapshot()}
 }
 
-// Renew gives the session a new ID with the next save, and ends it under the
-// old one. To be called at login and at any change of privilege (ASVS 5.0
-// 7.2.4), when the user has just proved who they are: the absolute timeout
-// counts anew from here.
-func (s *Session) Renew() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.renewed = s.touch()
-	s.created = time.Now().UTC()
-}
-
-// Destroy ends the session with the next save, and its cookie with it. To be
-// called at logout (ASVS 5.0 7.4.1). All values are gone at once; what is set
-// afterwards, a farewell flash message say, goes into a session of a new ID.
-func (s *Session) Destroy() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.destroy()
-}
-
-func (s *Session) isDestroyed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.destroyed > 0
-}
-
-func (s *Session) destroy() {
-	s.clear()
-	s.destroyed = s.touch()
-	s.created, s.maxAge, s.owner = time.Now().UTC(), 0, ""
-}
-
-// MaxAge returns the session's own idle timeout; zero means that of its store.
-func (s *Session) MaxAge() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.maxAge
-}
-
-// SetMaxAge gives the session an idle timeout of its own: "remember me". Its
-// cookie is kept by the browser for as long, but no longer than 400 days. A
-// fraction of a second is rounded up. Zero, and less, means the store's.
-func (s *Session) SetMaxAge(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if d = wholeSeconds(d); d != s.maxAge {
-		s.maxAge, s.aged = d, s.touch()
-	}
-}
-
-// wholeSeconds rounds up: whole seconds are what a cookie can say. Less than zero
-// becomes zero, and the largest Duration, which has a fraction of a second, loses
-// that.
-func wholeSeconds(d time.Duration) time.Duration {
-	whole := max(0, d.Truncate(time.Second))
-	if whole < d && whole <= math.MaxInt64-time.Second {
-		whole += time.Second
-	}
-	return whole
-}
-
 // Discard forgets every change that is not saved, and so does a handler that
 // answers an error of [Save] itself.
 func (s *Session) Discard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cells, s.modified = nil, false
-	s.cleared, s.marked, s.aged, s.owned, s.renewed, s.destroyed = 0, 0, 0, 0, 0, 0
-	s.maxAge, s.owner = s.base.MaxAge, s.base.Owner
-	if s.stored {
-		s.created = s.base.Created
-	}
-}
-
-// Owner returns whose session it is, "" when nobody said.
-func (s *Session) Owner() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.owner
-}
-
-// SetOwner says whose session it is, the ID of a user for example, so that an
-// [OwnerStore] finds all sessions of that owner.
-func (s *Session) SetOwner(owner string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if owner != s.owner {
-		s.owner, s.owned = owner, s.touch()
+	s.cells, s.modified, s.asked = nil, false, asked{}
+	created := s.created
+	if s.attributes = s.base.attributes(); !s.stored {
+		s.created = created
 	}
 }
 

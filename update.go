@@ -28,7 +28,7 @@ func (u *updating) begin(stored *Record) error {
 	}
 	u.was = s.state
 	u.was.cells = maps.Clone(s.cells)
-	if stored != nil && s.destroyed == 0 {
+	if stored != nil && s.asked[toDestroy] == 0 {
 		fields, err := s.parse(stored)
 		if err != nil {
 			return err
@@ -77,10 +77,10 @@ func (u *updating) end() {
 // putBack puts what was stored before under what was done to the session since.
 func (s *Session) putBack(was *state, since uint64) {
 	s.rebase(was.base, was.fields)
-	if !s.stored && s.renewed == 0 && s.destroyed == 0 {
+	if !s.stored && s.asked[toRenew] == 0 && s.asked[toDestroy] == 0 {
 		s.created = was.created
 	}
-	if s.cleared > since {
+	if s.asked[toClear] > since {
 		return
 	}
 	for key, c := range was.cells {
@@ -98,23 +98,17 @@ func (s *Session) replay(from *state, since uint64) {
 		s.touch()
 	}
 	switch {
-	case from.destroyed > since:
+	case from.asked[toDestroy] > since:
 		s.destroy()
 		s.created = from.created
-	case from.cleared > since:
+	case from.asked[toClear] > since:
 		s.clear()
 	}
-	if from.marked > since {
-		s.marked = s.touch()
-	}
-	if from.aged > since {
-		s.maxAge, s.aged = from.maxAge, s.touch()
-	}
-	if from.owned > since {
-		s.owner, s.owned = from.owner, s.touch()
-	}
-	if from.renewed > since {
-		s.created, s.renewed = from.created, s.touch()
+	s.attributes.set(from.attributes, &from.asked, since)
+	for r := range from.asked {
+		if from.asked[r] > since && r != int(toDestroy) && r != int(toClear) {
+			s.asked[r] = s.touch()
+		}
 	}
 	for key, c := range from.cells {
 		copied := *c

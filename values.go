@@ -11,7 +11,7 @@ import (
 
 // field returns the stored encoding of key.
 func (s *Session) field(key string) (string, bool) {
-	if s.cleared > 0 {
+	if s.asked[toClear] > 0 {
 		return "", false
 	}
 	return fields.Find(s.baseFields(), key)
@@ -38,7 +38,7 @@ func (s *Session) has(key string) bool {
 // keys returns the keys of all values, sorted.
 func (s *Session) keys() []string {
 	var keys []string
-	if s.cleared == 0 {
+	if s.asked[toClear] == 0 {
 		for _, f := range s.baseFields() {
 			if c := s.cells[f.Key]; c == nil || !c.gone {
 				keys = append(keys, f.Key)
@@ -70,8 +70,8 @@ func (s *Session) changes(changes []change) ([]change, error) {
 		switch {
 		case c.gone:
 			changes = append(changes, change{Field: Field{Key: key}, Gone: true, Mark: changed{at: c.changed}})
-		case c.changed > 0 || s.marked > 0:
-			from, data, err := s.encode(c, s.marked > 0)
+		case c.changed > 0 || s.asked[toCompareInPlace] > 0:
+			from, data, err := s.encode(c, s.asked[toCompareInPlace] > 0)
 			if from == nil {
 				continue
 			}
@@ -91,7 +91,7 @@ func (s *Session) changes(changes []change) ([]change, error) {
 // noteInPlace makes ordinary changes of those in place, when there may be any:
 // what a value was decoded from is about to be forgotten.
 func (s *Session) noteInPlace() {
-	if s.marked == 0 {
+	if s.asked[toCompareInPlace] == 0 {
 		return
 	}
 	for _, c := range s.cells {
@@ -100,7 +100,7 @@ func (s *Session) noteInPlace() {
 		}
 		// What cannot be encoded any more is the save's to report.
 		if from, _, _ := s.encode(c, true); from != nil {
-			c.changed = s.marked
+			c.changed = s.asked[toCompareInPlace]
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package securecookie
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -172,9 +173,7 @@ func (c *Carrier) cookies(change *sessions.Change) (http.Cookie, parts, error) {
 		return cookie, parts{}, nil
 	}
 	rec := change.Record()
-	if rec.MaxAge > 0 {
-		cookie.MaxAge = int(min(rec.MaxAge/time.Second, maxBrowserAge))
-	}
+	cookie.MaxAge = c.base.CookieMaxAge(rec, cookie.MaxAge)
 	plaintext, err := appendSession(nil, change.NewKey(), rec)
 	if err != nil {
 		return cookie, parts{}, err
@@ -186,11 +185,11 @@ func (c *Carrier) cookies(change *sessions.Change) (http.Cookie, parts, error) {
 // times says how long a session that is sealed now is valid.
 func (c *Carrier) times(rec *sessions.Record) Times {
 	now := c.ring.now()
-	idle := c.maxAge
-	if rec.MaxAge > 0 {
-		idle = rec.MaxAge
+	return Times{
+		IssuedAt: now,
+		Idle:     now.Add(cmp.Or(rec.MaxAge, c.maxAge)),
+		Absolute: rec.Created.Add(cmp.Or(rec.Lifetime, c.lifetime)),
 	}
-	return Times{IssuedAt: now, Idle: now.Add(idle), Absolute: rec.Created.Add(c.lifetime)}
 }
 
 // open opens a value that was sealed for a name: the cookie's, or that of a set

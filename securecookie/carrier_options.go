@@ -86,7 +86,6 @@ const (
 	defaultMaxCookies = 4
 	maxPartitioned    = 2 // cookies of 4,096 bytes in the 10 KB of a partition
 
-	maxBrowserAge = 400 * 24 * 3600 // seconds; RFC 6265bis 5.5
 )
 
 // NewCarrier returns a carrier of sessions that the ring seals. The error lists
@@ -105,13 +104,18 @@ func NewCarrier(ring *KeyRing, o CarrierOptions) (*Carrier, error) {
 	if o.Codec == nil {
 		o.Codec = sessions.JSON()
 	}
+	errs = append(errs, o.setTimeouts(), o.setMaxCookies(template))
 	base, err := sessions.NewBase(nil, sessions.BaseOptions{
 		Keys:         sessions.RandomKeys(sessionIDSize), // 128 bits, as ASVS 5.0 7.2.3 demands
 		Codec:        o.Codec,
+		MaxAge:       o.MaxAge,
+		Lifetime:     o.Lifetime,
 		Key:          func(id string) string { return id },
 		SelfExpiring: true, // by the times in the seal
 	})
-	errs = append(errs, err, o.setTimeouts(), o.setMaxCookies(template))
+	if errors.Join(errs...) == nil {
+		errs = append(errs, err)
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("securecookie: cannot carry sessions: %w", err)
 	}

@@ -395,9 +395,9 @@ func TestWithoutResponseHeaderThereIsNoSave(t *testing.T) {
 
 func TestATimeoutThatNoDurationHoldsIsRefused(t *testing.T) {
 	for seconds, ok := range map[uint64]bool{0: true, math.MaxInt64 / 1_000_000_000: true, math.MaxInt64/1_000_000_000 + 1: false, math.MaxInt64: false, math.MaxUint64: false} {
-		b := append([]byte{1}, make([]byte, 16+8)...)
+		b := append([]byte{1}, make([]byte, 16+8+1+1)...)
 		b = binary.AppendUvarint(b, seconds)
-		b = append(b, "\x00\x04json{}"...)
+		b = append(b, "\x00\x00\x00\x04json{}"...)
 		_, rec, got := securecookie.ParseSession(b)
 		if got != ok || rec.MaxAge < 0 {
 			t.Errorf("%d seconds: got %v, %v", seconds, rec.MaxAge, got)

@@ -321,11 +321,12 @@ func TestEverySizeThroughAServerAndACookieJar(t *testing.T) {
 func boundaries(t *testing.T) (sizes []int) {
 	t.Helper()
 	const name = len("__Host-session")
-	// 81 bytes are format 1's; a session's are 1 + 16 + 8, an uvarint for no
-	// timeout and one for no owner, "json" behind its length, and {"a":""}.
+	// 81 bytes are format 1's; a session's are 1 + 16 + 8 + 1, uvarints for no
+	// login, two timeouts, owner and note that are not set, "json" behind its
+	// length, and {"a":""}.
 	fits := func(chars int) int {
 		bytes := base64.RawURLEncoding.DecodedLen(chars)
-		return bytes - 81 - (1 + 16 + 8 + 1 + 1 + 5) - len(`{"a":""}`)
+		return bytes - 81 - (1 + 16 + 8 + 1 + 5 + 5) - len(`{"a":""}`)
 	}
 	sizes = append(sizes, fits(4093-name))
 	for n := 2; n <= securecookie.MaxChunks; n++ {

@@ -94,13 +94,17 @@
 //	1   layout, 0x01
 //	16  the session's ID, which in text is the hexadecimal of it
 //	8   when it was made or renewed, in nanoseconds since 1970-01-01 UTC
+//	1   persistence of the cookie
+//	…   when its owner logged in, likewise, or 0
 //	…   its own idle timeout in seconds, or 0 for the carrier's
+//	…   its own lifetime in seconds, or 0 for the carrier's
 //	…   length of the owner in bytes, and the owner
+//	…   length of what was noted in bytes, and that
 //	…   length of the codec's name in bytes, and the name
-//	…   the values: as a JSON object for the codec "json", otherwise each key
+//	…   the values: as one JSON object for a codec of JSON, otherwise each key
 //	    and each value behind its length, in the order of the keys
 //
-// The timeout and the lengths are uvarints, as in package encoding/binary. The
+// The time of the login, the timeouts and the lengths are uvarints, as in package encoding/binary. The
 // frame's times hold the timeouts; what the carrier's options say now counts
 // as well, if that is shorter.
 //

@@ -29,19 +29,43 @@ func appendSession(dst []byte, id string, rec *sessions.Record) ([]byte, error) 
 		return nil, sessions.ErrForeign
 	}
 	if dst == nil {
-		dst = make([]byte, 0, sessionOverhead+len(rec.Owner)+len(rec.Data))
+		dst = make([]byte, 0, sessionOverhead+len(rec.Owner)+len(rec.Meta)+len(rec.Data))
 	}
 	dst = append(append(dst, sessionLayout1), raw...)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(rec.Created.UnixNano()))
+	dst = append(dst, byte(rec.Persistence))
+	dst = binary.AppendUvarint(dst, uint64(unixNano(rec.AuthenticatedAt)))
 	dst = binary.AppendUvarint(dst, uint64(rec.MaxAge/time.Second))
+	dst = binary.AppendUvarint(dst, uint64(rec.Lifetime/time.Second))
 	dst = appendText(dst, rec.Owner)
+	dst = appendText(dst, rec.Meta)
 	dst = appendText(dst, rec.Codec)
 	return append(dst, rec.Data...), nil
 }
 
-// sessionOverhead is what the layout takes at most, in bytes, beside owner and
-// values: layout, ID, creation, three uvarints, the codec's name.
-const sessionOverhead = 1 + sessionIDSize + 8 + 3*binary.MaxVarintLen64 + 16
+// unixNano is Time.UnixNano, and zero for the zero Time.
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// fromUnixNano is the inverse of unixNano.
+func fromUnixNano(n uint64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(n)).UTC()
+}
+
+// sessionFixed is what the layout begins with: layout, ID, creation, persistence.
+// sessionOverhead is what it takes at most beside owner, meta and values: also
+// six uvarints and the codec's name. Both are in bytes.
+const (
+	sessionFixed    = 1 + sessionIDSize + 8 + 1
+	sessionOverhead = sessionFixed + 6*binary.MaxVarintLen64 + 16
+)
 
 func appendText(dst []byte, text string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
@@ -49,24 +73,35 @@ func appendText(dst []byte, text string) []byte {
 
 // parseSession reads what appendSession wrote. That this was sealed does not make it right: another
 // program may share the keys.
-func parseSession(b []byte) (token, bool) {
-	const fixed = 1 + sessionIDSize + 8
-	if len(b) < fixed || b[0] != sessionLayout1 {
+func parseSession(b []byte) (t token, ok bool) {
+	if len(b) < sessionFixed || b[0] != sessionLayout1 {
 		return token{}, false
 	}
-	t := token{id: hex.EncodeToString(b[1 : 1+sessionIDSize])}
-	t.record.Created = time.Unix(0, int64(binary.BigEndian.Uint64(b[1+sessionIDSize:]))).UTC()
-	seconds, n := binary.Uvarint(b[fixed:])
-	if n <= 0 || seconds > math.MaxInt64/uint64(time.Second) {
+	id, b := b[1:1+sessionIDSize], b[1+sessionIDSize:]
+	t.id = hex.EncodeToString(id)
+	t.record.Created = time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC()
+	t.record.Persistence = sessions.Persistence(b[8])
+	authenticated, n := binary.Uvarint(b[9:])
+	if n <= 0 {
 		return token{}, false
 	}
-	t.record.MaxAge = time.Duration(seconds) * time.Second
-	owner, b, ok := cutText(b[fixed+n:])
-	name, b, ok2 := cutText(b)
-	if !ok || !ok2 {
-		return token{}, false
+	t.record.AuthenticatedAt = fromUnixNano(authenticated)
+	b = b[9+n:]
+	for _, d := range []*time.Duration{&t.record.MaxAge, &t.record.Lifetime} {
+		seconds, n := binary.Uvarint(b)
+		if n <= 0 || seconds > math.MaxInt64/uint64(time.Second) {
+			return token{}, false
+		}
+		*d, b = time.Duration(seconds)*time.Second, b[n:]
 	}
-	t.record.Owner, t.record.Codec, t.record.Data = string(owner), string(name), string(b)
+	for _, text := range []*string{&t.record.Owner, &t.record.Meta, &t.record.Codec} {
+		var raw []byte
+		if raw, b, ok = cutText(b); !ok {
+			return token{}, false
+		}
+		*text = string(raw)
+	}
+	t.record.Data = string(b)
 	return t, true
 }
 

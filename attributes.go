@@ -1,0 +1,326 @@
+package sessions
+
+import (
+	"cmp"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// attributes are what a session has beside its values.
+type attributes struct {
+	created         time.Time
+	authenticatedAt time.Time
+	maxAge          time.Duration
+	lifetime        time.Duration
+	persistence     Persistence
+	owner           string
+	meta            string
+}
+
+func (rec *Record) attributes() attributes {
+	return attributes{rec.Created, rec.AuthenticatedAt, rec.MaxAge, rec.Lifetime, rec.Persistence, rec.Owner, rec.Meta}
+}
+
+func (a *attributes) record(codec string) Record {
+	return Record{
+		Codec: codec, Created: a.created, AuthenticatedAt: a.authenticatedAt, MaxAge: a.maxAge, Lifetime: a.lifetime,
+		Persistence: a.persistence, Owner: a.owner, Meta: a.meta,
+	}
+}
+
+func (a *attributes) equal(b attributes) bool {
+	times := a.created.Equal(b.created) && a.authenticatedAt.Equal(b.authenticatedAt)
+	b.created, b.authenticatedAt = a.created, a.authenticatedAt
+	return times && *a == b
+}
+
+// A request is what a session can be asked for beside a change of one value. The
+// later ones are for its attributes.
+type request int
+
+const (
+	toClear request = iota
+	toCompareInPlace
+	toRenew // and to begin anew
+	toLogin
+	toDestroy
+	toSetMaxAge
+	toSetLifetime
+	toSetPersistence
+	toSetOwner
+	toSetMeta
+	requests
+)
+
+// asked says when each request was made last, by the clock of the session that
+// counts changes; zero when it was not. A save resets what was asked for before it
+// began, and nothing later.
+type asked [requests]uint64
+
+// last returns when the last request was made.
+func (q *asked) last() (at uint64) {
+	for _, t := range q {
+		at = max(at, t)
+	}
+	return at
+}
+
+// set takes over from b what was asked for after that time.
+func (a *attributes) set(b attributes, q *asked, after uint64) {
+	if q[toRenew] > after {
+		a.created = b.created
+	}
+	if q[toLogin] > after {
+		a.authenticatedAt = b.authenticatedAt
+	}
+	if q[toSetMaxAge] > after {
+		a.maxAge = b.maxAge
+	}
+	if q[toSetLifetime] > after {
+		a.lifetime = b.lifetime
+	}
+	if q[toSetPersistence] > after {
+		a.persistence = b.persistence
+	}
+	if q[toSetOwner] > after {
+		a.owner = b.owner
+	}
+	if q[toSetMeta] > after {
+		a.meta = b.meta
+	}
+}
+
+// Created returns when the session was made, or renewed, in UTC. An absolute
+// timeout counts from then.
+func (s *Session) Created() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.created
+}
+
+// AuthenticatedAt returns when [Session.Login] was called last, in UTC; the zero
+// Time when it never was. A handler that changes what matters, a password or an
+// address, asks for the password again when that is long ago (ASVS 5.0 7.5.1 and
+// 7.5.3).
+func (s *Session) AuthenticatedAt() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.authenticatedAt
+}
+
+// Renew gives the session a new ID with the next save, and ends it under the
+// old one. To be called at any change of privilege (ASVS 5.0 7.2.4), when the
+// user has just proved who they are: the absolute timeout counts anew from here.
+// [Session.Login] does it.
+func (s *Session) Renew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renew()
+}
+
+func (s *Session) renew() {
+	s.asked[toRenew] = s.touch()
+	s.created = time.Now().UTC()
+}
+
+// Login makes the session that of an owner who has just been authenticated, the
+// ID of a user for example. With the next save it has a new ID, and the old one
+// has ended (ASVS 5.0 7.2.4); both timeouts count from here.
+//
+// An anonymous session keeps its values, and so does that of the same owner. That
+// of another owner ends, with its values, timeouts and Meta, and a new one begins.
+//
+// When the session has ended meanwhile, by a logout, a second click on the login
+// or a timeout, the save stores a session of its own, with the owner and what this
+// request has set. Login panics when the owner is empty. It does no I/O.
+func (s *Session) Login(owner string) {
+	if owner == "" {
+		panic("sessions: Login: the owner is empty")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owner != "" && s.owner != owner {
+		s.destroy()
+	}
+	s.renew()
+	s.authenticatedAt, s.asked[toLogin] = s.created, s.touch()
+	s.owner, s.asked[toSetOwner] = owner, s.touch()
+}
+
+func (s *Session) isLoggingIn() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked[toLogin] > 0
+}
+
+// Destroy ends the session with the next save, and its cookie with it. To be
+// called at logout (ASVS 5.0 7.4.1). All values are gone at once; what is set
+// afterwards, a farewell flash message say, goes into a session of a new ID.
+func (s *Session) Destroy() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.destroy()
+}
+
+func (s *Session) isDestroyed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked[toDestroy] > 0
+}
+
+// destroy leaves nothing of what the session was asked for before.
+func (s *Session) destroy() {
+	s.clear()
+	s.asked = asked{toClear: s.asked[toClear], toDestroy: s.touch()}
+	s.attributes = attributes{created: time.Now().UTC()}
+}
+
+// MaxAge returns the session's own idle timeout; zero means that of its store.
+func (s *Session) MaxAge() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.maxAge
+}
+
+// SetMaxAge gives the session an idle timeout of its own: "remember me". Its
+// cookie is kept by the browser for as long, but no longer than 400 days. A
+// fraction of a second is rounded up. Zero, and less, means the store's.
+func (s *Session) SetMaxAge(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d = wholeSeconds(d); d != s.maxAge {
+		s.maxAge, s.asked[toSetMaxAge] = d, s.touch()
+	}
+}
+
+// Lifetime returns the session's own absolute timeout; zero means that of its
+// store.
+func (s *Session) Lifetime() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lifetime
+}
+
+// SetLifetime gives the session an absolute timeout of its own, which counts from
+// [Session.Created]. A fraction of a second is rounded up. Zero, and less, means
+// the store's.
+func (s *Session) SetLifetime(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d = wholeSeconds(d); d != s.lifetime {
+		s.lifetime, s.asked[toSetLifetime] = d, s.touch()
+	}
+}
+
+// wholeSeconds rounds up: whole seconds are what a cookie can say. Less than zero
+// becomes zero, and the largest Duration, which has a fraction of a second, loses
+// that.
+func wholeSeconds(d time.Duration) time.Duration {
+	whole := max(0, d.Truncate(time.Second))
+	if whole < d && whole <= math.MaxInt64-time.Second {
+		whole += time.Second
+	}
+	return whole
+}
+
+// Persistence says how long a browser keeps the cookie of a session.
+type Persistence uint8
+
+const (
+	// PersistDefault is as the carrier's options and the session's own idle
+	// timeout say.
+	PersistDefault Persistence = iota
+
+	// PersistUntilClosed is until the browser is closed, whatever the options
+	// say.
+	PersistUntilClosed
+
+	// PersistIdle is as long as the session's idle timeout, its own or the
+	// store's, and never longer than what is left of its lifetime.
+	PersistIdle
+)
+
+// cookieMaxAge returns the Max-Age of the cookie of a session, in seconds.
+func (t timeouts) cookieMaxAge(a *attributes, template int) int {
+	t = t.with(timeouts{a.maxAge, a.lifetime})
+	age := time.Duration(template) * time.Second
+	if a.maxAge > 0 {
+		age = a.maxAge
+	}
+	switch a.persistence {
+	case PersistUntilClosed:
+		return 0
+	case PersistIdle:
+		age = cmp.Or(t.maxAge, maxCookieAge*time.Second)
+	}
+	if age > 0 && t.lifetime > 0 {
+		left := t.lifetime - time.Since(a.created)
+		age = max(time.Second, min(age, wholeSeconds(left)))
+	}
+	return int(min(age/time.Second, maxCookieAge))
+}
+
+// Persistence returns how long a browser keeps the session's cookie.
+func (s *Session) Persistence() Persistence {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.persistence
+}
+
+// SetPersistence says how long a browser keeps the session's cookie.
+func (s *Session) SetPersistence(p Persistence) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p != s.persistence {
+		s.persistence, s.asked[toSetPersistence] = p, s.touch()
+	}
+}
+
+// Owner returns whose session it is, "" when it is anonymous.
+func (s *Session) Owner() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owner
+}
+
+// SetOwner says whose session it is, without a new ID, so that an [OwnerStore]
+// finds all sessions of that owner. At a login, call [Session.Login] instead.
+func (s *Session) SetOwner(owner string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if owner != s.owner {
+		s.owner, s.asked[toSetOwner] = owner, s.touch()
+	}
+}
+
+// MaxMeta is the greatest length of [Session.Meta], in bytes: enough for a
+// User-Agent and an address.
+const MaxMeta = 1024
+
+// Meta returns what SetMeta noted.
+func (s *Session) Meta() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.meta
+}
+
+// SetMeta notes what a page that lists an owner's sessions shows of this one, the
+// device and the address for example, in any form. It is cut at [MaxMeta] bytes,
+// between two characters, and what is not UTF-8 is left out.
+func (s *Session) SetMeta(text string) {
+	text = strings.ToValidUTF8(text, "")
+	if len(text) > MaxMeta {
+		n := MaxMeta
+		for !utf8.RuneStart(text[n]) {
+			n--
+		}
+		text = text[:n]
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if text != s.meta {
+		s.meta, s.asked[toSetMeta] = text, s.touch()
+	}
+}
