@@ -31,18 +31,28 @@ func (s *Session) AddFlash(value any) {
 // template that is being written to it. A [Middleware] saves the removal after
 // the response as well where it can: sessions in cookies keep the messages, and
 // show them again.
-func (s *Session) Flashes() []any {
+func (s *Session) Flashes() []any { return takeFlashes[any](s, true) }
+
+// FlashesAs is [Session.Flashes] for messages of one type: it returns, and removes,
+// those that decode as a T. The others stay.
+func FlashesAs[T any](s *Session) []T { return takeFlashes[T](s, false) }
+
+// takeFlashes removes the messages that it returns, and with all also those that
+// cannot be decoded.
+func takeFlashes[T any](s *Session, all bool) (messages []T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var messages []any
 	for _, key := range s.keys() {
 		if !strings.HasPrefix(key, flashPrefix) {
 			continue
 		}
-		if v, ok := lookup[any](s, key); ok {
+		v, ok := lookup[T](s, key)
+		if ok {
 			messages = append(messages, v)
 		}
-		s.remove(key)
+		if ok || all {
+			s.remove(key)
+		}
 	}
 	return messages
 }

@@ -106,7 +106,8 @@ func (s *Session) New() bool {
 
 // Modified reports whether the session was changed since it was loaded or last
 // saved. Setting a value counts, also to what it was; so do deleting a value
-// that is there, Clear, Update, Renew, Destroy, and a changed owner or timeout.
+// that is there, Clear, SetAll, Renew, Login, Destroy, and a changed owner, timeout
+// or the like.
 // A change inside a value does not: see [Session.MarkModified].
 func (s *Session) Modified() bool {
 	s.mu.Lock()
@@ -238,9 +239,9 @@ func (s *Session) SetDefault(key string, value any) any {
 	return v
 }
 
-// Update sets every value of seq, of [maps.All] for example. The session is
+// SetAll sets every value of seq, of [maps.All] for example. The session is
 // modified even when there are none.
-func (s *Session) Update(seq iter.Seq2[string, any]) {
+func (s *Session) SetAll(seq iter.Seq2[string, any]) {
 	values := maps.Collect(seq) // before the lock: seq is the caller's code
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -264,24 +265,25 @@ func (s *Session) clear() {
 }
 
 // Len returns the number of values.
-func (s *Session) Len() int { return len(s.lockedKeys()) }
+func (s *Session) Len() int { return len(s.Keys()) }
+
+// Keys returns the keys of all values, sorted. The slice is the caller's.
+func (s *Session) Keys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys()
+}
 
 // All returns the values in the order of their keys, as [Session.Get] gives
 // them. The session may be changed meanwhile; the sequence may be used again.
 func (s *Session) All() iter.Seq2[string, any] {
 	return func(yield func(string, any) bool) {
-		for _, key := range s.lockedKeys() {
+		for _, key := range s.Keys() {
 			if v, ok := s.Lookup(key); ok && !yield(key, v) {
 				return
 			}
 		}
 	}
-}
-
-func (s *Session) lockedKeys() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.keys()
 }
 
 // Clone returns a flat copy: a session of the same ID and state whose values

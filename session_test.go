@@ -86,8 +86,8 @@ func TestChangeTrackingIsWerkzeugs(t *testing.T) {
 		{"delete a present key", func(s *sessions.Session) { s.Delete("a") }, true},
 		{"delete an absent key", func(s *sessions.Session) { s.Delete("none") }, false},
 		{"clear", func(s *sessions.Session) { s.Clear() }, true},
-		{"update", func(s *sessions.Session) { s.Update(maps.All(map[string]any{"a": 1})) }, true},
-		{"update with nothing", func(s *sessions.Session) { s.Update(nothing) }, true},
+		{"update", func(s *sessions.Session) { s.SetAll(maps.All(map[string]any{"a": 1})) }, true},
+		{"update with nothing", func(s *sessions.Session) { s.SetAll(nothing) }, true},
 		{"set default of an absent key", func(s *sessions.Session) { s.SetDefault("new", 1) }, true},
 		{"set default of a present key", func(s *sessions.Session) { s.SetDefault("a", 1) }, false},
 		{"set default of a key that is nil", func(s *sessions.Session) { s.SetDefault("nil", 1) }, false},
@@ -209,7 +209,7 @@ func TestSetDefaultPopUpdateAndClearAreThoseOfADict(t *testing.T) {
 	if v, ok := s.Lookup("bad"); v != nil || ok {
 		t.Errorf("a value that is no JSON = %v, %v", v, ok)
 	}
-	s.Update(maps.All(map[string]any{"b": 2, "c": 3}))
+	s.SetAll(maps.All(map[string]any{"b": 2, "c": 3}))
 	s.Delete("bad")
 	if got, want := values(s), map[string]any{"b": 2, "c": 3}; !reflect.DeepEqual(got, want) {
 		t.Errorf("after Update: %v, want %v", got, want)
@@ -257,6 +257,22 @@ func TestFlashMessagesComeOnceAndInOrder(t *testing.T) {
 	}
 	if s.Len() != 1 {
 		t.Errorf("%d values are left, want the one that is no message", s.Len())
+	}
+}
+
+func TestFlashesAsLeavesMessagesOfOtherTypes(t *testing.T) {
+	type notice struct{ Level, Text string }
+	store := newStore(t, sessions.FilesystemOptions{})
+	s := store.New()
+	s.AddFlash(notice{"info", "saved"})
+	s.AddFlash("plain")
+	save(t, store, s)
+	s = get(t, store, s.ID())
+	if got := sessions.FlashesAs[notice](s); len(got) != 1 || got[0] != (notice{"info", "saved"}) {
+		t.Errorf("notices: %v", got)
+	}
+	if got := s.Flashes(); len(got) != 1 || got[0] != "plain" || s.Len() != 0 {
+		t.Errorf("the rest: %v, and %d values are left", got, s.Len())
 	}
 }
 
@@ -324,7 +340,7 @@ func TestASessionIsSafeForConcurrentUse(t *testing.T) {
 				number.Get(s)
 				s.AddFlash(i)
 				s.Flashes()
-				s.Update(maps.All(map[string]any{"u": g}))
+				s.SetAll(maps.All(map[string]any{"u": g}))
 				values(s)
 				s.Len()
 				_ = s.String()

@@ -223,7 +223,7 @@ func (c *Carrier) open(name, value string) (token, error) {
 // To serialise a map, put it into a new session:
 //
 //	s := carrier.New()
-//	s.Update(maps.All(values))
+//	s.SetAll(maps.All(values))
 //	value, err := carrier.Serialize(s, time.Now().Add(time.Hour))
 func (c *Carrier) Serialize(s *sessions.Session, expires time.Time) (value string, err error) {
 	if err := s.Err(); err != nil {

@@ -84,7 +84,7 @@ func ExampleCarrier() {
 func ExampleCarrier_Serialize() {
 	carrier := exampleCarrier(securecookie.CarrierOptions{})
 	s := carrier.New()
-	s.Update(maps.All(map[string]any{"user": "ann", "may": []string{"reset"}}))
+	s.SetAll(maps.All(map[string]any{"user": "ann", "may": []string{"reset"}}))
 	value, err := carrier.Serialize(s, time.Now().Add(time.Hour))
 	if err != nil {
 		log.Fatal(err)

@@ -141,7 +141,7 @@ func TestASessionComesBackAsItWas(t *testing.T) {
 		if !s.New() || s.Modified() || len(s.ID()) != 32 {
 			t.Errorf("first: %v", s)
 		}
-		s.Update(maps.All(map[string]any{"n": 42, "name": "Zoë\x00", "list": []any{"a", nil, 1.5}}))
+		s.SetAll(maps.All(map[string]any{"n": 42, "name": "Zoë\x00", "list": []any{"a", nil, 1.5}}))
 		s.SetOwner("zoë; =,\"")
 		s.SetMaxAge(time.Hour)
 		id, created = s.ID(), s.Created()

@@ -112,7 +112,7 @@ func (b overwriting) Save(ctx context.Context, s *sessions.Session) error {
 func record(s *sessions.Session) (rec sessions.Record) {
 	m := NewMemory(0)
 	copied := m.New()
-	copied.Update(s.All())
+	copied.SetAll(s.All())
 	copied.SetOwner(s.Owner())
 	copied.SetMaxAge(s.MaxAge())
 	need(m.Save(context.Background(), copied), "save of a copy")
@@ -263,7 +263,7 @@ func (b restoring) Update(ctx context.Context, s *sessions.Session, update func(
 	err := b.Memory.Update(ctx, s, update)
 	if err != nil {
 		s.Clear()
-		s.Update(was.All())
+		s.SetAll(was.All())
 	}
 	return err
 }
