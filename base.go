@@ -69,6 +69,9 @@ type BaseOptions struct {
 
 	// Damaged is called with the key of a record that Get finds damaged.
 	Damaged func(key string)
+
+	// Observe is called for what happens to sessions; see [FilesystemOptions].
+	Observe func(context.Context, Event)
 }
 
 // ErrNotStored is what a [Backend] returns for a key that has no record. Get does
@@ -116,7 +119,9 @@ func (b *Base) Get(ctx context.Context, id string) (*Session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	started := b.now()
 	if !b.IsValidKey(id) {
+		b.observe(ctx, started, nil, EventMissing, "")
 		return b.New(), nil
 	}
 	key := b.opts.Key(id)
@@ -124,23 +129,32 @@ func (b *Base) Get(ctx context.Context, id string) (*Session, error) {
 	if err == nil {
 		var s *Session
 		if s, err = b.Load(id, key, rec); s != nil {
+			b.observe(ctx, started, nil, EventLoaded, "")
 			return s, nil
 		}
 	}
 	switch {
-	case errors.Is(err, ErrNotStored) && b.opts.KeepMissingID:
+	case err == nil:
+		b.observe(ctx, started, nil, EventEnded, EndedByExpiry)
+		return b.New(), nil
+	case errors.Is(err, ErrNotStored):
+		b.observe(ctx, started, nil, EventMissing, "")
+		if !b.opts.KeepMissingID {
+			return b.New(), nil
+		}
 		s := b.make(id)
 		s.isNew, s.adopted, s.base.Created = false, true, s.created
 		return s, nil
-	case err == nil, errors.Is(err, ErrNotStored):
-		return b.New(), nil
 	case errors.Is(err, ErrCorrupt):
+		b.observe(ctx, started, nil, EventDamaged, "")
 		if b.opts.Damaged != nil {
 			b.opts.Damaged(key)
 		}
 		return b.New(), nil
 	}
-	return nil, fmt.Errorf("sessions: load: %w", err)
+	err = fmt.Errorf("sessions: load: %w", err)
+	b.observe(ctx, started, err, EventLoaded, "")
+	return nil, err
 }
 
 // Load makes a session of a record that is stored under key: not new, and
@@ -253,6 +267,14 @@ func (b *Base) commit(ctx context.Context, c *Change, to func(context.Context, *
 		return err
 	}
 	defer c.end()
+	started := b.now()
+	err := b.carryOut(ctx, c, to)
+	b.observeCommit(ctx, started, c, err)
+	return err
+}
+
+// carryOut is commit for those who have the session's turn.
+func (b *Base) carryOut(ctx context.Context, c *Change, to func(context.Context, *Change) error) error {
 	err := to(ctx, c)
 	for n := 1; n < maxAdopted && errors.Is(err, ErrExists) && c.s.adopted && c.update == nil; n++ {
 		err = to(ctx, c)

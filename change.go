@@ -189,7 +189,7 @@ type plan struct {
 	ended   string // the key of a record that is to be removed
 
 	fresh, same, cleared bool
-	renews               bool
+	renews, merges       bool
 
 	version string // of what is stored
 	clock   uint64 // the session's, when the plan was made
@@ -291,6 +291,7 @@ func (s *Session) merge(p *plan, stored *Record) error {
 	if err != nil {
 		return err
 	}
+	p.merges = s.stored && (stored.Version != s.base.Version || stored.Data != s.base.Data)
 	switch {
 	case s.asked[toClear] > 0:
 		p.fields = fields.Merge(nil, p.changes)

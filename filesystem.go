@@ -83,6 +83,7 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 		Key:     key,
 		Intact:  true, // a checksum, and the seal, vouch for the values
 		Damaged: st.logDamaged,
+		Observe: o.Observe,
 	})
 	return st, err
 }

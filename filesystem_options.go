@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -95,6 +96,12 @@ type FilesystemOptions struct {
 
 	// Sync says what an acknowledged save survives. The default is [SyncNone].
 	Sync SyncMode
+
+	// Observe is called for what happens to the store's sessions, by the goroutine
+	// that calls the store, and so by several at once. It must return soon, and
+	// must not call the store. Package metrics has one for Prometheus. The
+	// default is none, which costs nothing.
+	Observe func(context.Context, Event)
 
 	// Logger gets what no caller is told: damaged files, what could not be
 	// tidied up, and a directory that others can list, that cannot be written
