@@ -14,9 +14,9 @@ import (
 // What a store can do beyond this is found by asking whether it implements
 // [Updater], [Toucher], [Clearer], [Pruner] or [OwnerStore].
 //
-// A store of one's own embeds a [Keys] and builds on [NewSession],
-// [LoadSession] and [Session.Commit], which hold all the judgement. The example
-// of package storetest is one, and the package says what is still wrong with it.
+// A store of one's own is a [Backend], two methods, and a [Base], which does the
+// rest. The example of package storetest is one, and the package says what is
+// still wrong with it.
 type SessionStore interface {
 	// New makes an empty session with a new ID. Nothing is stored yet.
 	New() *Session

@@ -277,7 +277,7 @@ func TestCarrierRefusesTheSessionsOfAStore(t *testing.T) {
 	defer store.Close()
 	for name, s := range map[string]*sessions.Session{
 		"of files":       store.New(),
-		"of another one": newCarrier(t, newRing(t, ""), securecookie.CarrierOptions{}).New(),
+		"of another one": newCarrier(t, newRing(t, "another"), securecookie.CarrierOptions{}).New(),
 	} {
 		s.Set("a", 1)
 		err := carrier.Commit(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), s)
