@@ -123,9 +123,9 @@ func (excluded) ServeHTTP(http.ResponseWriter, *http.Request) {}
 // when it has asked with a context of its own, and that is over.
 //
 // Two middlewares around each other share one session if they have the same
-// carrier, or carriers of the same store and cookie. With carriers of two stores
-// they have two sessions; see [Middleware.FromContext]. Two cookies of the same
-// name would overwrite each other: such a request goes to the ErrorHandler.
+// carrier, or carriers of the same store and cookie. With two cookies they have
+// two sessions; see [Middleware.FromContext]. Cookies of the same name from two
+// stores would overwrite each other: such a request goes to the ErrorHandler.
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		outer := fromContext(r.Context())

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -73,7 +74,7 @@ func openOurs(dir, _ string) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	mw, err := sessions.NewMiddleware(cookies, sessions.MiddlewareOptions{})
+	mw, err := sessions.NewMiddleware(cookies, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}
