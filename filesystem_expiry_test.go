@@ -614,3 +614,23 @@ func TestMiddlewareDropsTheChangesOfASessionThatExpiresMeanwhile(t *testing.T) {
 		gone(t, store, s.ID())
 	}
 }
+
+// A touch waits for nothing, not for who ends the sessions of an owner either: the
+// file is then left as it is, with another time.
+func TestTouchDoesNotWaitToLetTheStoresTimeoutsGrow(t *testing.T) {
+	dir := t.TempDir()
+	s := saved(t, newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour}), "a", 1)
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: 2 * time.Hour})
+	age(t, fileOf(t, dir, s), 30*time.Minute)
+	line := headerLine(t, fileOf(t, dir, s))
+	s = get(t, store, s.ID())
+	lockFile(t, filepath.Join(dir, ".owners.lock"))
+	ctx, cancel := context.WithTimeout(background, 10*time.Second)
+	defer cancel()
+	if touched, err := store.Touch(ctx, s, 0); !touched || err != nil || ctx.Err() != nil {
+		t.Errorf("Touch = %v, %v", touched, err)
+	}
+	if idle := time.Since(modTime(t, dir, s)); idle.Abs() > time.Minute || headerLine(t, fileOf(t, dir, s)) != line {
+		t.Errorf("last used %v ago; the file begins with %q", idle, headerLine(t, fileOf(t, dir, s)))
+	}
+}

@@ -123,34 +123,73 @@ func (t *transaction) unchanged(base *Record) bool {
 
 // put stores a record under the change's key.
 func (t *transaction) put(rec *Record) error {
-	meta := t.newMeta(rec)
-	if string(meta) != t.meta {
-		t.meta = string(meta)
+	t.name = t.filename(t.c.NewKey())
+	h := t.header(rec)
+	meta := h.append(t.text[:0])
+	if t.c.Fresh() {
+		return t.create(rec, meta)
+	}
+	if string(meta) == t.meta {
+		return t.overwrite(rec, meta)
+	}
+	// The stores' timeouts in a file only grow: two stores of different ones would
+	// otherwise make it anew at each turn, and what a pruner is told there has to
+	// hold for both.
+	kept := h.timeouts
+	if old, ok := parseHeader(t.meta); ok {
+		kept = old.timeouts
+	}
+	h.timeouts = h.longest(kept)
+	err := t.overwrite(rec, h.append(t.text[:0]))
+	if err != nil && h.timeouts != kept && !t.file.Moved() && !errors.Is(err, ErrDeleted) {
+		// The disk is full, say. The session goes on without.
+		h.timeouts = kept
+		err = t.overwrite(rec, h.append(t.text[:0]))
+	}
+	return err
+}
+
+// overwrite stores the record in place of what is stored.
+func (t *transaction) overwrite(rec *Record, meta []byte) error {
+	text := t.meta
+	if string(meta) != text {
+		text = string(meta)
 	} else if t.c.Same() {
 		if err := t.file.Confirm(); err != nil {
 			return err
 		}
 		return t.file.SetModTime(time.Now())
 	}
-	t.name = t.filename(t.c.NewKey())
+	payload, err := t.payload(rec, text, t.name)
+	if err == nil {
+		err = endedError(t.file.Write(t.ctx, meta, payload, marked(rec)))
+	}
+	if err == nil {
+		t.meta = text
+	}
+	return err
+}
+
+// create stores the record where nothing is.
+func (t *transaction) create(rec *Record, meta []byte) error {
+	t.meta = string(meta)
 	payload, err := t.payload(rec, t.meta, t.name)
 	if err != nil {
 		return err
 	}
-	marked := rec.MaxAge > 0 || rec.Lifetime > 0
-	switch {
-	case !t.c.Fresh():
-		err = endedError(t.file.Write(t.ctx, meta, payload, marked))
-	case t.c.Renewed():
-		err = endedError(t.files.CreateFor(t.ctx, &t.file, t.name, meta, payload, marked))
-	default:
-		err = t.files.Create(t.ctx, t.name, meta, payload, marked)
+	if t.c.Renewed() {
+		err = endedError(t.files.CreateFor(t.ctx, &t.file, t.name, meta, payload, marked(rec)))
+	} else {
+		err = t.files.Create(t.ctx, t.name, meta, payload, marked(rec))
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return ErrExists
 	}
 	return err
 }
+
+// marked reports whether the file of a record is marked.
+func marked(rec *Record) bool { return rec.MaxAge > 0 || rec.Lifetime > 0 }
 
 // endedError is for what is done to a session that is locked: that its file is
 // gone means that somebody has ended it who did not wait for the lock.
@@ -159,21 +198,6 @@ func endedError(err error) error {
 		return ErrDeleted
 	}
 	return err
-}
-
-// newMeta returns the header's text after the change. The stores' timeouts in a
-// file only grow: two stores of different ones would otherwise make it anew at
-// each turn, and what a pruner is told there has to hold for both.
-func (t *transaction) newMeta(rec *Record) []byte {
-	h := t.header(rec)
-	meta := h.append(t.text[:0])
-	if t.c.Fresh() || string(meta) == t.meta {
-		return meta
-	}
-	if old, ok := parseHeader(t.meta); ok {
-		h.timeouts = h.longest(old.timeouts)
-	}
-	return h.append(t.text[:0])
 }
 
 // end removes the session that the change ends. If that fails before anything is
@@ -260,27 +284,37 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 // touch is Touch for a file whose lock is held. What the file says counts:
 // another request may have changed the session's timeout.
 func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock, name string) error {
-	now, meta := time.Now(), string(file.Meta())
-	h, ok := parseHeader(meta)
+	now := time.Now()
+	h, ok := parseHeader(string(file.Meta()))
 	if !ok {
 		return ErrCorrupt
 	}
 	if st.with(h.own).ended(now, h.created, file.ModTime()) {
 		return ErrDeleted
 	}
-	longest := h.longest(st.timeouts)
-	if longest == h.timeouts {
-		return file.SetModTime(now)
+	if longest := h.longest(st.timeouts); longest != h.timeouts {
+		h.timeouts = longest
+		atOnce, cancel := context.WithCancel(ctx)
+		cancel() // a touch waits for nothing
+		err := st.remake(atOnce, file, h, name)
+		if err == nil || file.Moved() || errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
-	rec, err := st.decode(h, meta, name, string(file.Payload()))
+	return file.SetModTime(now)
+}
+
+// remake gives the session of a file whose lock is held a file with another header.
+func (st *FilesystemSessionStore) remake(ctx context.Context, file *slotfile.Lock, h header, name string) error {
+	was := string(file.Meta())
+	rec, err := st.decode(h, was, name, string(file.Payload()))
 	if err != nil {
 		return err
 	}
-	h.timeouts = longest
-	grown := h.append(nil)
-	payload, err := st.payload(&rec, string(grown), name)
+	meta := h.append(nil)
+	payload, err := st.payload(&rec, string(meta), name)
 	if err != nil {
 		return err
 	}
-	return file.Write(ctx, grown, payload, h.own != timeouts{})
+	return file.Write(ctx, meta, payload, marked(&rec))
 }

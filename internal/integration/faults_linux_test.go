@@ -15,7 +15,7 @@ import (
 var errnos = []unix.Errno{unix.EIO, unix.ENOSPC, unix.EACCES, unix.EMFILE, unix.ENFILE, unix.EINTR, unix.EROFS, unix.EDQUOT, unix.ESTALE}
 
 // faulty are the deeds whose every system call fails once.
-var faulty = []string{"open", "load", "load removed", "save new", "save removed", "save changed", "save grown", "save shrunk", "save unchanged", "set timeout", "renew", "destroy", "delete", "touch"}
+var faulty = []string{"open", "load", "load removed", "save new", "save removed", "save changed", "save grown", "save shrunk", "save unchanged", "set timeout", "save lengthened", "touch lengthened", "renew", "destroy", "delete", "touch"}
 
 // Each system call of each deed fails with each error, at its first to tenth
 // occurrence. Then the session is what it was or what it should have become,

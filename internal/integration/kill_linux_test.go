@@ -16,7 +16,7 @@ import (
 )
 
 // deadly are the deeds in each of whose system calls the victim is killed.
-var deadly = []string{"save new", "save removed", "save changed", "save grown", "save shrunk", "save unchanged", "set timeout", "renew", "destroy", "delete", "prune"}
+var deadly = []string{"save new", "save removed", "save changed", "save grown", "save shrunk", "save unchanged", "set timeout", "save lengthened", "touch lengthened", "renew", "destroy", "delete", "prune"}
 
 // A process is killed at each system call of each deed: by strace, as it enters
 // the call, which then is not made. The session is what it was or what it should
@@ -183,7 +183,7 @@ func mayBeLeft(name, old string, all []string) bool {
 		return old == "old" && len(all) <= 2 || old == "" && slices.Equal(all, []string{"new"})
 	case "destroy", "delete":
 		return old == "old" || len(all) == 0
-	case "prune", "save unchanged":
+	case "prune", "save unchanged", "touch lengthened":
 		return old == "old"
 	}
 	return len(all) == 1 && (old == "old" || old == "new")

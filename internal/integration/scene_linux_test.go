@@ -57,7 +57,17 @@ func (s *scene) prepare(d *deed) {
 		}
 		return
 	}
-	session := s.store.New()
+	store := s.store
+	if strings.HasSuffix(d.Name, "lengthened") {
+		o := victimOptions(s.dir, sessions.SyncNone)
+		o.MaxAge /= 2
+		var err error
+		if store, err = openStore(o); err != nil {
+			s.Fatal(err)
+		}
+		defer store.Close()
+	}
+	session := store.New()
 	session.SetMaxAge(victimMaxAge)
 	value := oldValue
 	if d.Name == "save shrunk" {
@@ -66,7 +76,7 @@ func (s *scene) prepare(d *deed) {
 	for range 2 { // so that both slots are used
 		session.Set("a", value)
 		session.Set("b", value)
-		if err := s.store.Save(background, session); err != nil {
+		if err := store.Save(background, session); err != nil {
 			s.Fatal(err)
 		}
 		session.MarkModified()
@@ -149,8 +159,8 @@ func mayPass(d deed) bool {
 	switch d.Name {
 	case "load removed", "save removed":
 		return d.Call == "fstat" // of which one asks only for a warning
-	case "save shrunk":
-		// In the file that there is, when a smaller one cannot be made. Once that
+	case "save shrunk", "save lengthened", "touch lengthened":
+		// In the file that there is, when another one cannot be made. Once that
 		// is there, its name has to come to the disk.
 		return d.Call != "fsync"
 	case "renew", "destroy", "delete":
@@ -214,7 +224,7 @@ func (s *scene) state(d deed, a answer) string {
 		return verdictOf(renewed, found, values(d.ID) == "old" && (count == 1 || d.Call == "unlinkat"))
 	case "destroy", "delete":
 		return verdictOf(values(d.ID) == "gone", values(d.ID), values(d.ID) == "old")
-	case "save unchanged", "touch":
+	case "save unchanged", "touch", "touch lengthened":
 		info, err := os.Stat(s.file(d.ID))
 		touched := err == nil && time.Since(info.ModTime()) < 20*time.Minute
 		return verdictOf(values(d.ID) == "old" && touched, values(d.ID), values(d.ID) == "old")

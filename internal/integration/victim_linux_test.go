@@ -75,6 +75,11 @@ var deeds = map[string]func(*victimState, *sessions.FilesystemSessionStore, *ses
 	"save grown":     change(strings.Repeat(newValue, 40)),
 	"save shrunk":    change(newValue),
 	"save unchanged": save,
+
+	// Of a session that a store of a shorter timeout has made.
+	"save lengthened":  change(newValue),
+	"touch lengthened": touch,
+
 	"renew": func(v *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
 		if !v.Again {
 			s.Renew()
@@ -96,14 +101,16 @@ var deeds = map[string]func(*victimState, *sessions.FilesystemSessionStore, *ses
 	"delete": func(_ *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
 		return store.Delete(background, s)
 	},
-	"touch": func(_ *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
-		_, err := store.Touch(background, s, 0)
-		return err
-	},
+	"touch": touch,
 	"prune": func(_ *victimState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
 		_, err := store.Prune(background, sessions.PruneOptions{})
 		return err
 	},
+}
+
+func touch(_ *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+	_, err := store.Touch(background, s, 0)
+	return err
 }
 
 func save(_ *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {

@@ -23,6 +23,7 @@ type Lock struct {
 	info  dirfs.Info
 	img   image // what the file holds, in buf
 	err   error // ErrCorrupt when img is nothing
+	moved bool
 }
 
 // Lock takes the record's lock into l, which it waits for until ctx ends. The
@@ -174,7 +175,7 @@ func (l *Lock) ModTime() time.Time { return l.info.ModTime }
 // text has to say which: the same text stands in files of one kind. After an
 // error the record is what it was, or what it should have become, never anything
 // else; it is fs.ErrNotExist when somebody who asks for no lock has removed the
-// file. A Lock is for one Write or Remove.
+// file. A Lock is for one Write or Remove that succeeds; see Moved.
 //
 // A record that has become much smaller (see isRoomy) also gets a new file. If
 // that fails, on a full disk for one, the old file will do.
@@ -184,8 +185,8 @@ func (l *Lock) Write(ctx context.Context, meta []byte, payload string, marked bo
 	// Nobody saves 2^64 times, but a file can say so: then a new one begins at 1.
 	fits := seq > 0 && bytes.Equal(meta, l.img.meta) && slotHead+len(payload)+1 <= l.img.slotSize
 	if !fits || isRoomy(l.img.slotSize, len(payload)) {
-		moved, err := l.move(ctx, meta, max(seq, 1), payload, marked)
-		if err == nil || moved || !fits || errors.Is(err, fs.ErrNotExist) {
+		err := l.move(ctx, meta, max(seq, 1), payload, marked)
+		if err == nil || l.moved || !fits || errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -194,8 +195,8 @@ func (l *Lock) Write(ctx context.Context, meta []byte, payload string, marked bo
 
 // move writes the record into a new file and gives that the name. It reports
 // whether the file has it, which it may in spite of an error.
-func (l *Lock) move(ctx context.Context, meta []byte, seq uint64, payload string, marked bool) (moved bool, err error) {
-	err = l.files.place(ctx, l.dir, meta, seq, payload, marked, func(temp string) error {
+func (l *Lock) move(ctx context.Context, meta []byte, seq uint64, payload string, marked bool) error {
+	return l.files.place(ctx, l.dir, meta, seq, payload, marked, func(temp string) error {
 		if err := l.check(); err != nil {
 			return err
 		}
@@ -205,11 +206,15 @@ func (l *Lock) move(ctx context.Context, meta []byte, seq uint64, payload string
 			return l.dir.Error("fchmod", err)
 		}
 		err := l.dir.Rename(temp, l.name)
-		moved = err == nil
+		l.moved = err == nil
 		return err
 	})
-	return moved, err
 }
+
+// Moved reports whether a Write has given the record's name to a new file, which it
+// may have although it failed. After a Write that failed without, there can be
+// another.
+func (l *Lock) Moved() bool { return l.moved }
 
 // check finds out, when a new file is about to get a name, whether the record is
 // still there. The new file took its time, in which somebody who asks for no lock

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -102,6 +103,46 @@ func (p *place) endOwned(t *testing.T) {
 	t.Helper()
 	if n, err := p.store.DeleteOwner(background, "ann"); n != 1 || err != nil {
 		t.Errorf("ending the sessions of an owner: %d, %v", n, err)
+	}
+}
+
+// makeElsewhere makes a session in a store of a shorter timeout.
+func (p *place) makeElsewhere(t *testing.T) (id string) {
+	t.Helper()
+	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{
+		Path: filepath.Join(p.dir, "sessions"), MaxAge: time.Hour, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	s := store.New()
+	newState(1, 10).set(s, 0)
+	if err := store.Save(background, s); err != nil {
+		t.Fatal(err)
+	}
+	return s.ID()
+}
+
+// useElsewhere saves and touches that session in this store, which would make its
+// file anew if there were room, and ends it.
+func (p *place) useElsewhere(t *testing.T, id string) {
+	t.Helper()
+	p.takeTheLast(t)
+	for number := int64(2); number < 5; number++ {
+		if err := p.saveState(t, id, number, 600); err != nil {
+			t.Errorf("a save by a store of a longer timeout: %v", err)
+		}
+		p.want(t, id, number, 600)
+		if touched, err := p.store.Touch(background, p.load(t, id), 0); !touched || err != nil {
+			t.Errorf("a touch by a store of a longer timeout: %v, %v", touched, err)
+		}
+	}
+	if err := p.store.Save(background, p.load(t, id)); err != nil {
+		t.Errorf("a save of equal values by a store of a longer timeout: %v", err)
+	}
+	if err := p.store.Delete(background, p.load(t, id)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -222,6 +263,7 @@ func TestFullDiskRefusesWhatNeedsRoomAndNothingElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.makeOwned(t)
+		shorter := p.makeElsewhere(t)
 		free := p.fill(t)
 		for number := int64(2); number < 6; number++ { // each slot twice
 			for _, id := range ids {
@@ -247,6 +289,7 @@ func TestFullDiskRefusesWhatNeedsRoomAndNothingElse(t *testing.T) {
 			t.Errorf("ending a session: %v", err)
 		}
 		p.endOwned(t)
+		p.useElsewhere(t, shorter)
 		free()
 		p.afterwards(t, fresh, renewed, ids)
 	})
