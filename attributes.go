@@ -12,7 +12,7 @@ import (
 type attributes struct {
 	created         time.Time
 	authenticatedAt time.Time
-	maxAge          time.Duration
+	idleTimeout     time.Duration
 	lifetime        time.Duration
 	persistence     Persistence
 	owner           string
@@ -20,12 +20,12 @@ type attributes struct {
 }
 
 func (rec *Record) attributes() attributes {
-	return attributes{rec.Created, rec.AuthenticatedAt, rec.MaxAge, rec.Lifetime, rec.Persistence, rec.Owner, rec.Meta}
+	return attributes{rec.Created, rec.AuthenticatedAt, rec.IdleTimeout, rec.Lifetime, rec.Persistence, rec.Owner, rec.Meta}
 }
 
 func (a *attributes) record(codec string) Record {
 	return Record{
-		Codec: codec, Created: a.created, AuthenticatedAt: a.authenticatedAt, MaxAge: a.maxAge, Lifetime: a.lifetime,
+		Codec: codec, Created: a.created, AuthenticatedAt: a.authenticatedAt, IdleTimeout: a.idleTimeout, Lifetime: a.lifetime,
 		Persistence: a.persistence, Owner: a.owner, Meta: a.meta,
 	}
 }
@@ -46,7 +46,7 @@ const (
 	toRenew // and to begin anew
 	toLogin
 	toDestroy
-	toSetMaxAge
+	toSetIdleTimeout
 	toSetLifetime
 	toSetPersistence
 	toSetOwner
@@ -75,8 +75,8 @@ func (a *attributes) set(b attributes, q *asked, after uint64) {
 	if q[toLogin] > after {
 		a.authenticatedAt = b.authenticatedAt
 	}
-	if q[toSetMaxAge] > after {
-		a.maxAge = b.maxAge
+	if q[toSetIdleTimeout] > after {
+		a.idleTimeout = b.idleTimeout
 	}
 	if q[toSetLifetime] > after {
 		a.lifetime = b.lifetime
@@ -177,21 +177,21 @@ func (s *Session) destroy() {
 	s.attributes = attributes{created: time.Now().UTC()}
 }
 
-// MaxAge returns the session's own idle timeout; zero means that of its store.
-func (s *Session) MaxAge() time.Duration {
+// IdleTimeout returns the session's own idle timeout; zero means that of its store.
+func (s *Session) IdleTimeout() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.maxAge
+	return s.idleTimeout
 }
 
-// SetMaxAge gives the session an idle timeout of its own: "remember me". Its
+// SetIdleTimeout gives the session an idle timeout of its own: "remember me". Its
 // cookie is kept by the browser for as long, but no longer than 400 days. A
 // fraction of a second is rounded up. Zero, and less, means the store's.
-func (s *Session) SetMaxAge(d time.Duration) {
+func (s *Session) SetIdleTimeout(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d = wholeSeconds(d); d != s.maxAge {
-		s.maxAge, s.asked[toSetMaxAge] = d, s.touch()
+	if d = wholeSeconds(d); d != s.idleTimeout {
+		s.idleTimeout, s.asked[toSetIdleTimeout] = d, s.touch()
 	}
 }
 
@@ -244,16 +244,16 @@ const (
 
 // cookieMaxAge returns the Max-Age of the cookie of a session, in seconds.
 func (t timeouts) cookieMaxAge(a *attributes, template int) int {
-	t = t.with(timeouts{a.maxAge, a.lifetime})
+	t = t.with(timeouts{a.idleTimeout, a.lifetime})
 	age := time.Duration(template) * time.Second
-	if a.maxAge > 0 {
-		age = a.maxAge
+	if a.idleTimeout > 0 {
+		age = a.idleTimeout
 	}
 	switch a.persistence {
 	case PersistUntilClosed:
 		return 0
 	case PersistIdle:
-		age = cmp.Or(t.maxAge, maxCookieAge*time.Second)
+		age = cmp.Or(t.idle, maxCookieAge*time.Second)
 	}
 	if age > 0 && t.lifetime > 0 {
 		left := t.lifetime - time.Since(a.created)

@@ -37,16 +37,16 @@ type Backend interface {
 type BaseOptions struct {
 	_ struct{} // no literal without names
 
-	// Keys makes the IDs. The default is 32 random bytes.
-	Keys Keys
+	// IDs makes the IDs. The default is 32 random bytes.
+	IDs IDs
 
 	// Codec encodes the values of new sessions. The default is [JSON].
 	Codec Codec
 
-	// MaxAge is the idle timeout, Lifetime the absolute one; zero means none.
-	MaxAge, Lifetime time.Duration
+	// IdleTimeout is the idle timeout, Lifetime the absolute one; zero means none.
+	IdleTimeout, Lifetime time.Duration
 
-	// Key names the record of an ID. The default is [HashID], with which a
+	// Key names the record of an ID. The default is [PublicID], with which a
 	// backend never sees an ID.
 	Key func(id string) string
 
@@ -83,7 +83,7 @@ var ErrNotStored = errors.New("sessions: not stored")
 // it made or loaded: others are [ErrForeign]. Its methods may be called by
 // several goroutines at once.
 type Base struct {
-	Keys
+	IDs
 	opts     BaseOptions
 	timeouts timeouts
 	backend  Backend
@@ -96,13 +96,13 @@ func NewBase(b Backend, o BaseOptions) (*Base, error) {
 		o.Codec = JSON()
 	}
 	if o.Key == nil {
-		o.Key = HashID
+		o.Key = PublicID
 	}
-	err := errors.Join(checkCodec(o.Codec), checkTimeout("MaxAge", o.MaxAge), checkTimeout("Lifetime", o.Lifetime))
+	err := errors.Join(checkCodec(o.Codec), checkTimeout("IdleTimeout", o.IdleTimeout), checkTimeout("Lifetime", o.Lifetime))
 	if err != nil {
 		return nil, fmt.Errorf("sessions: %w", err)
 	}
-	return &Base{Keys: o.Keys, opts: o, timeouts: timeouts{o.MaxAge, o.Lifetime}, backend: b}, nil
+	return &Base{IDs: o.IDs, opts: o, timeouts: timeouts{o.IdleTimeout, o.Lifetime}, backend: b}, nil
 }
 
 // New makes an empty session. Nothing is stored before it is saved.
@@ -185,7 +185,7 @@ func (b *Base) Load(id, key string, rec Record) (*Session, error) {
 // Expired reports whether a record has expired by the timeouts of the store and
 // its own.
 func (b *Base) Expired(rec *Record) bool {
-	return !b.opts.SelfExpiring && b.timeouts.with(timeouts{rec.MaxAge, rec.Lifetime}).ended(time.Now(), rec.Created, rec.Used)
+	return !b.opts.SelfExpiring && b.timeouts.with(timeouts{rec.IdleTimeout, rec.Lifetime}).ended(time.Now(), rec.Created, rec.Used)
 }
 
 // renewedID makes the ID that a session has after a save which gives it another

@@ -229,7 +229,7 @@ func (s *Session) standing(template int) standing {
 		destroyed:    s.asked[toDestroy] > 0,
 		needsCookie:  !s.stored && !s.adopted || s.asked[toRenew] > 0 || s.asked[toDestroy] > 0,
 		cookieMaxAge: s.home.timeouts.cookieMaxAge(&s.attributes, template),
-		ageChanged:   s.maxAge != s.loaded.maxAge || s.lifetime != s.loaded.lifetime || s.persistence != s.loaded.persistence,
+		ageChanged:   s.idleTimeout != s.loaded.idleTimeout || s.lifetime != s.loaded.lifetime || s.persistence != s.loaded.persistence,
 		wasSaved:     s.wasSaved,
 	}
 }

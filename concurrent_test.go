@@ -45,9 +45,9 @@ func TestWhatConcurrentRequestsGet(t *testing.T) {
 		{"sets b | changes inside", set("b", 2), inPlace, "a:0 b:2 map.n:1"},
 		{"replaces the list | changes inside the map", set("list", 7), inPlace, "a:0 list:7 map.n:1"},
 		{"adds a flash | adds a flash", func(s *sessions.Session) { s.AddFlash(1) }, func(s *sessions.Session) { s.AddFlash(2) }, "flash:1 flash:2 a:0"},
-		{"owner | idle timeout", func(s *sessions.Session) { s.SetOwner("u") }, func(s *sessions.Session) { s.SetMaxAge(time.Hour) }, "a:0 owner:u age:1h0m0s"},
-		{"idle timeout | sets b", func(s *sessions.Session) { s.SetMaxAge(time.Hour) }, set("b", 2), "a:0 b:2 age:1h0m0s"},
-		{"sets b | idle timeout", set("b", 2), func(s *sessions.Session) { s.SetMaxAge(time.Hour) }, "a:0 b:2 age:1h0m0s"},
+		{"owner | idle timeout", func(s *sessions.Session) { s.SetOwner("u") }, func(s *sessions.Session) { s.SetIdleTimeout(time.Hour) }, "a:0 owner:u age:1h0m0s"},
+		{"idle timeout | sets b", func(s *sessions.Session) { s.SetIdleTimeout(time.Hour) }, set("b", 2), "a:0 b:2 age:1h0m0s"},
+		{"sets b | idle timeout", set("b", 2), func(s *sessions.Session) { s.SetIdleTimeout(time.Hour) }, "a:0 b:2 age:1h0m0s"},
 		{"renews | nothing", (*sessions.Session).Renew, func(*sessions.Session) {}, "a:0"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -99,8 +99,8 @@ func summary(s *sessions.Session) string {
 	if s.Owner() != "" {
 		parts = append(parts, "owner:"+s.Owner())
 	}
-	if s.MaxAge() != 0 {
-		parts = append(parts, "age:"+s.MaxAge().String())
+	if s.IdleTimeout() != 0 {
+		parts = append(parts, "age:"+s.IdleTimeout().String())
 	}
 	return strings.Join(parts, " ")
 }
@@ -138,7 +138,7 @@ func TestWhatWasEndedStaysEnded(t *testing.T) {
 	for name, end := range ended {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			o := sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour}
+			o := sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour}
 			first, second := newStore(t, o), newStore(t, o)
 			s := first.New()
 			id := s.ID()
@@ -155,7 +155,7 @@ func TestWhatWasEndedStaysEnded(t *testing.T) {
 			}
 			slow[1].Clear()
 			slow[2].Renew()
-			slow[3].SetMaxAge(time.Minute)
+			slow[3].SetIdleTimeout(time.Minute)
 			for i, s := range slow[:4] {
 				if err := second.Save(background, s); !errors.Is(err, sessions.ErrDeleted) {
 					t.Errorf("save %d = %v, want ErrDeleted", i, err)

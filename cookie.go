@@ -20,7 +20,7 @@ type CookieOptions struct {
 	// do not allow that it is "__Secure-session", and with InsecureAllowHTTP
 	// "session". MaxAge, in seconds, is how long the browser keeps the cookie;
 	// zero means until it is closed, and at most 400 days are allowed. A
-	// session's own timeout (see [Session.SetMaxAge]) takes its place. A cookie
+	// session's own timeout (see [Session.SetIdleTimeout]) takes its place. A cookie
 	// with an age is sent again with every save, so that it does not end
 	// before the session; a save after the response has begun cannot do that.
 	Cookie http.Cookie

@@ -15,7 +15,7 @@ import (
 func TestObserveIsToldWhatHappensToSessions(t *testing.T) {
 	dir := t.TempDir()
 	var got []string
-	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour, Observe: func(ctx context.Context, e sessions.Event) {
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour, Observe: func(ctx context.Context, e sessions.Event) {
 		text := string(e.Kind)
 		if e.Reason != "" {
 			text += " " + string(e.Reason)

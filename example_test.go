@@ -231,12 +231,12 @@ func ExampleSessionStore_errors() {
 }
 
 // "Remember me" gives one session a timeout of its own.
-func ExampleSession_SetMaxAge() {
+func ExampleSession_SetIdleTimeout() {
 	store, remove := openStore()
 	defer remove()
 	s := store.New()
 	s.Set("user", "ann")
-	s.SetMaxAge(30 * 24 * time.Hour)
-	fmt.Println(store.Save(context.Background(), s), s.MaxAge())
+	s.SetIdleTimeout(30 * 24 * time.Hour)
+	fmt.Println(store.Save(context.Background(), s), s.IdleTimeout())
 	// Output: <nil> 720h0m0s
 }

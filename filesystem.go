@@ -56,7 +56,7 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 	o.warnOf(dir, info)
 	prefix, suffix, _ := strings.Cut(o.FilenameTemplate, "%s")
 	st := &FilesystemSessionStore{
-		timeouts: timeouts{o.MaxAge, o.Lifetime},
+		timeouts: timeouts{o.IdleTimeout, o.Lifetime},
 		opts:     o,
 		files: slotfile.Files{
 			Opened:     dir,
@@ -64,7 +64,7 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 			Sync:       o.Sync == SyncFull,
 			MaxPayload: max(o.MaxSize, minReadSize),
 			TempSuffix: tempSuffix,
-			Times:      o.MaxAge > 0,
+			Times:      o.IdleTimeout > 0,
 			Naming:     slotfile.Naming{Lock: ownersLockName, Turn: ownersTurnName},
 		},
 		prefix:  prefix,
@@ -76,10 +76,10 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 	}
 	key := func(id string) string { return id }
 	if o.HashNames {
-		key = HashID
+		key = PublicID
 	}
 	st.base, err = NewBase(fileBackend{st}, BaseOptions{
-		Keys: o.Keys, Codec: o.Codec, MaxAge: o.MaxAge, Lifetime: o.Lifetime, KeepMissingID: o.KeepMissingID,
+		IDs: o.IDs, Codec: o.Codec, IdleTimeout: o.IdleTimeout, Lifetime: o.Lifetime, KeepMissingID: o.KeepMissingID,
 		Key:     key,
 		Intact:  true, // a checksum, and the seal, vouch for the values
 		Damaged: st.logDamaged,
@@ -91,10 +91,10 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 // Close releases the directory. The store cannot be used any more.
 func (st *FilesystemSessionStore) Close() error { return st.files.Close() }
 
-// IsValidKey reports whether key has the form of this store's IDs; see [Keys].
+// IsValidKey reports whether key has the form of this store's IDs; see [IDs].
 func (st *FilesystemSessionStore) IsValidKey(key string) bool { return st.base.IsValidKey(key) }
 
-// GenerateKey makes a new ID; see [Keys].
+// GenerateKey makes a new ID; see [IDs].
 func (st *FilesystemSessionStore) GenerateKey() string { return st.base.GenerateKey() }
 
 // New makes an empty session. No file is made before it is saved.
@@ -151,7 +151,7 @@ func (st *FilesystemSessionStore) record(name string, file slotfile.Record) (Rec
 	}
 	rec, err := st.decode(h, file.Meta, name, file.Payload)
 	rec.Used = file.ModTime
-	if h.own.maxAge > 0 && !st.files.Times && err == nil {
+	if h.own.idle > 0 && !st.files.Times && err == nil {
 		// In a store without an idle timeout, for sessions alone that have one.
 		if info, err := st.files.Dir().Lstat(name); err == nil {
 			rec.Used = info.ModTime
@@ -176,7 +176,7 @@ func storeError(err error) error {
 // List returns the IDs of the stored sessions, or the hashes of IDs with
 // HashNames, in no particular order, without those that have expired. It asks the
 // system for the time of each file, opens those of sessions that have a timeout
-// of their own (see [Session.SetMaxAge]), and, in a store with a Lifetime, all.
+// of their own (see [Session.SetIdleTimeout]), and, in a store with a Lifetime, all.
 // After an error about one file it goes on.
 func (st *FilesystemSessionStore) List(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {

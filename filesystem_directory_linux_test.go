@@ -101,7 +101,7 @@ func childWithoutTheRight() error {
 	if err != nil {
 		return err
 	}
-	report, err := store.Prune(background, sessions.PruneOptions{MaxAge: time.Hour})
+	report, err := store.Prune(background, sessions.PruneOptions{IdleTimeout: time.Hour})
 	if !errors.Is(err, unix.EACCES) || report.Failed != 1 || report.Removed != 0 {
 		return fmt.Errorf("Prune = %+v, %v; want EACCES", report, err)
 	}

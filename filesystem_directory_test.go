@@ -124,7 +124,7 @@ func TestDirectoryThatIsRemovedIsOpenedAgain(t *testing.T) {
 	for _, made := range []bool{false, true} {
 		for _, step := range storeSteps {
 			t.Run(fmt.Sprintf("%s, made by somebody else %v", step.name, made), func(t *testing.T) {
-				r := newRemovable(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+				r := newRemovable(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 				s := r.New()
 				s.SetOwner("ann")
 				s.Set("a", 1)
@@ -241,7 +241,7 @@ func TestDirectoryThatIsRemovedIsNotReplacedByWhatTheConstructorRefuses(t *testi
 		"nothing, and no parent": func(path string) error { return os.Symlink("nowhere", filepath.Dir(path)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRemovable(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+			r := newRemovable(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 			s := saved(t, r, "a", 1)
 			if err := os.RemoveAll(filepath.Dir(r.dir)); err != nil {
 				t.Fatal(err)
@@ -296,7 +296,7 @@ func picture(t *testing.T, root string) (all []string) {
 // Many goroutines find the directory removed at once. All of them succeed, one
 // line is logged, and no descriptor stays open.
 func TestDirectoryThatIsRemovedIsOpenedAgainByManyAtOnce(t *testing.T) {
-	r := newRemovable(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	r := newRemovable(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 	before := openFiles()
 	const rounds, goroutines = 30, 32
 	for range rounds {

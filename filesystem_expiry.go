@@ -7,7 +7,7 @@ import (
 
 // timeouts say when sessions end. Zero means never.
 type timeouts struct {
-	maxAge   time.Duration // idle, for sessions without a timeout of their own
+	idle   time.Duration // idle, for sessions without a timeout of their own
 	lifetime time.Duration
 }
 
@@ -16,17 +16,17 @@ type timeouts struct {
 // lifetime is over. In files, the modification time is the last use, and nothing
 // else.
 func (t timeouts) ended(now, created, used time.Time) bool {
-	return t.maxAge > 0 && now.Sub(used) >= t.maxAge || t.lifetime > 0 && now.Sub(created) >= t.lifetime
+	return t.idle > 0 && now.Sub(used) >= t.idle || t.lifetime > 0 && now.Sub(created) >= t.lifetime
 }
 
 // with returns the timeouts of a session that has some of its own.
 func (t timeouts) with(own timeouts) timeouts {
-	return timeouts{cmp.Or(own.maxAge, t.maxAge), cmp.Or(own.lifetime, t.lifetime)}
+	return timeouts{cmp.Or(own.idle, t.idle), cmp.Or(own.lifetime, t.lifetime)}
 }
 
 // longest returns, of each timeout, the one that ends sessions later.
 func (t timeouts) longest(o timeouts) timeouts {
-	return timeouts{longer(t.maxAge, o.maxAge), longer(t.lifetime, o.lifetime)}
+	return timeouts{longer(t.idle, o.idle), longer(t.lifetime, o.lifetime)}
 }
 
 func longer(a, b time.Duration) time.Duration {

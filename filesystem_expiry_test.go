@@ -37,14 +37,14 @@ func wantEnded(t *testing.T, store *sessions.FilesystemSessionStore, o sessions.
 		"Prune": func() (sessions.PruneReport, error) {
 			return store.Prune(background, sessions.PruneOptions{DryRun: true})
 		},
-		"Prune with a MaxAge": func() (sessions.PruneReport, error) {
-			return store.Prune(background, sessions.PruneOptions{DryRun: true, MaxAge: time.Minute})
+		"Prune with a IdleTimeout": func() (sessions.PruneReport, error) {
+			return store.Prune(background, sessions.PruneOptions{DryRun: true, IdleTimeout: time.Minute})
 		},
 		"Prune by a stranger": func() (sessions.PruneReport, error) {
 			return stranger.Prune(background, sessions.PruneOptions{DryRun: true, AnyStore: true})
 		},
-		"Prune by a stranger with a MaxAge": func() (sessions.PruneReport, error) {
-			return stranger.Prune(background, sessions.PruneOptions{DryRun: true, AnyStore: true, MaxAge: time.Minute})
+		"Prune by a stranger with a IdleTimeout": func() (sessions.PruneReport, error) {
+			return stranger.Prune(background, sessions.PruneOptions{DryRun: true, AnyStore: true, IdleTimeout: time.Minute})
 		},
 	} {
 		if r, err := prune(); err != nil || r.Removed == 1 != want || r.Sessions != 1 {
@@ -55,7 +55,7 @@ func wantEnded(t *testing.T, store *sessions.FilesystemSessionStore, o sessions.
 
 // A timeout of the session's own holds whatever the store's was when it was set,
 // is now, and whatever was done to the session and its file since.
-func TestSetMaxAgeHoldsWhateverTheStoresTimeoutBecomes(t *testing.T) {
+func TestSetIdleTimeoutHoldsWhateverTheStoresTimeoutBecomes(t *testing.T) {
 	for name, o := range map[string]sessions.FilesystemOptions{"plain": {}, "sealed": {Sealer: xorSealer{}}} {
 		for _, own := range []time.Duration{5 * time.Minute, 20 * days} {
 			for _, before := range []time.Duration{0, 14 * days, 30 * days} {
@@ -64,13 +64,13 @@ func TestSetMaxAgeHoldsWhateverTheStoresTimeoutBecomes(t *testing.T) {
 						t.Run(fmt.Sprintf("%s/%v/%v to %v/%s", name, own, before, after, use.name), func(t *testing.T) {
 							o := o
 							o.Path = t.TempDir()
-							o.MaxAge = before
+							o.IdleTimeout = before
 							first := newStore(t, o)
 							s := first.New()
 							s.Set("a", 1)
-							s.SetMaxAge(own)
+							s.SetIdleTimeout(own)
 							save(t, first, s)
-							o.MaxAge = after
+							o.IdleTimeout = after
 							store := newStore(t, o)
 							s = get(t, store, s.ID())
 							if err := use.do(store, s, fileOf(t, o.Path, s)); err != nil {
@@ -139,9 +139,9 @@ var uses = []struct {
 
 // A file shows by its size whether its session has a timeout of its own, from
 // before it has its name: a pruner opens no other.
-func TestSetMaxAgeMarksTheFileByItsSize(t *testing.T) {
+func TestSetIdleTimeoutMarksTheFileByItsSize(t *testing.T) {
 	dir := t.TempDir()
-	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour})
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour})
 	size := func(s *sessions.Session) int64 {
 		info, err := os.Stat(fileOf(t, dir, s))
 		if err != nil {
@@ -158,13 +158,13 @@ func TestSetMaxAgeMarksTheFileByItsSize(t *testing.T) {
 		{0, "", 4096 - 512}, {time.Minute, "", 4096}, {30 * days, "", 4096}, {30 * days, "larger than 1 KiB", 8192},
 		{0, "larger than 1 KiB", 8192 - 512}, {time.Hour, "larger than 1 KiB", 8192}, {-1, "larger than 1 KiB", 8192 - 512},
 	} {
-		s.SetMaxAge(step.own)
+		s.SetIdleTimeout(step.own)
 		s.Set("value", strings.Repeat(step.value, 100))
 		save(t, store, s)
 		if got := size(s); got != step.want {
 			t.Errorf("%d bytes with a timeout of %v, want %d", got, step.own, step.want)
 		}
-		if got := get(t, store, s.ID()).MaxAge(); got != max(step.own, 0) {
+		if got := get(t, store, s.ID()).IdleTimeout(); got != max(step.own, 0) {
 			t.Errorf("the timeout is %v, want %v", got, step.own)
 		}
 	}
@@ -175,7 +175,7 @@ func TestSetMaxAgeMarksTheFileByItsSize(t *testing.T) {
 
 // Two requests, of which one ticks "remember me" and the other only saves or
 // touches what it had loaded before, in any order.
-func TestSetMaxAgeIsNotTakenBackByAnotherRequest(t *testing.T) {
+func TestSetIdleTimeoutIsNotTakenBackByAnotherRequest(t *testing.T) {
 	for name, act := range map[string]func(*sessions.FilesystemSessionStore, *sessions.Session) error{
 		"save": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
 			s.Set("b", 1)
@@ -191,11 +191,11 @@ func TestSetMaxAgeIsNotTakenBackByAnotherRequest(t *testing.T) {
 	} {
 		for _, own := range []time.Duration{time.Minute, 30 * days} {
 			dir := t.TempDir()
-			o := sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour}
+			o := sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour}
 			store := newStore(t, o)
 			s := saved(t, store, "a", 1)
 			slow := get(t, store, s.ID())
-			s.SetMaxAge(own)
+			s.SetIdleTimeout(own)
 			save(t, store, s)
 			if err := act(store, slow); err != nil {
 				t.Fatalf("%s: %v", name, err)
@@ -236,10 +236,10 @@ func TestSaveAndTouchLetTheStoresTimeoutsInAFileGrow(t *testing.T) {
 			short, long sessions.FilesystemOptions
 			says        string
 		}{
-			{sessions.FilesystemOptions{MaxAge: 14 * days}, sessions.FilesystemOptions{MaxAge: 30 * days}, " max-age=2592000s lifetime=0s "},
-			{sessions.FilesystemOptions{MaxAge: 14 * days}, sessions.FilesystemOptions{}, " max-age=0s lifetime=0s "},
-			{sessions.FilesystemOptions{Lifetime: 30 * days}, sessions.FilesystemOptions{Lifetime: 60 * days, MaxAge: days}, " max-age=0s lifetime=5184000s "},
-			{sessions.FilesystemOptions{Lifetime: 30 * days, MaxAge: days, Sealer: xorSealer{}}, sessions.FilesystemOptions{MaxAge: 90 * time.Minute, Sealer: xorSealer{}}, " max-age=86400s lifetime=0s "},
+			{sessions.FilesystemOptions{IdleTimeout: 14 * days}, sessions.FilesystemOptions{IdleTimeout: 30 * days}, " idle-timeout=2592000s lifetime=0s "},
+			{sessions.FilesystemOptions{IdleTimeout: 14 * days}, sessions.FilesystemOptions{}, " idle-timeout=0s lifetime=0s "},
+			{sessions.FilesystemOptions{Lifetime: 30 * days}, sessions.FilesystemOptions{Lifetime: 60 * days, IdleTimeout: days}, " idle-timeout=0s lifetime=5184000s "},
+			{sessions.FilesystemOptions{Lifetime: 30 * days, IdleTimeout: days, Sealer: xorSealer{}}, sessions.FilesystemOptions{IdleTimeout: 90 * time.Minute, Sealer: xorSealer{}}, " idle-timeout=86400s lifetime=0s "},
 		} {
 			dir := t.TempDir()
 			test.short.Path, test.long.Path = dir, dir
@@ -285,18 +285,18 @@ func TestSaveAndTouchLetTheStoresTimeoutsInAFileGrow(t *testing.T) {
 func TestRenewWritesTheStoresOwnTimeouts(t *testing.T) {
 	dir := t.TempDir()
 	s := saved(t, newStore(t, sessions.FilesystemOptions{Path: dir}), "a", 1)
-	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour})
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour})
 	s = get(t, store, s.ID())
 	s.Renew()
 	save(t, store, s)
-	if line := headerLine(t, fileOf(t, dir, s)); !strings.Contains(line, " max-age=3600s ") {
+	if line := headerLine(t, fileOf(t, dir, s)); !strings.Contains(line, " idle-timeout=3600s ") {
 		t.Errorf("the file begins with %q", line)
 	}
 }
 
 func TestTouchRepairsAFileThatIsDatedInTheFuture(t *testing.T) {
 	dir := t.TempDir()
-	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour})
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour})
 	s := saved(t, store, "a", 1)
 	age(t, fileOf(t, dir, s), -1000*days)
 	if touched, err := store.Touch(background, s, time.Minute); !touched || err != nil {
@@ -310,13 +310,13 @@ func TestTouchRepairsAFileThatIsDatedInTheFuture(t *testing.T) {
 // expired are sessions that have ended since they were loaded, one way or the
 // other.
 var expired = map[string]struct {
-	maxAge, lifetime, own time.Duration
+	idleTimeout, lifetime, own time.Duration
 	idle                  time.Duration // since the file was last used
 	passed                time.Duration // since the session was made
 }{
-	"idle":                       {maxAge: time.Hour, idle: time.Hour},
-	"own timeout, longer":        {maxAge: time.Hour, own: days, idle: days},
-	"own timeout, shorter":       {maxAge: days, own: time.Hour, idle: time.Hour},
+	"idle":                       {idleTimeout: time.Hour, idle: time.Hour},
+	"own timeout, longer":        {idleTimeout: time.Hour, own: days, idle: days},
+	"own timeout, shorter":       {idleTimeout: days, own: time.Hour, idle: time.Hour},
 	"own timeout alone":          {own: time.Hour, idle: time.Hour},
 	"lifetime":                   {lifetime: days, passed: days},
 	"lifetime, with own timeout": {lifetime: days, own: 1000 * days, passed: days},
@@ -326,11 +326,11 @@ var expired = map[string]struct {
 func expire(t *testing.T, dir, name string, o sessions.FilesystemOptions) (*sessions.FilesystemSessionStore, *sessions.Session) {
 	t.Helper()
 	row := expired[name]
-	o.Path, o.MaxAge, o.Lifetime = dir, row.maxAge, row.lifetime
+	o.Path, o.IdleTimeout, o.Lifetime = dir, row.idleTimeout, row.lifetime
 	store := newStore(t, o)
 	s := store.New()
 	s.Set("a", 1)
-	s.SetMaxAge(row.own)
+	s.SetIdleTimeout(row.own)
 	save(t, store, s)
 	time.Sleep(row.passed)
 	age(t, fileOf(t, dir, s), row.idle)
@@ -358,7 +358,7 @@ func TestSaveUpdateAndTouchDoNotReviveWhatHasExpired(t *testing.T) {
 				return store.Save(background, s)
 			},
 			"Save with a longer timeout": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
-				s.SetMaxAge(10_000 * days)
+				s.SetIdleTimeout(10_000 * days)
 				return store.Save(background, s)
 			},
 			"Save of a cleared session": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
@@ -435,10 +435,10 @@ func TestSaveJudgesExpiryByTheStoredTimeout(t *testing.T) {
 		want error
 	}{{time.Minute, sessions.ErrDeleted}, {days, nil}} {
 		dir := t.TempDir()
-		store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour})
+		store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour})
 		s := saved(t, store, "a", 1)
 		slow := get(t, store, s.ID())
-		s.SetMaxAge(test.own)
+		s.SetIdleTimeout(test.own)
 		save(t, store, s)
 		age(t, fileOf(t, dir, s), test.own/2+30*time.Minute)
 		slow.Set("b", 1)
@@ -465,7 +465,7 @@ func TestSaveNeverEndsForASessionWithoutTimeouts(t *testing.T) {
 // there, and has expired, by the time it saves.
 func TestSaveOfAnAdoptedSessionRefusesOneThatHasExpired(t *testing.T) {
 	dir := t.TempDir()
-	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour, KeepMissingID: true})
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour, KeepMissingID: true})
 	id := store.GenerateKey()
 	first, second := get(t, store, id), get(t, store, id)
 	first.Set("a", 1)
@@ -482,24 +482,24 @@ func TestSaveOfAnAdoptedSessionRefusesOneThatHasExpired(t *testing.T) {
 // Timeouts at the edges of what a Duration holds, and below a second.
 func TestTimeoutsOfAllLengthsHold(t *testing.T) {
 	const years = 365 * days
-	for _, test := range []struct{ maxAge, lifetime, own time.Duration }{
-		{maxAge: math.MaxInt64},
+	for _, test := range []struct{ idleTimeout, lifetime, own time.Duration }{
+		{idleTimeout: math.MaxInt64},
 		{lifetime: math.MaxInt64},
-		{maxAge: math.MaxInt64, lifetime: math.MaxInt64, own: math.MaxInt64},
+		{idleTimeout: math.MaxInt64, lifetime: math.MaxInt64, own: math.MaxInt64},
 		{own: math.MaxInt64},
-		{maxAge: time.Hour, own: math.MaxInt64},
-		{maxAge: math.MaxInt64, own: 240 * years},
-		{maxAge: time.Second, own: 240 * years},
+		{idleTimeout: time.Hour, own: math.MaxInt64},
+		{idleTimeout: math.MaxInt64, own: 240 * years},
+		{idleTimeout: time.Second, own: 240 * years},
 		{own: 240 * years},
-		{maxAge: 240 * years},
-		{maxAge: math.MaxInt64 - 1, lifetime: 1<<62 + 1},
+		{idleTimeout: 240 * years},
+		{idleTimeout: math.MaxInt64 - 1, lifetime: 1<<62 + 1},
 	} {
 		for name, sealer := range map[string]sessions.Sealer{"plain": nil, "sealed": xorSealer{}} {
 			t.Run(fmt.Sprintf("%v/%s", test, name), func(t *testing.T) {
-				o := sessions.FilesystemOptions{Path: t.TempDir(), MaxAge: test.maxAge, Lifetime: test.lifetime, Sealer: sealer}
+				o := sessions.FilesystemOptions{Path: t.TempDir(), IdleTimeout: test.idleTimeout, Lifetime: test.lifetime, Sealer: sealer}
 				store := newStore(t, o)
 				s := store.New()
-				s.SetMaxAge(test.own)
+				s.SetIdleTimeout(test.own)
 				for n := range 3 {
 					s.Set("n", n)
 					save(t, store, s)
@@ -508,8 +508,8 @@ func TestTimeoutsOfAllLengthsHold(t *testing.T) {
 					}
 					s = get(t, store, s.ID())
 				}
-				if s.New() || s.MaxAge() != test.own.Truncate(time.Second) {
-					t.Fatalf("Get gives %v with a timeout of %v", s, s.MaxAge())
+				if s.New() || s.IdleTimeout() != test.own.Truncate(time.Second) {
+					t.Fatalf("Get gives %v with a timeout of %v", s, s.IdleTimeout())
 				}
 				age(t, fileOf(t, o.Path, s), 50*years)
 				if get(t, store, s.ID()).New() || len(list(t, store)) != 1 {
@@ -519,7 +519,7 @@ func TestTimeoutsOfAllLengthsHold(t *testing.T) {
 				for _, r := range []sessions.PruneReport{
 					prune(t, store, sessions.PruneOptions{DryRun: true}),
 					prune(t, stranger, sessions.PruneOptions{DryRun: true, AnyStore: true}),
-					prune(t, store, sessions.PruneOptions{DryRun: true, MaxAge: math.MaxInt64}),
+					prune(t, store, sessions.PruneOptions{DryRun: true, IdleTimeout: math.MaxInt64}),
 				} {
 					if r.Live != 1 {
 						t.Errorf("after 50 years Prune finds %d alive of %d", r.Live, r.Sessions)
@@ -540,14 +540,14 @@ func prune(t *testing.T, store *sessions.FilesystemSessionStore, o sessions.Prun
 }
 
 // A session's own timeout is never taken for none.
-func TestSetMaxAgeOfLessThanASecondIsASecond(t *testing.T) {
+func TestSetIdleTimeoutOfLessThanASecondIsASecond(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	s := store.New()
-	s.SetMaxAge(500 * time.Millisecond)
+	s.SetIdleTimeout(500 * time.Millisecond)
 	s.Set("a", 1)
 	save(t, store, s)
-	if get(t, store, s.ID()).MaxAge() != time.Second {
+	if get(t, store, s.ID()).IdleTimeout() != time.Second {
 		t.Error("the timeout is not a second")
 	}
 	age(t, fileOf(t, dir, s), time.Second)
@@ -556,20 +556,20 @@ func TestSetMaxAgeOfLessThanASecondIsASecond(t *testing.T) {
 
 func TestNewFilesystemSessionStoreRefusesTimeoutsBelowASecond(t *testing.T) {
 	for _, d := range []time.Duration{1, 3600, time.Second - 1, -1, math.MinInt64} {
-		_, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: t.TempDir(), MaxAge: d, Lifetime: d})
-		if err == nil || !strings.Contains(err.Error(), "MaxAge is") || !strings.Contains(err.Error(), "Lifetime is") {
+		_, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: t.TempDir(), IdleTimeout: d, Lifetime: d})
+		if err == nil || !strings.Contains(err.Error(), "IdleTimeout is") || !strings.Contains(err.Error(), "Lifetime is") {
 			t.Errorf("%v: got %v", d, err)
 		}
 		store := newStore(t, sessions.FilesystemOptions{})
-		if _, err := store.Prune(background, sessions.PruneOptions{MaxAge: d}); err == nil || !strings.Contains(err.Error(), "MaxAge is") {
+		if _, err := store.Prune(background, sessions.PruneOptions{IdleTimeout: d}); err == nil || !strings.Contains(err.Error(), "IdleTimeout is") {
 			t.Errorf("Prune with %v: got %v", d, err)
 		}
 	}
 	// A fraction beside whole seconds is no mistake, and is kept.
-	o := sessions.FilesystemOptions{Path: t.TempDir(), MaxAge: 1500 * time.Millisecond}
+	o := sessions.FilesystemOptions{Path: t.TempDir(), IdleTimeout: 1500 * time.Millisecond}
 	store := newStore(t, o)
 	s := saved(t, store, "a", 1)
-	if line := headerLine(t, fileOf(t, o.Path, s)); !strings.Contains(line, " max-age=1500000000ns ") {
+	if line := headerLine(t, fileOf(t, o.Path, s)); !strings.Contains(line, " idle-timeout=1500000000ns ") {
 		t.Errorf("the file begins with %q", line)
 	}
 	age(t, fileOf(t, o.Path, s), time.Second)
@@ -584,7 +584,7 @@ func TestNewFilesystemSessionStoreRefusesTimeoutsBelowASecond(t *testing.T) {
 // what it changed is dropped.
 func TestMiddlewareDropsTheChangesOfASessionThatExpiresMeanwhile(t *testing.T) {
 	dir := t.TempDir()
-	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour})
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour})
 	s := saved(t, store, "a", 1)
 	carrier, err := sessions.NewCookies(store, sessions.CookieOptions{RenewOnAccess: time.Minute})
 	if err != nil {
@@ -619,8 +619,8 @@ func TestMiddlewareDropsTheChangesOfASessionThatExpiresMeanwhile(t *testing.T) {
 // file is then left as it is, with another time.
 func TestTouchDoesNotWaitToLetTheStoresTimeoutsGrow(t *testing.T) {
 	dir := t.TempDir()
-	s := saved(t, newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour}), "a", 1)
-	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: 2 * time.Hour})
+	s := saved(t, newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour}), "a", 1)
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: 2 * time.Hour})
 	age(t, fileOf(t, dir, s), 30*time.Minute)
 	line := headerLine(t, fileOf(t, dir, s))
 	s = get(t, store, s.ID())

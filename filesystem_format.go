@@ -15,7 +15,7 @@ const formatName = "sessions 1"
 
 // A header is the line of text at the beginning of a session file:
 //
-//	sessions 1 created=2026-11-20T21:56:59.123456789Z max-age=1209600s lifetime=0s own-max-age=2592000s authenticated=2026-11-20T21:56:59Z owner=<hash> private=true codec=json sealed=true
+//	sessions 1 created=2026-11-20T21:56:59.123456789Z idle-timeout=1209600s lifetime=0s own-idle-timeout=2592000s authenticated=2026-11-20T21:56:59Z owner=<hash> private=true codec=json sealed=true
 //
 // followed by what package slotfile adds. The last fields stand there only when
 // they say something.
@@ -43,10 +43,10 @@ type header struct {
 func (h header) append(dst []byte) []byte {
 	dst = append(dst, formatName...)
 	dst = h.created.UTC().AppendFormat(append(dst, " created="...), time.RFC3339Nano)
-	dst = appendDuration(append(dst, " max-age="...), h.maxAge)
+	dst = appendDuration(append(dst, " idle-timeout="...), h.idle)
 	dst = appendDuration(append(dst, " lifetime="...), h.lifetime)
-	if h.own.maxAge > 0 {
-		dst = appendDuration(append(dst, " own-max-age="...), h.own.maxAge)
+	if h.own.idle > 0 {
+		dst = appendDuration(append(dst, " own-idle-timeout="...), h.own.idle)
 	}
 	if h.own.lifetime > 0 {
 		dst = appendDuration(append(dst, " own-lifetime="...), h.own.lifetime)
@@ -108,12 +108,12 @@ func (h *header) set(name, value string) bool {
 	switch name {
 	case "created":
 		h.created, err = time.Parse(time.RFC3339Nano, value)
-	case "max-age":
-		h.maxAge, err = parseDuration(value)
+	case "idle-timeout":
+		h.idle, err = parseDuration(value)
 	case "lifetime":
 		h.lifetime, err = parseDuration(value)
-	case "own-max-age":
-		h.own.maxAge, err = parseDuration(value)
+	case "own-idle-timeout":
+		h.own.idle, err = parseDuration(value)
 	case "own-lifetime":
 		h.own.lifetime, err = parseDuration(value)
 	case "authenticated":
@@ -157,7 +157,7 @@ func (st *FilesystemSessionStore) header(rec *Record) header {
 	return header{
 		created:  rec.Created,
 		timeouts: st.timeouts,
-		own:      timeouts{rec.MaxAge, rec.Lifetime},
+		own:      timeouts{rec.IdleTimeout, rec.Lifetime},
 		owner:    ownerHash(rec.Owner),
 		private:  rec.isPrivate(),
 
@@ -229,7 +229,7 @@ func (st *FilesystemSessionStore) decode(h header, meta, name, payload string) (
 		payload = string(opened)
 	}
 	rec = Record{
-		Version: meta, Codec: h.codec, Created: h.created, MaxAge: h.own.maxAge, Lifetime: h.own.lifetime,
+		Version: meta, Codec: h.codec, Created: h.created, IdleTimeout: h.own.idle, Lifetime: h.own.lifetime,
 		AuthenticatedAt: h.authenticatedAt, Persistence: h.persistence, Data: payload,
 	}
 	if h.private {

@@ -59,14 +59,14 @@ func content(t testing.TB, path string) string {
 
 func TestASessionFileBeginsWithALineForPeopleAndHasReadableValues(t *testing.T) {
 	dir := t.TempDir()
-	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour})
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour})
 	s := store.New()
 	s.Set("greeting", "hello")
-	s.SetMaxAge(30 * 24 * time.Hour)
+	s.SetIdleTimeout(30 * 24 * time.Hour)
 	save(t, store, s)
 	text := content(t, fileOf(t, dir, s))
 	line, _, _ := strings.Cut(text, "\n")
-	want := "sessions 1 created=" + s.Created().Format(time.RFC3339Nano) + " max-age=3600s lifetime=0s own-max-age=2592000s codec=json slot="
+	want := "sessions 1 created=" + s.Created().Format(time.RFC3339Nano) + " idle-timeout=3600s lifetime=0s own-idle-timeout=2592000s codec=json slot="
 	if !strings.HasPrefix(line, want) {
 		t.Errorf("the file begins with\n%s\nwant\n%s…", line, want)
 	}

@@ -45,9 +45,9 @@ type FilesystemOptions struct {
 	// but owner and group may get any right.
 	Mode fs.FileMode
 
-	// Keys makes the IDs; see [RandomKeys] and [UUIDKeys]. The default is
+	// IDs makes the IDs; see [RandomIDs] and [UUIDs]. The default is
 	// 32 random bytes in hex.
-	Keys Keys
+	IDs IDs
 
 	// KeepMissingID makes Get adopt a valid ID that is not stored, in a
 	// session that is not new, as werkzeug does with renew_missing=False.
@@ -63,13 +63,13 @@ type FilesystemOptions struct {
 	// began, and saves after it ended, begins one under the ID again.
 	KeepMissingID bool
 
-	// MaxAge is the idle timeout: how long a session lives after it was last
-	// saved or touched. A session's own (see [Session.SetMaxAge]) takes its
+	// IdleTimeout is the idle timeout: how long a session lives after it was last
+	// saved or touched. A session's own (see [Session.SetIdleTimeout]) takes its
 	// place. Zero means that the store never expires the other sessions, and
 	// leaves that to who prunes the directory. Less than a second is refused.
 	// NIST SP 800-63B-4 names an hour at most for AAL2 and 15 minutes for AAL3;
 	// ASVS 5.0 7.3.1.
-	MaxAge time.Duration
+	IdleTimeout time.Duration
 
 	// Lifetime is the absolute timeout: how long a session lives after it was
 	// made or renewed, however much it is used. Zero means forever. Less than a
@@ -173,7 +173,7 @@ func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 	if o.FilenameTemplate == "" {
 		o.FilenameTemplate = defaultTemplate
 	}
-	if err := checkTemplate(o.FilenameTemplate, max(2*o.Keys.size(), 2*sha256Size)); err != nil {
+	if err := checkTemplate(o.FilenameTemplate, max(2*o.IDs.size(), 2*sha256Size)); err != nil {
 		errs = append(errs, err)
 	}
 	if o.Mode == 0 {
@@ -182,7 +182,7 @@ func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 	if o.Mode&^0o660 != 0 || o.Mode&0o600 != 0o600 {
 		refuse("Mode %04o: want 0600, 0640 or 0660; sessions are nobody else's business", o.Mode)
 	}
-	errs = append(errs, checkTimeout("MaxAge", o.MaxAge), checkTimeout("Lifetime", o.Lifetime))
+	errs = append(errs, checkTimeout("IdleTimeout", o.IdleTimeout), checkTimeout("Lifetime", o.Lifetime))
 	if o.MaxSize == 0 {
 		o.MaxSize = defaultMaxSize
 	}
@@ -202,7 +202,7 @@ func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 	return o, errors.Join(errs...)
 }
 
-// checkTimeout refuses timeouts below a second. MaxAge: 3600 is 3.6 microseconds,
+// checkTimeout refuses timeouts below a second. IdleTimeout: 3600 is 3.6 microseconds,
 // and would end every session before its next request.
 func checkTimeout(name string, d time.Duration) error {
 	switch {

@@ -20,12 +20,12 @@ func (badName) Name() string { return "Bad Name" }
 
 func TestOneErrorListsAllThatIsWrongWithTheOptions(t *testing.T) {
 	_, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{
-		Path: "a\x00b", FilenameTemplate: "no id", Mode: 0o644, MaxAge: -1, Lifetime: -1, MaxSize: -1, Codec: badName{}, Sync: 7,
+		Path: "a\x00b", FilenameTemplate: "no id", Mode: 0o644, IdleTimeout: -1, Lifetime: -1, MaxSize: -1, Codec: badName{}, Sync: 7,
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"Path", "FilenameTemplate", "Mode 0644", "MaxAge", "Lifetime", "MaxSize", "Codec", "Sync"} {
+	for _, want := range []string{"Path", "FilenameTemplate", "Mode 0644", "IdleTimeout", "Lifetime", "MaxSize", "Codec", "Sync"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not mention %s:\n%v", want, err)
 		}
@@ -133,13 +133,13 @@ func mkdir(path string, mode fs.FileMode) error {
 
 func TestKeysAreWhatTheOptionsSay(t *testing.T) {
 	for name, row := range map[string]struct {
-		keys   sessions.Keys
+		keys   sessions.IDs
 		length int
 	}{
-		"default": {sessions.Keys{}, 64}, "16 bytes": {sessions.RandomKeys(16), 32}, "64 bytes": {sessions.RandomKeys(64), 128}, "uuid": {sessions.UUIDKeys(), 36},
+		"default": {sessions.IDs{}, 64}, "16 bytes": {sessions.RandomIDs(16), 32}, "64 bytes": {sessions.RandomIDs(64), 128}, "uuid": {sessions.UUIDs(), 36},
 	} {
 		t.Run(name, func(t *testing.T) {
-			store := newStore(t, sessions.FilesystemOptions{Keys: row.keys})
+			store := newStore(t, sessions.FilesystemOptions{IDs: row.keys})
 			s := saved(t, store, "a", 1)
 			if len(s.ID()) != row.length || get(t, store, s.ID()).New() || len(list(t, store)) != 1 {
 				t.Errorf("an ID of %d characters, listed %d; want %d, listed once", len(s.ID()), len(list(t, store)), row.length)
@@ -163,14 +163,14 @@ func TestKeysAreWhatTheOptionsSay(t *testing.T) {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("RandomKeys(%d) did not panic", n)
+					t.Errorf("RandomIDs(%d) did not panic", n)
 				}
 			}()
-			sessions.RandomKeys(n)
+			sessions.RandomIDs(n)
 		}()
 	}
 	for _, bad := range []string{"00000000-0000-0000-0000-000000000000", "urn:uuid:f47ac10b-58cc-4372-a567-0e02b2c3d479", "f47ac10b58cc4372a5670e02b2c3d479", "f47ac10b-58cc-1372-a567-0e02b2c3d479"} {
-		if sessions.UUIDKeys().IsValidKey(bad) {
+		if sessions.UUIDs().IsValidKey(bad) {
 			t.Errorf("%q is a valid UUID key", bad)
 		}
 	}
@@ -180,7 +180,7 @@ func TestKeysAreWhatTheOptionsSay(t *testing.T) {
 func TestSessionsExpireByOneRule(t *testing.T) {
 	const hour = time.Hour
 	for _, row := range []struct {
-		maxAge, lifetime, own time.Duration
+		idleTimeout, lifetime, own time.Duration
 		idle                  time.Duration // since the save
 		want                  bool          // expired
 	}{
@@ -199,20 +199,20 @@ func TestSessionsExpireByOneRule(t *testing.T) {
 		{0, hour, 0, hour, true},
 		{hour, 2 * hour, 3 * hour, 2 * hour, true},
 	} {
-		runInBubble(t, fmt.Sprintf("%v %v %v after %v", row.maxAge, row.lifetime, row.own, row.idle), func(t *testing.T) {
+		runInBubble(t, fmt.Sprintf("%v %v %v after %v", row.idleTimeout, row.lifetime, row.own, row.idle), func(t *testing.T) {
 			dir := t.TempDir()
-			store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: row.maxAge, Lifetime: row.lifetime})
+			store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: row.idleTimeout, Lifetime: row.lifetime})
 			s := store.New()
 			s.Set("a", 1)
-			s.SetMaxAge(row.own)
+			s.SetIdleTimeout(row.own)
 			made := time.Now()
 			for range 2 { // made, and saved again
 				s.Set("a", s.Get("a").(int)+1)
 				save(t, store, s)
 				time.Sleep(row.idle - time.Since(made))
 				age(t, fileOf(t, dir, s), row.idle)
-				if got := get(t, store, s.ID()); got.New() != row.want || !row.want && got.MaxAge() != row.own {
-					t.Errorf("Get gives %v, %v; want it expired: %v", got, got.MaxAge(), row.want)
+				if got := get(t, store, s.ID()); got.New() != row.want || !row.want && got.IdleTimeout() != row.own {
+					t.Errorf("Get gives %v, %v; want it expired: %v", got, got.IdleTimeout(), row.want)
 				}
 				if len(list(t, store)) == 1 == row.want {
 					t.Errorf("List gives %d sessions; want it expired: %v", len(list(t, store)), row.want)
@@ -229,9 +229,9 @@ func TestASaveAndATouchBeginTheIdleTimeAnew(t *testing.T) {
 	for name, own := range map[string]time.Duration{"the store's": 0, "longer": 100 * time.Hour, "shorter": time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: 10 * time.Hour})
+			store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: 10 * time.Hour})
 			s := store.New()
-			s.SetMaxAge(own)
+			s.SetIdleTimeout(own)
 			save(t, store, s)
 			old := get(t, store, s.ID()) // loaded before the rest
 			for what, act := range map[string]func() error{

@@ -47,7 +47,7 @@ var runners = map[string]func(*sessions.FilesystemSessionStore, *sessions.Sessio
 		})
 	},
 	"gets another timeout": func(store *sessions.FilesystemSessionStore, s *sessions.Session, i int) error {
-		s.SetMaxAge(time.Duration(1+i%2) * time.Hour)
+		s.SetIdleTimeout(time.Duration(1+i%2) * time.Hour)
 		return store.Save(background, s)
 	},
 	"is changed": func(store *sessions.FilesystemSessionStore, s *sessions.Session, i int) error {
@@ -334,7 +334,7 @@ func TestDeleteOwnerDoesNotWaitForAnUpdate(t *testing.T) {
 
 func TestDeleteOwnerEndsWhatHasExpiredToo(t *testing.T) {
 	dir := t.TempDir()
-	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour})
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour})
 	s := saved(t, store, "a", 1)
 	s.SetOwner("ann")
 	save(t, store, s)
@@ -342,7 +342,7 @@ func TestDeleteOwnerEndsWhatHasExpiredToo(t *testing.T) {
 	if n, err := store.DeleteOwner(background, "ann"); n != 1 || err != nil {
 		t.Errorf("DeleteOwner = %d, %v", n, err)
 	}
-	longer := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: 3 * time.Hour})
+	longer := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: 3 * time.Hour})
 	gone(t, longer, s.ID())
 }
 

@@ -11,14 +11,14 @@ import (
 // PruneOptions says what [FilesystemSessionStore.Prune] clears away. The zero
 // value clears away what the store itself holds for ended.
 type PruneOptions struct {
-	// MaxAge is the idle time after which sessions go. Zero means the store's
-	// MaxAge; less than a second is refused. A session with a timeout of its own
-	// (see [Session.SetMaxAge]) goes by that.
-	MaxAge time.Duration
+	// IdleTimeout is the idle time after which sessions go. Zero means the store's
+	// IdleTimeout; less than a second is refused. A session with a timeout of its own
+	// (see [Session.SetIdleTimeout]) goes by that.
+	IdleTimeout time.Duration
 
 	// AnyStore says that the directory may be that of stores with other
 	// options than this one, as it is for command sessprune: IDs of every
-	// form count, and what is said by neither MaxAge nor this store's options,
+	// form count, and what is said by neither IdleTimeout nor this store's options,
 	// each session's file says itself: it has the longest timeouts of the
 	// stores that have saved or touched the session. It does not know of
 	// options that have changed since.
@@ -54,10 +54,10 @@ type PruneOptions struct {
 	Observe func(PruneEvent)
 }
 
-// tempMaxAge is when the writer of an unfinished file counts as dead. A save
+// staleTempAge is when the writer of an unfinished file counts as dead. A save
 // takes milliseconds; the rest is for machines that are suspended or
 // overloaded.
-const tempMaxAge = time.Hour
+const staleTempAge = time.Hour
 
 // pruneLockName is the file by which pruners exclude each other where a
 // directory cannot be locked.
@@ -131,7 +131,7 @@ func (st *FilesystemSessionStore) Prune(ctx context.Context, o PruneOptions) (Pr
 }
 
 func (o PruneOptions) check() error {
-	errs := []error{checkTimeout("MaxAge", o.MaxAge)}
+	errs := []error{checkTimeout("IdleTimeout", o.IdleTimeout)}
 	refuse := func(wrong bool, what string) {
 		if wrong {
 			errs = append(errs, errors.New(what+" is negative"))
@@ -154,7 +154,7 @@ func (st *FilesystemSessionStore) isAnyFilename(name string) bool {
 	}
 	key := st.key(name)
 	if len(key) == uuidLength {
-		return UUIDKeys().IsValidKey(key)
+		return UUIDs().IsValidKey(key)
 	}
 	return len(key)%2 == 0 && len(key) >= 2*minRandomBytes && len(key) <= 2*maxRandomBytes && isLowerHex(key)
 }

@@ -29,8 +29,8 @@ func (st *FilesystemSessionStore) pruneRule(o PruneOptions, now time.Time) prune
 		headers:       o.AnyStore,
 		removeCorrupt: o.RemoveCorrupt,
 	}
-	if o.MaxAge > 0 {
-		r.maxAge = o.MaxAge
+	if o.IdleTimeout > 0 {
+		r.idle = o.IdleTimeout
 	}
 	return r
 }
@@ -41,13 +41,13 @@ func (st *FilesystemSessionStore) pruneRule(o PruneOptions, now time.Time) prune
 // well, when they are on the disk and no more in memory, takes as long as all the
 // rest.
 func (r *pruneRule) byTime(info dirfs.Info) bool {
-	return r.maxAge > 0 && r.lifetime == 0 && !r.removeCorrupt && slotfile.SizeOf(info.Size) == slotfile.UnmarkedSize
+	return r.idle > 0 && r.lifetime == 0 && !r.removeCorrupt && slotfile.SizeOf(info.Size) == slotfile.UnmarkedSize
 }
 
-// idle reports whether an unmarked file is old enough for its session to have
+// isIdle reports whether an unmarked file is old enough for its session to have
 // ended, as far as its modification time tells.
-func (r *pruneRule) idle(modTime time.Time) bool {
-	return r.maxAge > 0 && r.now.Sub(modTime) >= r.maxAge
+func (r *pruneRule) isIdle(modTime time.Time) bool {
+	return r.idle > 0 && r.now.Sub(modTime) >= r.idle
 }
 
 type verdict int
@@ -74,7 +74,7 @@ func (r *pruneRule) judge(modTime time.Time, meta []byte, err error) verdict {
 	}
 	t := r.timeouts
 	if r.headers {
-		t.maxAge, t.lifetime = cmp.Or(t.maxAge, h.maxAge), cmp.Or(t.lifetime, h.lifetime)
+		t.idle, t.lifetime = cmp.Or(t.idle, h.idle), cmp.Or(t.lifetime, h.lifetime)
 	}
 	switch {
 	case t.with(h.own).ended(r.now, h.created, modTime):

@@ -44,7 +44,7 @@ func (p *pruned) session(age, timeout time.Duration) *sessions.Session {
 	p.t.Helper()
 	s := p.New()
 	s.Set("n", 1)
-	s.SetMaxAge(timeout)
+	s.SetIdleTimeout(timeout)
 	if err := p.Save(context.Background(), s); err != nil {
 		p.t.Fatal(err)
 	}
@@ -88,33 +88,33 @@ func exists(file string) bool {
 func TestPruneRemovesJustWhatGetDoesNotLoadAnyMore(t *testing.T) {
 	const h, m = time.Hour, time.Minute
 	for _, test := range []struct {
-		maxAge, lifetime time.Duration // the store's
+		idleTimeout, lifetime time.Duration // the store's
 		timeout          time.Duration // the session's own
 		age              time.Duration // since it was last used
 		passed           time.Duration // since it was made
 		ended            bool
 	}{
-		{maxAge: h, age: 59 * m},
-		{maxAge: h, age: 61 * m, ended: true},
-		{maxAge: h, age: -h},
-		{maxAge: h, age: -1000000 * h},
-		{maxAge: h, timeout: 24 * h, age: 23 * h},
-		{maxAge: h, timeout: 24 * h, age: 25 * h, ended: true},
-		{maxAge: h, timeout: 5 * m, age: 4 * m},
-		{maxAge: h, timeout: 5 * m, age: 6 * m, ended: true},
+		{idleTimeout: h, age: 59 * m},
+		{idleTimeout: h, age: 61 * m, ended: true},
+		{idleTimeout: h, age: -h},
+		{idleTimeout: h, age: -1000000 * h},
+		{idleTimeout: h, timeout: 24 * h, age: 23 * h},
+		{idleTimeout: h, timeout: 24 * h, age: 25 * h, ended: true},
+		{idleTimeout: h, timeout: 5 * m, age: 4 * m},
+		{idleTimeout: h, timeout: 5 * m, age: 6 * m, ended: true},
 		{age: 100000 * h},
 		{timeout: 5 * m, age: 4 * m},
 		{timeout: 5 * m, age: 6 * m, ended: true},
 		{lifetime: h, passed: h, ended: true},
 		{lifetime: h, passed: h - 1},
 		{lifetime: h, timeout: 5 * m, age: 6 * m, ended: true},
-		{maxAge: h, lifetime: 2 * h, passed: 2 * h, ended: true},
-		{maxAge: h, lifetime: h, age: 61 * m, ended: true},
-		{maxAge: h, lifetime: h, timeout: 24 * h, age: 23 * h},
-		{maxAge: h, lifetime: 2 * h, timeout: 24 * h, passed: 2 * h, ended: true},
+		{idleTimeout: h, lifetime: 2 * h, passed: 2 * h, ended: true},
+		{idleTimeout: h, lifetime: h, age: 61 * m, ended: true},
+		{idleTimeout: h, lifetime: h, timeout: 24 * h, age: 23 * h},
+		{idleTimeout: h, lifetime: 2 * h, timeout: 24 * h, passed: 2 * h, ended: true},
 	} {
 		runInBubble(t, fmt.Sprintf("%+v", test), func(t *testing.T) {
-			p := newPruned(t, sessions.FilesystemOptions{MaxAge: test.maxAge, Lifetime: test.lifetime})
+			p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: test.idleTimeout, Lifetime: test.lifetime})
 			s := p.session(test.age, test.timeout)
 			time.Sleep(test.passed)
 			p.age(p.file(s), test.age)
@@ -130,7 +130,7 @@ func TestPruneRemovesJustWhatGetDoesNotLoadAnyMore(t *testing.T) {
 				t.Errorf("DryRun: %+v", r)
 			}
 			// Those who have no options of their own find the same in the files.
-			stranger := newPruned(t, sessions.FilesystemOptions{Path: p.dir, Keys: sessions.UUIDKeys()})
+			stranger := newPruned(t, sessions.FilesystemOptions{Path: p.dir, IDs: sessions.UUIDs()})
 			if r := stranger.prune(sessions.PruneOptions{AnyStore: true, DryRun: true}); r.Removed != want || r.Sessions != 1 {
 				t.Errorf("AnyStore: %+v", r)
 			}
@@ -144,23 +144,23 @@ func TestPruneRemovesJustWhatGetDoesNotLoadAnyMore(t *testing.T) {
 func TestPruneWithMaxAgeSparesSessionsWhoseOwnTimeoutIsLonger(t *testing.T) {
 	const h = time.Hour
 	for _, test := range []struct {
-		store, timeout, age, maxAge time.Duration
+		store, timeout, age, idleTimeout time.Duration
 		ended                       bool
 	}{
-		{store: 0, timeout: 30 * 24 * h, age: 15 * 24 * h, maxAge: 14 * 24 * h},
-		{store: 0, timeout: 30 * 24 * h, age: 31 * 24 * h, maxAge: 14 * 24 * h, ended: true},
-		{store: 0, age: 15 * 24 * h, maxAge: 14 * 24 * h, ended: true},
-		{store: 24 * h, timeout: h, age: h / 2, maxAge: 2 * h},
-		{store: 24 * h, timeout: h, age: 3 * h, maxAge: 2 * h, ended: true},
-		{store: 24 * h, age: 3 * h, maxAge: 2 * h, ended: true},
-		{store: 24 * h, timeout: 24 * h, age: 3 * h, maxAge: 2 * h},
-		{store: 24 * h, timeout: 24 * h, age: 25 * h, maxAge: 2 * h, ended: true},
-		{store: h, age: 3 * h, maxAge: 24 * h},
+		{store: 0, timeout: 30 * 24 * h, age: 15 * 24 * h, idleTimeout: 14 * 24 * h},
+		{store: 0, timeout: 30 * 24 * h, age: 31 * 24 * h, idleTimeout: 14 * 24 * h, ended: true},
+		{store: 0, age: 15 * 24 * h, idleTimeout: 14 * 24 * h, ended: true},
+		{store: 24 * h, timeout: h, age: h / 2, idleTimeout: 2 * h},
+		{store: 24 * h, timeout: h, age: 3 * h, idleTimeout: 2 * h, ended: true},
+		{store: 24 * h, age: 3 * h, idleTimeout: 2 * h, ended: true},
+		{store: 24 * h, timeout: 24 * h, age: 3 * h, idleTimeout: 2 * h},
+		{store: 24 * h, timeout: 24 * h, age: 25 * h, idleTimeout: 2 * h, ended: true},
+		{store: h, age: 3 * h, idleTimeout: 24 * h},
 	} {
 		for _, any := range []bool{false, true} {
-			p := newPruned(t, sessions.FilesystemOptions{MaxAge: test.store})
+			p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: test.store})
 			s := p.session(test.age, test.timeout)
-			p.prune(sessions.PruneOptions{MaxAge: test.maxAge, AnyStore: any})
+			p.prune(sessions.PruneOptions{IdleTimeout: test.idleTimeout, AnyStore: any})
 			if exists(p.file(s)) == test.ended {
 				t.Errorf("%+v, AnyStore %v: it is there: %v", test, any, !test.ended)
 			}
@@ -193,20 +193,20 @@ func TestEveryWayOfSavingTellsPruneOfTheSessionsOwnTimeout(t *testing.T) {
 				return err
 			},
 			"timeout changed": func(p *pruned, s *sessions.Session) error {
-				s.SetMaxAge(own + time.Hour)
+				s.SetIdleTimeout(own + time.Hour)
 				return p.Save(ctx, s)
 			},
 		} {
 			for _, store := range []time.Duration{0, 24 * time.Hour} {
-				p := newPruned(t, sessions.FilesystemOptions{MaxAge: store})
+				p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: store})
 				s := p.session(0, own)
 				if err := save(p, s); err != nil {
 					t.Fatal(err)
 				}
 				p.age(p.file(s), 45*time.Minute)
-				p.prune(sessions.PruneOptions{MaxAge: 30 * time.Minute, AnyStore: true})
+				p.prune(sessions.PruneOptions{IdleTimeout: 30 * time.Minute, AnyStore: true})
 				if !exists(p.file(s)) {
-					t.Errorf("%s, MaxAge %v, own timeout %v: the session is gone", name, store, own)
+					t.Errorf("%s, IdleTimeout %v, own timeout %v: the session is gone", name, store, own)
 				}
 			}
 		}
@@ -214,7 +214,7 @@ func TestEveryWayOfSavingTellsPruneOfTheSessionsOwnTimeout(t *testing.T) {
 }
 
 func TestPruneLeavesAloneWhatIsNoSession(t *testing.T) {
-	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 	id := strings.Repeat("0123456789abcdef", 4)
 	stay := []string{
 		p.put("notes.txt", "", 9999*time.Hour),
@@ -263,7 +263,7 @@ func TestPruneLeavesAloneWhatIsNoSession(t *testing.T) {
 }
 
 func TestPruneKeepsDamagedFilesUnlessToldOtherwise(t *testing.T) {
-	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 	name := func(c string) string { return "session_" + strings.Repeat(c, 64) + ".sess" }
 	young, old := p.put(name("0"), "x", 0), p.put(name("1"), "x", 2*time.Hour)
 	slots := p.session(0, 0)
@@ -309,7 +309,7 @@ func TestPruneReadsJustTheFilesThatMaySaySomethingElse(t *testing.T) {
 		{"empty", 0, true},
 		{"cut off", 3072, true},
 	} {
-		p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+		p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 		file := p.put("session_"+strings.Repeat("0", 64)+".sess", strings.Repeat("x", int(test.size)), 2*time.Hour)
 		r := p.prune(sessions.PruneOptions{})
 		if r.Removed == 0 != test.read || r.Corrupt == 1 != test.read || exists(file) != test.read {
@@ -319,8 +319,8 @@ func TestPruneReadsJustTheFilesThatMaySaySomethingElse(t *testing.T) {
 }
 
 func TestPruneLeavesASessionThatSomebodyIsSaving(t *testing.T) {
-	p := newPruned(t, sessions.FilesystemOptions{MaxAge: 24 * time.Hour})
-	o := sessions.PruneOptions{MaxAge: time.Hour}
+	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 24 * time.Hour})
+	o := sessions.PruneOptions{IdleTimeout: time.Hour}
 	s := p.session(2*time.Hour, 0)
 	err := p.Update(context.Background(), s, func(*sessions.Session) error {
 		if r := p.prune(o); r.Busy != 1 || r.Removed != 0 {
@@ -349,14 +349,14 @@ func TestPruneLeavesASessionThatSomebodyIsSaving(t *testing.T) {
 // was when Prune came by. The rate has Prune wait in between.
 func TestPruneJudgesBySavesAndTouchesThatComeBeforeItsLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPruned(t, sessions.FilesystemOptions{MaxAge: 24 * time.Hour})
+		p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 24 * time.Hour})
 		var all []*sessions.Session
 		for range 4 {
 			all = append(all, p.session(2*time.Hour, 0))
 		}
 		var r sessions.PruneReport
 		var pruning sync.WaitGroup
-		pruning.Go(func() { r = p.prune(sessions.PruneOptions{MaxAge: time.Hour, Rate: 0.001}) })
+		pruning.Go(func() { r = p.prune(sessions.PruneOptions{IdleTimeout: time.Hour, Rate: 0.001}) })
 		synctest.Wait() // the first is gone, and the second waits for its turn
 		left := 0
 		for i, s := range all {
@@ -365,7 +365,7 @@ func TestPruneJudgesBySavesAndTouchesThatComeBeforeItsLock(t *testing.T) {
 			}
 			left++
 			if s.Set("n", 2); i%2 == 0 {
-				s.SetMaxAge(0)
+				s.SetIdleTimeout(0)
 				save(t, p, s)
 			} else if _, err := p.Touch(background, s, 0); err != nil {
 				t.Error(err)
@@ -382,7 +382,7 @@ func TestPruneJudgesBySavesAndTouchesThatComeBeforeItsLock(t *testing.T) {
 // waits for it, and it may use the store itself.
 func TestPruneHoldsNoLockWhileItObserves(t *testing.T) {
 	for _, dryRun := range []bool{true, false} {
-		p := newPruned(t, sessions.FilesystemOptions{MaxAge: 24 * time.Hour})
+		p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 24 * time.Hour})
 		var all []*sessions.Session
 		for i := range 100 {
 			all = append(all, p.session(2*time.Hour, 0))
@@ -391,7 +391,7 @@ func TestPruneHoldsNoLockWhileItObserves(t *testing.T) {
 		ctx, cancel := context.WithTimeout(background, 20*time.Second)
 		defer cancel()
 		seen, old := 0, time.Now().Add(-2*time.Hour)
-		p.prune(sessions.PruneOptions{MaxAge: time.Hour, DryRun: dryRun, Observe: func(sessions.PruneEvent) {
+		p.prune(sessions.PruneOptions{IdleTimeout: time.Hour, DryRun: dryRun, Observe: func(sessions.PruneEvent) {
 			seen++
 			for _, s := range all {
 				err := p.Save(ctx, s)
@@ -426,7 +426,7 @@ func TestPruneKeepsItsRateHoweverLateItsTimersAre(t *testing.T) {
 func TestPruneWaitsForEverAtARateOfNextToNothing(t *testing.T) {
 	for _, rate := range []float64{1e-300, 1e-12, 1e-4} {
 		synctest.Test(t, func(t *testing.T) {
-			p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+			p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 			for range 3 {
 				p.session(2*time.Hour, 0)
 			}
@@ -440,22 +440,22 @@ func TestPruneWaitsForEverAtARateOfNextToNothing(t *testing.T) {
 
 // A session that turns out to be alive under its lock does not count.
 func TestPruneRemovesAsManyAsItsLimitSays(t *testing.T) {
-	p := newPruned(t, sessions.FilesystemOptions{MaxAge: 24 * time.Hour})
+	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 24 * time.Hour})
 	for range 150 {
 		p.session(2*time.Hour, 0)
 	}
 	for _, limit := range []int{1, 63, 65} {
-		if r := p.prune(sessions.PruneOptions{MaxAge: time.Hour, Limit: limit}); r.Removed != limit || r.Stopped != sessions.PruneLimit {
+		if r := p.prune(sessions.PruneOptions{IdleTimeout: time.Hour, Limit: limit}); r.Removed != limit || r.Stopped != sessions.PruneLimit {
 			t.Errorf("limit %d: %d removed, stopped by %q", limit, r.Removed, r.Stopped)
 		}
 	}
-	if r := p.prune(sessions.PruneOptions{MaxAge: time.Hour, Limit: 21}); r.Removed != 21 || r.Stopped != "" {
+	if r := p.prune(sessions.PruneOptions{IdleTimeout: time.Hour, Limit: 21}); r.Removed != 21 || r.Stopped != "" {
 		t.Errorf("all that is left: %d removed, stopped by %q", r.Removed, r.Stopped)
 	}
 }
 
 func TestPruneStopsWhenItIsToldTo(t *testing.T) {
-	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 	for range 40 {
 		p.session(2*time.Hour, 0)
 	}
@@ -483,8 +483,8 @@ func TestPruneStopsWhenItIsToldTo(t *testing.T) {
 
 func TestPruneRefusesNegativeOptions(t *testing.T) {
 	p := newPruned(t, sessions.FilesystemOptions{})
-	_, err := p.Prune(context.Background(), sessions.PruneOptions{MaxAge: -1, Limit: -1, TimeBudget: -1, Rate: -1})
-	for _, what := range []string{"MaxAge", "Limit", "TimeBudget", "Rate"} {
+	_, err := p.Prune(context.Background(), sessions.PruneOptions{IdleTimeout: -1, Limit: -1, TimeBudget: -1, Rate: -1})
+	for _, what := range []string{"IdleTimeout", "Limit", "TimeBudget", "Rate"} {
 		if err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("got %v, want something about %s", err, what)
 		}
@@ -492,8 +492,8 @@ func TestPruneRefusesNegativeOptions(t *testing.T) {
 }
 
 func TestOnePrunerAtATime(t *testing.T) {
-	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
-	other := newPruned(t, sessions.FilesystemOptions{Path: p.dir, MaxAge: time.Hour})
+	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
+	other := newPruned(t, sessions.FilesystemOptions{Path: p.dir, IdleTimeout: time.Hour})
 	p.session(2*time.Hour, 0)
 	inside := false
 	p.prune(sessions.PruneOptions{Observe: func(sessions.PruneEvent) {
@@ -511,7 +511,7 @@ func TestOnePrunerAtATime(t *testing.T) {
 // A file that goes while Prune is on its way to it is no error, as long as it
 // is only that.
 func TestPruneDoesNotMindFilesThatVanish(t *testing.T) {
-	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 	for range 2000 {
 		p.session(2*time.Hour, 0)
 	}
@@ -529,7 +529,7 @@ func TestPruneDoesNotMindFilesThatVanish(t *testing.T) {
 }
 
 func TestPruneReportsAgesAndSizes(t *testing.T) {
-	p := newPruned(t, sessions.FilesystemOptions{MaxAge: 1000 * time.Hour})
+	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 1000 * time.Hour})
 	p.session(30*time.Minute, 0)
 	p.session(2*time.Hour, 0)
 	large := p.session(3*time.Hour, 0)
@@ -554,7 +554,7 @@ func TestPruneSaysWhichFilesItCouldNotHandle(t *testing.T) {
 	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
 		t.Skip("whoever runs this can read everything; the command's tests have it")
 	}
-	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 	bad, good := p.session(2*time.Hour, 0), p.session(2*time.Hour, 0)
 	if err := os.Chmod(p.file(bad), 0); err != nil {
 		t.Fatal(err)
@@ -567,7 +567,7 @@ func TestPruneSaysWhichFilesItCouldNotHandle(t *testing.T) {
 
 // What a leak of a name a file would show, long before a million files do.
 func TestPruneTakesNoMoreMemoryForMoreFiles(t *testing.T) {
-	p := newPruned(t, sessions.FilesystemOptions{MaxAge: time.Hour})
+	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 	s := p.session(2*time.Hour, 0)
 	content, err := os.ReadFile(p.file(s))
 	if err != nil {
@@ -607,7 +607,7 @@ func TestPruneRemovesTheSecondNameThatAKilledWriterLeft(t *testing.T) {
 		{61 * m, false, 1, 1},
 		{25 * h, false, 0, 1},
 	} {
-		p := newPruned(t, sessions.FilesystemOptions{MaxAge: 24 * h})
+		p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 24 * h})
 		s := p.session(0, 0)
 		if err := os.Link(p.file(s), filepath.Join(p.dir, "tmp-0123456789abcdef.__sess_tmp")); err != nil {
 			t.Skip(err)

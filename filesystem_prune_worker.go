@@ -129,7 +129,7 @@ func (w *pruneWorker) session(ctx context.Context, name string, info dirfs.Info)
 			w.settle(name, info, v, err)
 			return
 		}
-	} else if !w.rule.idle(info.ModTime) {
+	} else if !w.rule.isIdle(info.ModTime) {
 		w.settle(name, info, live, nil)
 		return
 	}
@@ -219,7 +219,7 @@ func (w *pruneWorker) judge(c *candidate) error {
 	switch {
 	case !w.rule.byTime(info):
 		c.verdict, err = w.read(c.file, info)
-	case w.rule.idle(info.ModTime):
+	case w.rule.isIdle(info.ModTime):
 		c.verdict = ended
 	}
 	return err
@@ -299,7 +299,7 @@ func (w *pruneWorker) failed(name string, err error) {
 // A session that is in use keeps both: its file does not get old.
 func (w *pruneWorker) temp(ctx context.Context, name string, info dirfs.Info) {
 	age := w.rule.now.Sub(info.ModTime)
-	if age < tempMaxAge {
+	if age < staleTempAge {
 		w.report.Temp++
 		return
 	}

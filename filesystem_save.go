@@ -189,7 +189,7 @@ func (t *transaction) create(rec *Record, meta []byte) error {
 }
 
 // marked reports whether the file of a record is marked.
-func marked(rec *Record) bool { return rec.MaxAge > 0 || rec.Lifetime > 0 }
+func marked(rec *Record) bool { return rec.IdleTimeout > 0 || rec.Lifetime > 0 }
 
 // endedError is for what is done to a session that is locked: that its file is
 // gone means that somebody has ended it who did not wait for the lock.
@@ -255,7 +255,7 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 	info, err := st.files.Dir().Lstat(name)
 	now := time.Now()
 	if idle := now.Sub(info.ModTime); err == nil && 0 <= idle && idle < interval &&
-		!st.with(timeouts{s.MaxAge(), s.Lifetime()}).ended(now, s.Created(), info.ModTime) {
+		!st.with(timeouts{s.IdleTimeout(), s.Lifetime()}).ended(now, s.Created(), info.ModTime) {
 		return false, nil
 	}
 	if err := ctx.Err(); err != nil {

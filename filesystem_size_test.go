@@ -19,7 +19,7 @@ func TestSaveOfASessionThatWasLargeOnceMakesItsFileSmall(t *testing.T) {
 		"sealed":    {Sealer: xorSealer{}, MaxSize: 2 << 20},
 		"hashed":    {HashNames: true},
 		"sync":      {Sync: sessions.SyncFull},
-		"timeouts":  {MaxAge: time.Hour, Lifetime: time.Hour},
+		"timeouts":  {IdleTimeout: time.Hour, Lifetime: time.Hour},
 		"gob codec": {Codec: sessions.Gob()},
 	} {
 		for _, own := range []time.Duration{0, time.Minute} {
@@ -28,7 +28,7 @@ func TestSaveOfASessionThatWasLargeOnceMakesItsFileSmall(t *testing.T) {
 				store := newStore(t, o)
 				s := store.New()
 				s.SetOwner("ann")
-				s.SetMaxAge(own)
+				s.SetIdleTimeout(own)
 				s.Set("large", strings.Repeat("x", 1_000_000))
 				s.Set("small", "y")
 				save(t, store, s)
@@ -40,8 +40,8 @@ func TestSaveOfASessionThatWasLargeOnceMakesItsFileSmall(t *testing.T) {
 					t.Errorf("a file of %d bytes, and of %d before; want 4096 at most", got, large)
 				}
 				again := get(t, store, s.ID())
-				if again.Len() != 1 || again.Get("small") != "y" || again.Owner() != "ann" || again.MaxAge() != own {
-					t.Errorf("loaded is %v, of %s, timeout %v", again, again.Owner(), again.MaxAge())
+				if again.Len() != 1 || again.Get("small") != "y" || again.Owner() != "ann" || again.IdleTimeout() != own {
+					t.Errorf("loaded is %v, of %s, timeout %v", again, again.Owner(), again.IdleTimeout())
 				}
 				stale.Set("other", 2)
 				save(t, store, stale)

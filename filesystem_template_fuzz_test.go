@@ -23,7 +23,7 @@ func FuzzFilenameTemplate(f *testing.F) {
 		parent := t.TempDir()
 		o := sessions.FilesystemOptions{Path: filepath.Join(parent, "sessions"), FilenameTemplate: template, HashNames: hashNames}
 		if uuids {
-			o.Keys = sessions.UUIDKeys()
+			o.IDs = sessions.UUIDs()
 		}
 		store, err := sessions.NewFilesystemSessionStore(o)
 		if err != nil {

@@ -371,7 +371,7 @@ func TestOwnersFindAndEndTheirSessions(t *testing.T) {
 
 func TestAnExpiredIDIsNotAdopted(t *testing.T) {
 	dir := t.TempDir()
-	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour, KeepMissingID: true})
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour, KeepMissingID: true})
 	s := saved(t, store, "a", 1)
 	age(t, filepath.Join(dir, names(t, dir)[0]), time.Hour)
 	gone(t, store, s.ID())

@@ -29,14 +29,14 @@ func TestLoginOfTheSameOwnerKeepsTheSession(t *testing.T) {
 	s := store.New()
 	s.Login("ann")
 	s.Set("note", "mine")
-	s.SetMaxAge(time.Hour)
+	s.SetIdleTimeout(time.Hour)
 	save(t, store, s)
 	first := s.AuthenticatedAt()
 	s.Login("ann")
 	save(t, store, s)
 	got := get(t, store, s.ID())
-	if got.Get("note") != "mine" || got.MaxAge() != time.Hour || !got.AuthenticatedAt().After(first) {
-		t.Errorf("%v, %v, authenticated at %v", values(got), got.MaxAge(), got.AuthenticatedAt())
+	if got.Get("note") != "mine" || got.IdleTimeout() != time.Hour || !got.AuthenticatedAt().After(first) {
+		t.Errorf("%v, %v, authenticated at %v", values(got), got.IdleTimeout(), got.AuthenticatedAt())
 	}
 }
 
@@ -46,7 +46,7 @@ func TestLoginAsAnotherOwnerStartsFromNothing(t *testing.T) {
 	s.Login("ann")
 	s.Set("note", "ann's")
 	s.AddFlash("hello ann")
-	s.SetMaxAge(time.Hour)
+	s.SetIdleTimeout(time.Hour)
 	s.SetLifetime(2 * time.Hour)
 	s.SetMeta("ann's browser")
 	save(t, store, s)
@@ -56,8 +56,8 @@ func TestLoginAsAnotherOwnerStartsFromNothing(t *testing.T) {
 	s.Set("after", "the login")
 	save(t, store, s)
 	got := get(t, store, s.ID())
-	if got.Len() != 1 || got.Get("after") != "the login" || got.Owner() != "bob" || got.MaxAge() != 0 || got.Lifetime() != 0 || got.Meta() != "" {
-		t.Errorf("%v of %q, %v, %v, %q", values(got), got.Owner(), got.MaxAge(), got.Lifetime(), got.Meta())
+	if got.Len() != 1 || got.Get("after") != "the login" || got.Owner() != "bob" || got.IdleTimeout() != 0 || got.Lifetime() != 0 || got.Meta() != "" {
+		t.Errorf("%v of %q, %v, %v, %q", values(got), got.Owner(), got.IdleTimeout(), got.Lifetime(), got.Meta())
 	}
 	if !get(t, store, old).New() || s.ID() == old {
 		t.Error("ann's session still works")
@@ -85,7 +85,7 @@ func TestLoginOfASessionThatHasEndedStoresOneOfItsOwn(t *testing.T) {
 			store := newStore(t, sessions.FilesystemOptions{})
 			planted := store.New()
 			planted.Set("planted", true)
-			planted.SetMaxAge(time.Hour)
+			planted.SetIdleTimeout(time.Hour)
 			save(t, store, planted)
 			s := get(t, store, planted.ID())
 			if err := end(store, get(t, store, planted.ID())); err != nil {
@@ -97,8 +97,8 @@ func TestLoginOfASessionThatHasEndedStoresOneOfItsOwn(t *testing.T) {
 			save(t, store, s)
 			got := get(t, store, s.ID())
 			if got.Owner() != "ann" || got.Len() != 1 || got.Get("mine") != int64(1) || got.Get("planted") != nil ||
-				got.MaxAge() != 0 || got.Meta() != "browser" || got.AuthenticatedAt().IsZero() {
-				t.Errorf("%v of %q, %v, %q, authenticated at %v", values(got), got.Owner(), got.MaxAge(), got.Meta(), got.AuthenticatedAt())
+				got.IdleTimeout() != 0 || got.Meta() != "browser" || got.AuthenticatedAt().IsZero() {
+				t.Errorf("%v of %q, %v, %q, authenticated at %v", values(got), got.Owner(), got.IdleTimeout(), got.Meta(), got.AuthenticatedAt())
 			}
 			if !get(t, store, planted.ID()).New() {
 				t.Error("the old ID works again")

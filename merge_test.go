@@ -203,15 +203,15 @@ func TestWhatIsChangedDuringASaveIsSavedByTheNext(t *testing.T) {
 }
 
 func TestWhatIsDestroyedDuringASaveStaysAnonymous(t *testing.T) {
-	stored := sessions.Record{Codec: "json", Data: `{"a":1}`, Owner: "ann", MaxAge: time.Hour, Used: time.Now()}
+	stored := sessions.Record{Codec: "json", Data: `{"a":1}`, Owner: "ann", IdleTimeout: time.Hour, Used: time.Now()}
 	s, err := nowhere.Load("id", "id", stored)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Set("b", 1)
 	write := func(*sessions.Change) error { s.Destroy(); return nil }
-	if err := commitTo(s, stored, write); err != nil || s.Owner() != "" || s.MaxAge() != 0 || s.Len() != 0 {
-		t.Errorf("Commit = %v, left the owner %q, the timeout %v and %d values", err, s.Owner(), s.MaxAge(), s.Len())
+	if err := commitTo(s, stored, write); err != nil || s.Owner() != "" || s.IdleTimeout() != 0 || s.Len() != 0 {
+		t.Errorf("Commit = %v, left the owner %q, the timeout %v and %d values", err, s.Owner(), s.IdleTimeout(), s.Len())
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 func TestPersistentCookieIsSentWithEverySaveAndRenewal(t *testing.T) {
 	overBoth(t, func(t *testing.T, o siteOptions) {
 		o.cookies = sessions.CookieOptions{Cookie: http.Cookie{MaxAge: 3600}, RenewOnAccess: time.Minute}
-		o.store.MaxAge = time.Hour
+		o.store.IdleTimeout = time.Hour
 		var st *site
 		st = newSiteWith(t, o, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/by-the-store" {
@@ -53,7 +53,7 @@ func TestOwnTimeoutThatChangesReachesTheBrowser(t *testing.T) {
 	st = newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/by-the-store" {
 			s := sessions.FromContext(r.Context())
-			s.SetMaxAge(2 * time.Hour)
+			s.SetIdleTimeout(2 * time.Hour)
 			if err := st.store.Save(r.Context(), s); err != nil {
 				t.Error(err)
 			}

@@ -30,7 +30,7 @@ func TestFlashesReadWhileTheResponseIsWrittenDoNotComeAgain(t *testing.T) {
 			case "/and-less":
 				s.Delete("a")
 			case "/and-longer":
-				s.SetMaxAge(time.Hour)
+				s.SetIdleTimeout(time.Hour)
 			}
 		})
 		st.get(t, "/add")
@@ -177,7 +177,7 @@ func TestSessionThatIsFirstReadOnAHijackedConnectionIsNot(t *testing.T) {
 // expired meanwhile.
 func TestSessionThatExpiresDuringARequest(t *testing.T) {
 	overBoth(t, func(t *testing.T, o siteOptions) {
-		o.store.MaxAge = time.Hour
+		o.store.IdleTimeout = time.Hour
 		o.cookies.RenewOnAccess = time.Minute
 		var st *site
 		st = newSiteWith(t, o, func(w http.ResponseWriter, r *http.Request) {

@@ -330,7 +330,7 @@ func TestSaveAfterTheFirstByte(t *testing.T) {
 		{"/set=a", func(s *sessions.Session) { s.Destroy(); s.AddFlash("bye") }, false, 1},
 		{"/set=a", func(s *sessions.Session) { s.Clear(); s.AddFlash("empty") }, true, 1},
 		{"/age=720h/set=a", func(s *sessions.Session) { s.Set("b", 1) }, true, 1},
-		{"/set=a", func(s *sessions.Session) { s.SetMaxAge(time.Hour) }, true, 1},
+		{"/set=a", func(s *sessions.Session) { s.SetIdleTimeout(time.Hour) }, true, 1},
 	} {
 		var err error
 		st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {

@@ -178,7 +178,7 @@ func steps(w http.ResponseWriter, r *http.Request) {
 			s.Destroy()
 		case "age":
 			d, _ := time.ParseDuration(arg)
-			s.SetMaxAge(d)
+			s.SetIdleTimeout(d)
 		case "save":
 			if err := sessions.Save(r.Context()); err != nil {
 				fmt.Fprint(w, "Save: ", err)
@@ -358,7 +358,7 @@ func TestCookieNamesAreNotConfused(t *testing.T) {
 func TestHeadersOfTheHandlerAreNeverWeakened(t *testing.T) {
 	for _, test := range []struct{ cacheControl, vary, wantCache, wantVary string }{
 		{"", "", "no-store", "Cookie"},
-		{"public, max-age=60", "Accept", "public, max-age=60, no-store", "Accept, Cookie"},
+		{"public, idle-timeout=60", "Accept", "public, idle-timeout=60, no-store", "Accept, Cookie"},
 		{"private, No-Store", "accept, cookie", "private, No-Store", "accept, cookie"},
 		{"no-transform", "*", "no-transform, no-store", "*"},
 	} {

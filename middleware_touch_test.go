@@ -21,7 +21,7 @@ func (st *site) age(t *testing.T, id string, by time.Duration) {
 
 func TestRenewOnAccessTouchesTheStoredSession(t *testing.T) {
 	st := newSiteWith(t, siteOptions{
-		store:   sessions.FilesystemOptions{MaxAge: time.Hour},
+		store:   sessions.FilesystemOptions{IdleTimeout: time.Hour},
 		cookies: sessions.CookieOptions{RenewOnAccess: time.Minute},
 	}, steps)
 	res, _ := st.get(t, "/set=a")
@@ -45,7 +45,7 @@ func TestRenewalOnAccessIsLeftOutWhileTheSessionIsLocked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			overBoth(t, func(t *testing.T, o siteOptions) {
-				o.store.MaxAge = time.Hour
+				o.store.IdleTimeout = time.Hour
 				o.cookies = sessions.CookieOptions{Cookie: http.Cookie{MaxAge: 3600}, RenewOnAccess: time.Minute}
 				st := newSiteWith(t, o, steps)
 				res, _ := st.get(t, "/set=a")

@@ -15,11 +15,11 @@ type Record struct {
 	// need none, since they hold a lock.
 	Version string
 
-	Codec   string        // the name of the codec that encoded the values
-	Created time.Time     // when the session was made or renewed
-	Used    time.Time     // when its idle timeout began; zero where nothing asks for it
-	MaxAge  time.Duration // its own idle timeout; zero means the store's
-	Owner   string        // "" for none
+	Codec       string        // the name of the codec that encoded the values
+	Created     time.Time     // when the session was made or renewed
+	Used        time.Time     // when its idle timeout began; zero where nothing asks for it
+	IdleTimeout time.Duration // its own idle timeout; zero means the store's
+	Owner       string        // "" for none
 
 	AuthenticatedAt time.Time     // when its owner logged in; zero for never
 	Lifetime        time.Duration // its own absolute timeout; zero means the store's

@@ -34,7 +34,7 @@ func TestNoErrorAndNoLogLineShowsASecret(t *testing.T) {
 	}
 	logger := slog.New(slog.NewJSONHandler(&texts, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	for name, o := range map[string]sessions.FilesystemOptions{
-		"json": {}, "gob": {Codec: sessions.Gob()}, "sealed": {Sealer: xorSealer{}}, "hashed": {HashNames: true}, "full": {Sync: sessions.SyncFull, MaxAge: time.Hour},
+		"json": {}, "gob": {Codec: sessions.Gob()}, "sealed": {Sealer: xorSealer{}}, "hashed": {HashNames: true}, "full": {Sync: sessions.SyncFull, IdleTimeout: time.Hour},
 	} {
 		dir := t.TempDir()
 		o.Path, o.Logger, o.MaxSize = dir, logger, 10_000

@@ -108,8 +108,8 @@ func TestChangeTrackingIsWerkzeugs(t *testing.T) {
 		{"take flash messages", func(s *sessions.Session) { s.AddFlash("x"); s.Flashes() }, true},
 		{"renew", func(s *sessions.Session) { s.Renew() }, true},
 		{"destroy", func(s *sessions.Session) { s.Destroy() }, true},
-		{"another idle timeout", func(s *sessions.Session) { s.SetMaxAge(time.Hour) }, true},
-		{"the same idle timeout", func(s *sessions.Session) { s.SetMaxAge(0) }, false},
+		{"another idle timeout", func(s *sessions.Session) { s.SetIdleTimeout(time.Hour) }, true},
+		{"the same idle timeout", func(s *sessions.Session) { s.SetIdleTimeout(0) }, false},
 		{"another owner", func(s *sessions.Session) { s.SetOwner("u") }, true},
 		{"the same owner", func(s *sessions.Session) { s.SetOwner("") }, false},
 		{"clone", func(s *sessions.Session) { s.Clone().Set("a", 1) }, false},
@@ -279,10 +279,10 @@ func TestFlashesAsLeavesMessagesOfOtherTypes(t *testing.T) {
 func TestDestroyedSessionsAreEmptyAndAnonymousAtOnce(t *testing.T) {
 	s := loaded(t, `{"a":1}`)
 	s.SetOwner("u")
-	s.SetMaxAge(time.Hour)
+	s.SetIdleTimeout(time.Hour)
 	s.Set("b", 1)
-	if s.Destroy(); s.Len() != 0 || s.Owner() != "" || s.MaxAge() != 0 || s.Get("a") != nil {
-		t.Errorf("after Destroy: %v, owner %q, %v", values(s), s.Owner(), s.MaxAge())
+	if s.Destroy(); s.Len() != 0 || s.Owner() != "" || s.IdleTimeout() != 0 || s.Get("a") != nil {
+		t.Errorf("after Destroy: %v, owner %q, %v", values(s), s.Owner(), s.IdleTimeout())
 	}
 }
 
@@ -293,8 +293,8 @@ func TestAnIdleTimeoutIsWholeSecondsAndNotNegative(t *testing.T) {
 		1: time.Second, 500 * time.Millisecond: time.Second, time.Second: time.Second, time.Second + 1: 2 * time.Second,
 		240 * 365 * 24 * time.Hour: 240 * 365 * 24 * time.Hour, math.MaxInt64: math.MaxInt64 / time.Second * time.Second,
 	} {
-		if s.SetMaxAge(d); s.MaxAge() != want {
-			t.Errorf("SetMaxAge(%v): MaxAge = %v, want %v", d, s.MaxAge(), want)
+		if s.SetIdleTimeout(d); s.IdleTimeout() != want {
+			t.Errorf("SetIdleTimeout(%v): IdleTimeout = %v, want %v", d, s.IdleTimeout(), want)
 		}
 	}
 }
@@ -346,7 +346,7 @@ func TestASessionIsSafeForConcurrentUse(t *testing.T) {
 				_ = s.String()
 				s.Clone().Set("x", 1)
 				s.MarkModified()
-				s.SetMaxAge(time.Duration(i) * time.Second)
+				s.SetIdleTimeout(time.Duration(i) * time.Second)
 				s.SetOwner(key)
 				s.Owner()
 				s.Created()
@@ -373,10 +373,10 @@ func TestDiscardForgetsWhatIsNotSaved(t *testing.T) {
 	s := store.New()
 	s.Set("a", 1)
 	s.SetOwner("ann")
-	s.SetMaxAge(time.Hour)
+	s.SetIdleTimeout(time.Hour)
 	s.Discard()
-	if s.Len() != 0 || s.Modified() || !s.New() || s.Owner() != "" || s.MaxAge() != 0 {
-		t.Errorf("a new session: got %v, owner %q, %v", s, s.Owner(), s.MaxAge())
+	if s.Len() != 0 || s.Modified() || !s.New() || s.Owner() != "" || s.IdleTimeout() != 0 {
+		t.Errorf("a new session: got %v, owner %q, %v", s, s.Owner(), s.IdleTimeout())
 	}
 	s.Set("list", []any{"a"})
 	s.SetOwner("ann")
@@ -385,18 +385,18 @@ func TestDiscardForgetsWhatIsNotSaved(t *testing.T) {
 	}
 	created, id := s.Created(), s.ID()
 	for name, change := range map[string]func(){
-		"Set":          func() { s.Set("a", 1); s.Set("list", 2) },
-		"Delete":       func() { s.Delete("list") },
-		"Clear":        s.Clear,
-		"MarkModified": func() { s.Get("list").([]any)[0] = "changed"; s.MarkModified() },
-		"SetMaxAge":    func() { s.SetMaxAge(time.Hour) },
-		"SetOwner":     func() { s.SetOwner("bob") },
-		"Renew":        s.Renew,
-		"Destroy":      func() { s.Destroy(); s.AddFlash("bye") },
+		"Set":            func() { s.Set("a", 1); s.Set("list", 2) },
+		"Delete":         func() { s.Delete("list") },
+		"Clear":          s.Clear,
+		"MarkModified":   func() { s.Get("list").([]any)[0] = "changed"; s.MarkModified() },
+		"SetIdleTimeout": func() { s.SetIdleTimeout(time.Hour) },
+		"SetOwner":       func() { s.SetOwner("bob") },
+		"Renew":          s.Renew,
+		"Destroy":        func() { s.Destroy(); s.AddFlash("bye") },
 	} {
 		change()
 		s.Discard()
-		if got := s.Get("list"); s.Modified() || s.Len() != 1 || fmt.Sprint(got) != "[a]" || s.Owner() != "ann" || s.MaxAge() != 0 || !s.Created().Equal(created) {
+		if got := s.Get("list"); s.Modified() || s.Len() != 1 || fmt.Sprint(got) != "[a]" || s.Owner() != "ann" || s.IdleTimeout() != 0 || !s.Created().Equal(created) {
 			t.Errorf("%s: got %v, list %v, owner %q", name, s, got, s.Owner())
 		}
 		if err := store.Save(background, s); err != nil || s.ID() != id {

@@ -291,8 +291,8 @@ var changesOfOthers = []struct {
 	{"set", func(s *sessions.Session) { s.Set("a", "theirs"); s.Set("new", "theirs") }},
 	{"delete", func(s *sessions.Session) { s.Delete("a"); s.Delete("stored") }},
 	{"clear", func(s *sessions.Session) { s.Clear(); s.Set("a", "theirs") }},
-	{"destroy", func(s *sessions.Session) { s.Destroy(); s.Set("a", "theirs"); s.SetMaxAge(time.Minute) }},
-	{"owner and timeout", func(s *sessions.Session) { s.SetOwner("theirs"); s.SetMaxAge(2 * time.Hour) }},
+	{"destroy", func(s *sessions.Session) { s.Destroy(); s.Set("a", "theirs"); s.SetIdleTimeout(time.Minute) }},
+	{"owner and timeout", func(s *sessions.Session) { s.SetOwner("theirs"); s.SetIdleTimeout(2 * time.Hour) }},
 	{"in place", func(s *sessions.Session) {
 		if m, ok := s.Get("map").(map[string]any); ok {
 			m["k"] = "theirs"
@@ -302,7 +302,7 @@ var changesOfOthers = []struct {
 	{"marked only", func(s *sessions.Session) { s.MarkModified() }},
 	{"flash", func(s *sessions.Session) { s.AddFlash("theirs") }},
 	{"renew", func(s *sessions.Session) { s.Renew() }},
-	{"discard", func(s *sessions.Session) { s.Set("a", "theirs"); s.SetMaxAge(time.Minute); s.Discard() }},
+	{"discard", func(s *sessions.Session) { s.Set("a", "theirs"); s.SetIdleTimeout(time.Minute); s.Discard() }},
 }
 
 // twins are two sessions that were loaded when they had the same values, and
@@ -321,7 +321,7 @@ func twins(t *testing.T, store *sessions.FilesystemSessionStore) (a, b *sessions
 		third := get(t, store, s.ID())
 		third.Set("third", "third's")
 		third.Set("a", "third's")
-		third.SetMaxAge(time.Hour)
+		third.SetIdleTimeout(time.Hour)
 		save(t, store, third)
 	}
 	return twins[0], twins[1]
@@ -337,7 +337,7 @@ func describe(s *sessions.Session, start time.Time) string {
 			flashes++
 		}
 	}
-	return fmt.Sprint(s, " ", all, " ", flashes, " flash messages, owner ", s.Owner(), ", timeout ", s.MaxAge(), ", renewed ", s.Created().After(start))
+	return fmt.Sprint(s, " ", all, " ", flashes, " flash messages, owner ", s.Owner(), ", timeout ", s.IdleTimeout(), ", renewed ", s.Created().After(start))
 }
 
 // Whatever others do to a session before and while the function of a failing
@@ -369,7 +369,7 @@ func TestUpdateThatFailsTakesBackWhatItsFunctionDidAlone(t *testing.T) {
 							inner.Set("a", "mine")
 							inner.Set("mine", 1)
 							inner.SetOwner("mine")
-							inner.SetMaxAge(time.Second)
+							inner.SetIdleTimeout(time.Second)
 							return fail(inner)
 						})
 						if err == nil {

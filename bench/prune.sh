@@ -62,7 +62,7 @@ for fs in $systems; do
 		measure find find
 		find_time=$seconds find_left=$left
 		tail=()
-		measure sessprune "$work/sessprune" --quiet --max-age 336h
+		measure sessprune "$work/sessprune" --quiet --idle-timeout 336h
 		[ "$left" = "$find_left" ] || { echo "sessprune left $left files, find $find_left" >&2; exit 1; }
 		ratio=$(awk "BEGIN { printf \"%.2f\", $seconds / $find_time }")
 		ratios+=("$ratio")

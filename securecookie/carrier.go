@@ -187,7 +187,7 @@ func (c *Carrier) times(rec *sessions.Record) Times {
 	now := c.ring.now()
 	return Times{
 		IssuedAt: now,
-		Idle:     now.Add(cmp.Or(rec.MaxAge, c.maxAge)),
+		Idle:     now.Add(cmp.Or(rec.IdleTimeout, c.maxAge)),
 		Absolute: rec.Created.Add(cmp.Or(rec.Lifetime, c.lifetime)),
 	}
 }

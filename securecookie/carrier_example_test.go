@@ -30,7 +30,7 @@ func exampleCarrier(o securecookie.CarrierOptions) *securecookie.Carrier {
 
 // Behind the middleware, a handler cannot tell where its session is kept.
 func ExampleNewCarrier() {
-	carrier := exampleCarrier(securecookie.CarrierOptions{MaxAge: time.Hour})
+	carrier := exampleCarrier(securecookie.CarrierOptions{IdleTimeout: time.Hour})
 	mw, err := sessions.NewMiddleware(carrier, sessions.MiddlewareOptions{})
 	if err != nil {
 		log.Fatal(err)

@@ -76,7 +76,7 @@ func FuzzWhatIsSealedOfASessionComesBack(f *testing.F) {
 	f.Add([]byte(nil))
 	f.Add([]byte{1})
 	for _, owner := range []string{"", "ann"} {
-		s := sessions.Record{Codec: "json", Owner: owner, Data: `{"a":1}`, MaxAge: 3600e9}
+		s := sessions.Record{Codec: "json", Owner: owner, Data: `{"a":1}`, IdleTimeout: 3600e9}
 		b, err := securecookie.AppendSession(nil, strings.Repeat("0f", 16), &s)
 		if err != nil {
 			f.Fatal(err)

@@ -27,14 +27,14 @@ type CarrierOptions struct {
 	// such a number itself.
 	sessions.CookieOptions
 
-	// MaxAge is the idle timeout: how long a session lives after it was last
-	// sealed. A session's own (see [sessions.Session.SetMaxAge]) takes its
+	// IdleTimeout is the idle timeout: how long a session lives after it was last
+	// sealed. A session's own (see [sessions.Session.SetIdleTimeout]) takes its
 	// place. It is inside the seal; the MaxAge of the cookie is what the
 	// browser is asked for, and another matter. The default is 14 days, the
 	// least is a second. There is no way to have none, because a stolen cookie
 	// has no other end. NIST SP 800-63B-4 names an hour at most for AAL2 and
 	// 15 minutes for AAL3; ASVS 5.0 7.3.1.
-	MaxAge time.Duration
+	IdleTimeout time.Duration
 
 	// Lifetime is the absolute timeout: how long a session lives after it was
 	// made or renewed, however much it is used. The default is 30 days, the
@@ -80,7 +80,7 @@ type CarrierOptions struct {
 }
 
 const (
-	defaultMaxAge   = 14 * 24 * time.Hour // what Litestar has
+	defaultIdleTimeout   = 14 * 24 * time.Hour // what Litestar has
 	defaultLifetime = 30 * 24 * time.Hour // NIST SP 800-63B-4, AAL1
 
 	defaultMaxCookies = 4
@@ -106,9 +106,9 @@ func NewCarrier(ring *KeyRing, o CarrierOptions) (*Carrier, error) {
 	}
 	errs = append(errs, o.setTimeouts(), o.setMaxCookies(template))
 	base, err := sessions.NewBase(nil, sessions.BaseOptions{
-		Keys:         sessions.RandomKeys(sessionIDSize), // 128 bits, as ASVS 5.0 7.2.3 demands
+		IDs:          sessions.RandomIDs(sessionIDSize), // 128 bits, as ASVS 5.0 7.2.3 demands
 		Codec:        o.Codec,
-		MaxAge:       o.MaxAge,
+		IdleTimeout:  o.IdleTimeout,
 		Lifetime:     o.Lifetime,
 		Key:          func(id string) string { return id },
 		SelfExpiring: true, // by the times in the seal
@@ -119,7 +119,7 @@ func NewCarrier(ring *KeyRing, o CarrierOptions) (*Carrier, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("securecookie: cannot carry sessions: %w", err)
 	}
-	return &Carrier{ring, base, template, o.RenewOnAccess, o.MaxAge, o.Lifetime, o.Codec, o.MaxCookies, o.NotBefore}, nil
+	return &Carrier{ring, base, template, o.RenewOnAccess, o.IdleTimeout, o.Lifetime, o.Codec, o.MaxCookies, o.NotBefore}, nil
 }
 
 func (o *CarrierOptions) setTimeouts() error {
@@ -128,7 +128,7 @@ func (o *CarrierOptions) setTimeouts() error {
 		name   string
 		value  *time.Duration
 		absent time.Duration
-	}{{"MaxAge", &o.MaxAge, defaultMaxAge}, {"Lifetime", &o.Lifetime, defaultLifetime}} {
+	}{{"IdleTimeout", &o.IdleTimeout, defaultIdleTimeout}, {"Lifetime", &o.Lifetime, defaultLifetime}} {
 		switch {
 		case *d.value == 0:
 			*d.value = d.absent
@@ -136,8 +136,8 @@ func (o *CarrierOptions) setTimeouts() error {
 			errs = append(errs, fmt.Errorf("%s is less than a second: %v; an hour is time.Hour", d.name, *d.value))
 		}
 	}
-	if o.RenewOnAccess > 0 && o.RenewOnAccess >= o.MaxAge && o.MaxAge > 0 {
-		errs = append(errs, errors.New("RenewOnAccess is not less than MaxAge: a session would be over before it is renewed"))
+	if o.RenewOnAccess > 0 && o.RenewOnAccess >= o.IdleTimeout && o.IdleTimeout > 0 {
+		errs = append(errs, errors.New("RenewOnAccess is not less than IdleTimeout: a session would be over before it is renewed"))
 	}
 	return errors.Join(errs...)
 }

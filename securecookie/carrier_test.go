@@ -143,12 +143,12 @@ func TestASessionComesBackAsItWas(t *testing.T) {
 		}
 		s.SetAll(maps.All(map[string]any{"n": 42, "name": "Zoë\x00", "list": []any{"a", nil, 1.5}}))
 		s.SetOwner("zoë; =,\"")
-		s.SetMaxAge(time.Hour)
+		s.SetIdleTimeout(time.Hour)
 		id, created = s.ID(), s.Created()
 	})
 	b.visit(func(s *sessions.Session) {
-		if s.New() || s.Modified() || s.ID() != id || !s.Created().Equal(created) || s.Owner() != "zoë; =,\"" || s.MaxAge() != time.Hour {
-			t.Errorf("loaded: %v, owner %q, %v", s, s.Owner(), s.MaxAge())
+		if s.New() || s.Modified() || s.ID() != id || !s.Created().Equal(created) || s.Owner() != "zoë; =,\"" || s.IdleTimeout() != time.Hour {
+			t.Errorf("loaded: %v, owner %q, %v", s, s.Owner(), s.IdleTimeout())
 		}
 		if got := fmt.Sprint(maps.Collect(s.All())); got != "map[list:[a <nil> 1.5] n:42 name:Zoë\x00]" {
 			t.Errorf("got %q", got)
@@ -399,8 +399,8 @@ func TestATimeoutThatNoDurationHoldsIsRefused(t *testing.T) {
 		b = binary.AppendUvarint(b, seconds)
 		b = append(b, "\x00\x00\x00\x04json{}"...)
 		_, rec, got := securecookie.ParseSession(b)
-		if got != ok || rec.MaxAge < 0 {
-			t.Errorf("%d seconds: got %v, %v", seconds, rec.MaxAge, got)
+		if got != ok || rec.IdleTimeout < 0 {
+			t.Errorf("%d seconds: got %v, %v", seconds, rec.IdleTimeout, got)
 		}
 	}
 }

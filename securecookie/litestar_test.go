@@ -93,15 +93,15 @@ func TestLitestarAnExpiredSessionIsEmpty(t *testing.T) {
 		own  time.Duration
 		last time.Duration // in which it still lives
 	}{
-		"idle":     {securecookie.CarrierOptions{MaxAge: time.Hour}, 0, time.Hour},
-		"lifetime": {securecookie.CarrierOptions{MaxAge: time.Hour, Lifetime: time.Minute}, 0, time.Minute},
-		"its own":  {securecookie.CarrierOptions{MaxAge: time.Hour}, 2 * time.Hour, 2 * time.Hour},
-		"shorter":  {securecookie.CarrierOptions{MaxAge: time.Hour}, time.Minute, time.Minute},
+		"idle":     {securecookie.CarrierOptions{IdleTimeout: time.Hour}, 0, time.Hour},
+		"lifetime": {securecookie.CarrierOptions{IdleTimeout: time.Hour, Lifetime: time.Minute}, 0, time.Minute},
+		"its own":  {securecookie.CarrierOptions{IdleTimeout: time.Hour}, 2 * time.Hour, 2 * time.Hour},
+		"shorter":  {securecookie.CarrierOptions{IdleTimeout: time.Hour}, time.Minute, time.Minute},
 		"both":     {securecookie.CarrierOptions{Lifetime: time.Hour}, 2 * time.Hour, time.Hour},
 	} {
 		ring, now := clock(t)
 		b := &browser{t: t, carrier: newCarrier(t, ring, row.o)}
-		b.visit(func(s *sessions.Session) { s.Set("a", 1); s.SetMaxAge(row.own) })
+		b.visit(func(s *sessions.Session) { s.Set("a", 1); s.SetIdleTimeout(row.own) })
 		*now = now.Add(row.last - time.Second)
 		if b.get("a") == nil {
 			t.Errorf("%s: over too early", name)
@@ -116,7 +116,7 @@ func TestLitestarAnExpiredSessionIsEmpty(t *testing.T) {
 }
 
 func TestTimeoutsThatWereShortenedCountAtOnce(t *testing.T) {
-	for name, shorter := range map[string]securecookie.CarrierOptions{"idle": {MaxAge: time.Minute}, "lifetime": {Lifetime: time.Minute}} {
+	for name, shorter := range map[string]securecookie.CarrierOptions{"idle": {IdleTimeout: time.Minute}, "lifetime": {Lifetime: time.Minute}} {
 		ring, now := clock(t)
 		b := &browser{t: t, carrier: newCarrier(t, ring, securecookie.CarrierOptions{})}
 		b.put("a", 1)
@@ -132,7 +132,7 @@ func TestTimeoutsThatWereShortenedCountAtOnce(t *testing.T) {
 
 func TestLitestarRenewOnAccessExtends(t *testing.T) {
 	ring, now := clock(t)
-	o := securecookie.CarrierOptions{MaxAge: time.Hour}
+	o := securecookie.CarrierOptions{IdleTimeout: time.Hour}
 	o.RenewOnAccess = time.Minute
 	o.Cookie.MaxAge = 3600
 	b := &browser{t: t, carrier: newCarrier(t, ring, o)}
@@ -152,7 +152,7 @@ func TestLitestarRenewOnAccessExtends(t *testing.T) {
 	if b.get("a") == nil || len(slices.Compact(ids)) != 1 {
 		t.Errorf("gone, or another one: %d IDs", len(slices.Compact(ids)))
 	}
-	b.carrier = newCarrier(t, ring, securecookie.CarrierOptions{MaxAge: time.Hour})
+	b.carrier = newCarrier(t, ring, securecookie.CarrierOptions{IdleTimeout: time.Hour})
 	*now = now.Add(50 * time.Minute)
 	if b.get("a"); len(b.set) != 0 {
 		t.Error("renewed unasked")
@@ -186,7 +186,7 @@ func TestRememberMeIsTheCookiesAgeToo(t *testing.T) {
 	o.Lifetime = 1000 * 24 * time.Hour // which no cookie outlives
 	b := newBrowser(t, o)
 	for own, want := range map[time.Duration]int{0: 60, time.Hour: 3600, 500 * 24 * time.Hour: 400 * 24 * 3600} {
-		b.visit(func(s *sessions.Session) { s.SetMaxAge(own); s.Set("a", 1) })
+		b.visit(func(s *sessions.Session) { s.SetIdleTimeout(own); s.Set("a", 1) })
 		if got := b.set["session"].MaxAge; got != want {
 			t.Errorf("%v: got %d, want %d", own, got, want)
 		}

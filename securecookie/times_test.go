@@ -103,7 +103,7 @@ func TestCommitRefusesASessionWhoseLifetimeHasEndedSinceTheLoad(t *testing.T) {
 	}{
 		"set":                    {func(s *sessions.Session) { s.Set("b", 1) }, sessions.ErrDeleted, 0},
 		"renew":                  {func(s *sessions.Session) { s.Renew() }, sessions.ErrDeleted, 0},
-		"a timeout of its own":   {func(s *sessions.Session) { s.SetMaxAge(1000 * time.Hour) }, sessions.ErrDeleted, 0},
+		"a timeout of its own":   {func(s *sessions.Session) { s.SetIdleTimeout(1000 * time.Hour) }, sessions.ErrDeleted, 0},
 		"destroy":                {func(s *sessions.Session) { s.Destroy() }, nil, 1},
 		"destroy and a farewell": {func(s *sessions.Session) { s.Destroy(); s.AddFlash("Good bye") }, nil, 1},
 		"nothing":                {func(*sessions.Session) {}, nil, 0},
@@ -139,13 +139,13 @@ func TestTimeoutsOfAllLengthsHoldInCookies(t *testing.T) {
 		{time.Hour, 240 * years, 240 * years}, {math.MaxInt64 - 1, 1<<62 + 1, 1},
 	} {
 		ring, now := clock(t)
-		b := &browser{t: t, carrier: newCarrier(t, ring, securecookie.CarrierOptions{MaxAge: row.maxAge, Lifetime: row.lifetime})}
+		b := &browser{t: t, carrier: newCarrier(t, ring, securecookie.CarrierOptions{IdleTimeout: row.maxAge, Lifetime: row.lifetime})}
 		for i := range 3 {
 			b.visit(func(s *sessions.Session) {
 				if s.New() != (i == 0) {
 					t.Errorf("%v: visit %d: new %v", row, i, s.New())
 				}
-				s.SetMaxAge(row.own)
+				s.SetIdleTimeout(row.own)
 				s.Set("i", i)
 			})
 			if age := b.set["__Host-session"].MaxAge; age < 0 || age > 400*24*3600 || row.own > time.Hour && age != 400*24*3600 {

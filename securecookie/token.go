@@ -35,7 +35,7 @@ func appendSession(dst []byte, id string, rec *sessions.Record) ([]byte, error) 
 	dst = binary.BigEndian.AppendUint64(dst, uint64(rec.Created.UnixNano()))
 	dst = append(dst, byte(rec.Persistence))
 	dst = binary.AppendUvarint(dst, uint64(unixNano(rec.AuthenticatedAt)))
-	dst = binary.AppendUvarint(dst, uint64(rec.MaxAge/time.Second))
+	dst = binary.AppendUvarint(dst, uint64(rec.IdleTimeout/time.Second))
 	dst = binary.AppendUvarint(dst, uint64(rec.Lifetime/time.Second))
 	dst = appendText(dst, rec.Owner)
 	dst = appendText(dst, rec.Meta)
@@ -87,7 +87,7 @@ func parseSession(b []byte) (t token, ok bool) {
 	}
 	t.record.AuthenticatedAt = fromUnixNano(authenticated)
 	b = b[9+n:]
-	for _, d := range []*time.Duration{&t.record.MaxAge, &t.record.Lifetime} {
+	for _, d := range []*time.Duration{&t.record.IdleTimeout, &t.record.Lifetime} {
 		seconds, n := binary.Uvarint(b)
 		if n <= 0 || seconds > math.MaxInt64/uint64(time.Second) {
 			return token{}, false

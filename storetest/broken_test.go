@@ -12,7 +12,7 @@ import (
 )
 
 func TestMemoryKeepsEveryRule(t *testing.T) {
-	Run(t, func(t *testing.T, o Options) sessions.SessionStore { return NewMemory(o.MaxAge) })
+	Run(t, func(t *testing.T, o Options) sessions.SessionStore { return NewMemory(o.IdleTimeout) })
 }
 
 func TestChecksHaveNamesAndRules(t *testing.T) {
@@ -74,7 +74,7 @@ func TestBrokenStoresAreFound(t *testing.T) {
 				if c.name != test.check {
 					continue
 				}
-				err := c.run(t.Context(), test.make(NewMemory(c.options.MaxAge)))
+				err := c.run(t.Context(), test.make(NewMemory(c.options.IdleTimeout)))
 				if err == nil || errors.As(err, new(lacking)) {
 					t.Errorf("%s did not find it (%v)", c.name, err)
 				}
@@ -114,7 +114,7 @@ func record(s *sessions.Session) (rec sessions.Record) {
 	copied := m.New()
 	copied.SetAll(s.All())
 	copied.SetOwner(s.Owner())
-	copied.SetMaxAge(s.MaxAge())
+	copied.SetIdleTimeout(s.IdleTimeout())
 	need(m.Save(context.Background(), copied), "save of a copy")
 	return m.kept[copied.ID()]
 }
@@ -179,7 +179,7 @@ type ownAgeless struct{ *Memory }
 func (b ownAgeless) Get(ctx context.Context, id string) (*sessions.Session, error) {
 	b.mu.Lock()
 	rec := b.kept[id]
-	rec.MaxAge = 0
+	rec.IdleTimeout = 0
 	b.kept[id] = rec
 	b.mu.Unlock()
 	return b.Memory.Get(ctx, id)

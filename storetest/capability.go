@@ -196,7 +196,7 @@ var capabilityChecks = []check{
 	withCapability("PruneKeepsWhatLives", "Pruner", "Prune removes no session that has not expired.",
 		func(ctx context.Context, store sessions.SessionStore, pruner sessions.Pruner) {
 			id := saved(ctx, store, map[string]any{"a": int64(1)}).ID()
-			_, err := pruner.Prune(ctx, sessions.PruneOptions{MaxAge: time.Hour})
+			_, err := pruner.Prune(ctx, sessions.PruneOptions{IdleTimeout: time.Hour})
 			need(err, "prune")
 			want(load(ctx, store, id).Get("a") == int64(1), "a value changed")
 		}),

@@ -104,12 +104,12 @@ var contractChecks = []check{
 		rule: "When a session was made, its own timeout and its owner are stored with it.",
 		run: straight(func(ctx context.Context, store sessions.SessionStore) {
 			s := store.New()
-			s.SetMaxAge(time.Hour)
+			s.SetIdleTimeout(time.Hour)
 			s.SetOwner("o=1 \"ann\"\n")
 			created := s.Created()
 			need(store.Save(ctx, s), "save")
 			loaded := load(ctx, store, s.ID())
-			want(loaded.MaxAge() == time.Hour, "the session's own timeout came back as %v", loaded.MaxAge())
+			want(loaded.IdleTimeout() == time.Hour, "the session's own timeout came back as %v", loaded.IdleTimeout())
 			want(loaded.Owner() == "o=1 \"ann\"\n", "the session's owner did not come back")
 			want(loaded.Created().Sub(created).Abs() < time.Second, "the time of creation moved by %v", loaded.Created().Sub(created))
 		}),

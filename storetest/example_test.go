@@ -20,10 +20,10 @@ type mapStore struct {
 	records map[string]sessions.Record
 }
 
-func newMapStore(maxAge time.Duration) (*mapStore, error) {
+func newMapStore(idleTimeout time.Duration) (*mapStore, error) {
 	m := &mapStore{records: make(map[string]sessions.Record)}
 	var err error
-	m.Base, err = sessions.NewBase(m, sessions.BaseOptions{MaxAge: maxAge})
+	m.Base, err = sessions.NewBase(m, sessions.BaseOptions{IdleTimeout: idleTimeout})
 	return m, err
 }
 
@@ -75,7 +75,7 @@ func Example() {
 }
 
 func newStore(t *testing.T, o storetest.Options) sessions.SessionStore {
-	store, err := newMapStore(o.MaxAge)
+	store, err := newMapStore(o.IdleTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}

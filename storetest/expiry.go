@@ -8,56 +8,56 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// maxAge is the shortest that stores allow, since it is waited for. On a machine
+// idleTimeout is the shortest that stores allow, since it is waited for. On a machine
 // that is too slow for it a session may expire between two lines; the checks see
 // that, and try again.
-const maxAge = time.Second
+const idleTimeout = time.Second
 
-// ownMaxAge lets a session have a timeout that is shorter: those are whole
+// ownIdleTimeout lets a session have a timeout that is shorter: those are whole
 // seconds.
-const ownMaxAge = 2 * time.Second
+const ownIdleTimeout = 2 * time.Second
 
 var expiryChecks = []check{
-	expiry("IdleSessionExpires", "A session that was not saved for MaxAge is gone: Get gives a new one.", maxAge,
+	expiry("IdleSessionExpires", "A session that was not saved for IdleTimeout is gone: Get gives a new one.", idleTimeout,
 		func(ctx context.Context, store sessions.SessionStore) bool {
 			before := time.Now()
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
 			if !alive(ctx, store, s.ID(), before) {
 				return false
 			}
-			time.Sleep(maxAge + maxAge/10)
-			gone(ctx, store, s.ID(), "the session was idle for longer than MaxAge")
+			time.Sleep(idleTimeout + idleTimeout/10)
+			gone(ctx, store, s.ID(), "the session was idle for longer than IdleTimeout")
 			return true
 		}),
-	expiry("SaveBeginsTheIdleTimeAnew", "A save begins the idle time anew, also one that changes no value.", maxAge,
+	expiry("SaveBeginsTheIdleTimeAnew", "A save begins the idle time anew, also one that changes no value.", idleTimeout,
 		func(ctx context.Context, store sessions.SessionStore) bool {
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
-			time.Sleep(maxAge * 6 / 10)
+			time.Sleep(idleTimeout * 6 / 10)
 			before := time.Now()
 			need(store.Save(ctx, s), "save")
-			time.Sleep(maxAge * 6 / 10)
+			time.Sleep(idleTimeout * 6 / 10)
 			return alive(ctx, store, s.ID(), before)
 		}),
-	expiry("TouchBeginsTheIdleTimeAnew", "A touch begins the idle time anew.", maxAge,
+	expiry("TouchBeginsTheIdleTimeAnew", "A touch begins the idle time anew.", idleTimeout,
 		func(ctx context.Context, store sessions.SessionStore) bool {
 			toucher, err := capability[sessions.Toucher](store, "Toucher")
 			if err != nil {
 				panic(failed{err})
 			}
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
-			time.Sleep(maxAge * 6 / 10)
+			time.Sleep(idleTimeout * 6 / 10)
 			before := time.Now()
-			if _, err = toucher.Touch(ctx, s, 0); time.Since(before) >= maxAge*4/10 {
+			if _, err = toucher.Touch(ctx, s, 0); time.Since(before) >= idleTimeout*4/10 {
 				return false // it may have expired first
 			}
 			need(err, "touch")
-			time.Sleep(maxAge * 6 / 10)
+			time.Sleep(idleTimeout * 6 / 10)
 			return alive(ctx, store, s.ID(), before)
 		}),
-	expiry("ExpiryIsFinal", "A save, an update or a touch of a session that has expired since it was loaded is ErrDeleted; it can be destroyed and deleted.", maxAge,
+	expiry("ExpiryIsFinal", "A save, an update or a touch of a session that has expired since it was loaded is ErrDeleted; it can be destroyed and deleted.", idleTimeout,
 		func(ctx context.Context, store sessions.SessionStore) bool {
 			s, destroyed := saved(ctx, store, map[string]any{"a": int64(1)}), saved(ctx, store, map[string]any{"a": int64(1)})
-			time.Sleep(maxAge + maxAge/10)
+			time.Sleep(idleTimeout + idleTimeout/10)
 			if updater, ok := store.(sessions.Updater); ok {
 				err := updater.Update(ctx, s, func(s *sessions.Session) error { s.Set("a", int64(2)); return nil })
 				want(errors.Is(err, sessions.ErrDeleted), "an update of an expired session is %v", err)
@@ -75,16 +75,16 @@ var expiryChecks = []check{
 			need(store.Delete(ctx, s), "delete of an expired session")
 			return true
 		}),
-	expiry("OwnTimeoutTakesTheStoresPlace", "A session with a timeout of its own expires by that, be it longer or shorter.", ownMaxAge,
+	expiry("OwnTimeoutTakesTheStoresPlace", "A session with a timeout of its own expires by that, be it longer or shorter.", ownIdleTimeout,
 		func(ctx context.Context, store sessions.SessionStore) bool {
 			longer, shorter := store.New(), store.New()
-			longer.SetMaxAge(time.Hour)
-			shorter.SetMaxAge(ownMaxAge / 2)
+			longer.SetIdleTimeout(time.Hour)
+			shorter.SetIdleTimeout(ownIdleTimeout / 2)
 			need(store.Save(ctx, longer), "save")
 			need(store.Save(ctx, shorter), "save")
-			time.Sleep(ownMaxAge * 6 / 10)
+			time.Sleep(ownIdleTimeout * 6 / 10)
 			gone(ctx, store, shorter.ID(), "the session was idle for longer than its own timeout")
-			time.Sleep(ownMaxAge / 2)
+			time.Sleep(ownIdleTimeout / 2)
 			load(ctx, store, longer.ID())
 			return true
 		}),
@@ -99,16 +99,16 @@ func alive(ctx context.Context, store sessions.SessionStore, id string, before t
 		return true
 	}
 	idle := time.Since(before)
-	want(idle >= maxAge, "a session is gone %v after it was used, and MaxAge is %v", idle, maxAge)
+	want(idle >= idleTimeout, "a session is gone %v after it was used, and IdleTimeout is %v", idle, idleTimeout)
 	return false
 }
 
 // expiry is a check that says whether it came to a result.
-func expiry(name, rule string, maxAge time.Duration, do func(ctx context.Context, store sessions.SessionStore) bool) check {
+func expiry(name, rule string, idleTimeout time.Duration, do func(ctx context.Context, store sessions.SessionStore) bool) check {
 	return check{
 		name:    name,
 		rule:    rule,
-		options: Options{MaxAge: maxAge},
+		options: Options{IdleTimeout: idleTimeout},
 		run: straight(func(ctx context.Context, store sessions.SessionStore) {
 			for range 10 {
 				if do(ctx, store) {

@@ -34,17 +34,17 @@ var (
 )
 
 // NewMemory makes an empty store. Zero means that sessions do not expire.
-func NewMemory(maxAge time.Duration) *Memory {
+func NewMemory(idleTimeout time.Duration) *Memory {
 	m := &Memory{kept: make(map[string]sessions.Record)}
-	m.Base = newBase(m, maxAge)
+	m.Base = newBase(m, idleTimeout)
 	return m
 }
 
 // newBase makes the Base of a store that keeps sessions under their IDs.
-func newBase(m *Memory, maxAge time.Duration) *sessions.Base {
+func newBase(m *Memory, idleTimeout time.Duration) *sessions.Base {
 	base, err := sessions.NewBase(memoryBackend{m}, sessions.BaseOptions{
-		MaxAge: maxAge,
-		Key:    func(id string) string { return id },
+		IdleTimeout: idleTimeout,
+		Key:         func(id string) string { return id },
 	})
 	if err != nil {
 		panic(err)

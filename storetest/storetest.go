@@ -4,7 +4,7 @@
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T, o storetest.Options) sessions.SessionStore {
-//			return newStore(t, o.MaxAge)
+//			return newStore(t, o.IdleTimeout)
 //		})
 //	}
 //
@@ -28,10 +28,10 @@ import (
 
 // Options is what a store under test has to be made with.
 type Options struct {
-	// MaxAge is the store's idle timeout, a second or two in the checks of
+	// IdleTimeout is the store's idle timeout, a second or two in the checks of
 	// expiry; zero, in all others, means none. For a store that has none
-	// newStore returns nil when MaxAge is not zero.
-	MaxAge time.Duration
+	// newStore returns nil when IdleTimeout is not zero.
+	IdleTimeout time.Duration
 }
 
 // Run tries the stores that newStore makes: a new one, with no sessions in it,
@@ -45,7 +45,7 @@ func Run(t *testing.T, newStore func(t *testing.T, o Options) sessions.SessionSt
 			t.Parallel()
 			store := newStore(t, c.options)
 			if store == nil && c.options != (Options{}) {
-				t.Skip("the store has no MaxAge")
+				t.Skip("the store has no IdleTimeout")
 			}
 			switch err := c.run(t.Context(), store); {
 			case errors.As(err, new(lacking)):

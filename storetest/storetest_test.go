@@ -15,12 +15,12 @@ func TestFilesystemSessionStore(t *testing.T) {
 		{"default", sessions.FilesystemOptions{}},
 		{"gob", sessions.FilesystemOptions{Codec: sessions.Gob()}},
 		{"durable", sessions.FilesystemOptions{Sync: sessions.SyncFull}},
-		{"UUIDs", sessions.FilesystemOptions{Keys: sessions.UUIDKeys()}},
+		{"UUIDs", sessions.FilesystemOptions{IDs: sessions.UUIDs()}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T, o storetest.Options) sessions.SessionStore {
 				so := test.o
-				so.Path, so.MaxAge = t.TempDir()+"/sessions", o.MaxAge
+				so.Path, so.IdleTimeout = t.TempDir()+"/sessions", o.IdleTimeout
 				store, err := sessions.NewFilesystemSessionStore(so)
 				if err != nil {
 					t.Fatal(err)

@@ -50,7 +50,7 @@ func main() {
 
 // sessionFile is what the file of a session of about 1 KB has in it.
 func sessionFile(dir string) []byte {
-	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: dir, MaxAge: 14 * 24 * time.Hour})
+	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: dir, IdleTimeout: 14 * 24 * time.Hour})
 	check(err)
 	s := store.New()
 	for i := range 10 {

@@ -17,7 +17,7 @@ import (
 // A config is what the command line says.
 type config struct {
 	dirs        []string // absolute
-	maxAge      time.Duration
+	idleTimeout      time.Duration
 	template    string
 	dryRun      bool
 	limit       int
@@ -41,11 +41,11 @@ func parseArgs(args []string) (*config, error) {
 	f := c.flags
 	f.SortFlags = false
 	f.Usage = func() {}
-	f.Var((*age)(&c.maxAge), "max-age", "end sessions that were idle for `duration`: 336h, 14d, 2w, 1d12h. "+
+	f.Var((*age)(&c.idleTimeout), "idle-timeout", "end sessions that were idle for `duration`: 336h, 14d, 2w, 1d12h. "+
 		"Needed unless the sessions' files say themselves when they end")
 	f.StringVar(&c.template, "template", "session_%s.sess", "the `name` of the sessions' files, with %s for the ID")
 	f.BoolVarP(&c.dryRun, "dry-run", "n", false, "do all but remove anything")
-	f.BoolVar(&c.report, "report", false, "draw ages and sizes, and what would go at which max-age; remove nothing")
+	f.BoolVar(&c.report, "report", false, "draw ages and sizes, and what would go at which timeout; remove nothing")
 	f.StringVar(&c.corrupt, "corrupt", "keep", "`what` to do with damaged session files: keep does not look for them, delete reads every file")
 	f.IntVar(&c.limit, "limit", 0, "stop after removing `count` files from a directory")
 	f.Var((*age)(&c.timeBudget), "time-budget", "stop after `duration` for each directory")
@@ -76,7 +76,7 @@ func (c *config) check() error {
 		}
 	}
 	given := c.flags.Changed
-	refuse(given("max-age") && c.maxAge < time.Second, "--max-age %v: want 1s or more", c.maxAge)
+	refuse(given("idle-timeout") && c.idleTimeout < time.Second, "--idle-timeout %v: want 1s or more", c.idleTimeout)
 	refuse(given("limit") && c.limit <= 0, "--limit %d: want 1 or more", c.limit)
 	refuse(given("rate") && (!(c.rate > 0) || math.IsInf(c.rate, 0)), "--rate %v: want more than 0", c.rate)
 	refuse(c.corrupt != "keep" && c.corrupt != "delete", "--corrupt=%s: want keep or delete", c.corrupt)
@@ -165,16 +165,16 @@ Flags:
 ` + c.flags.FlagUsagesWrapped(80) + `
 Examples:
   # every hour, from crontab -e
-  17 * * * * /usr/local/bin/sessprune -q --max-age 14d /var/lib/app/sessions
+  17 * * * * /usr/local/bin/sessprune -q --idle-timeout 14d /srv/app/sessions
 
   # what would go at which age
   sessprune --report /var/lib/app/sessions
 
   # a large directory on a busy disk, in portions
-  sessprune --max-age 14d --rate 500 --time-budget 10m /var/lib/app/sessions
+  sessprune --idle-timeout 14d --rate 500 --time-budget 10m /var/lib/app/sessions
 
   # for Prometheus' node exporter
-  sessprune --max-age 14d --metrics-file /var/lib/node_exporter/sessprune.prom \
+  sessprune --idle-timeout 14d --metrics-file /var/lib/node_exporter/sessprune.prom \
     /var/lib/app/sessions
 
 Exit status:

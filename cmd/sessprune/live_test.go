@@ -29,7 +29,7 @@ func many(t *testing.T, variable string, usual int) int {
 	return n
 }
 
-var liveOptions = sessions.FilesystemOptions{MaxAge: time.Hour}
+var liveOptions = sessions.FilesystemOptions{IdleTimeout: time.Hour}
 
 // Processes save sessions that are just about to expire while the directory is
 // pruned without a pause. A save that returned nil is readable afterwards; one
@@ -144,7 +144,7 @@ func saver() {
 func saveLate(store *sessions.FilesystemSessionStore, o sessions.FilesystemOptions, s *sessions.Session, i int) (ok bool, err error) {
 	ctx := context.Background()
 	file := filepath.Join(o.Path, "session_"+s.ID()+".sess")
-	when := time.Now().Add(-o.MaxAge + time.Duration(rand.IntN(600)-300)*time.Microsecond)
+	when := time.Now().Add(-o.IdleTimeout + time.Duration(rand.IntN(600)-300)*time.Microsecond)
 	if err := os.Chtimes(file, when, when); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return false, err
 	}
@@ -161,7 +161,7 @@ func saveLate(store *sessions.FilesystemSessionStore, o sessions.FilesystemOptio
 		s.Set("n", i)
 		err = store.Save(ctx, s)
 	case i%16 == 2: // a time that is shifted back, or not any more
-		s.SetMaxAge(time.Duration(rand.IntN(2)) * 10 * time.Minute)
+		s.SetIdleTimeout(time.Duration(rand.IntN(2)) * 10 * time.Minute)
 		s.Set("n", i)
 		err = store.Save(ctx, s)
 	default:

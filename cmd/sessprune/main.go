@@ -1,7 +1,7 @@
 // Command sessprune clears away ended sessions, and what dead processes left
 // unfinished, from directories of sessions: from cron, or from a systemd timer.
 //
-//	sessprune --max-age 336h /var/lib/app/sessions
+//	sessprune --idle-timeout 336h /var/lib/app/sessions
 //
 // See sessprune --help. All judgement about which file goes is in
 // [sessions.FilesystemSessionStore.Prune].

@@ -261,14 +261,14 @@ func mksessions() {
 	uuids := flags.Bool("uuid", false, "UUIDs as IDs")
 	bytes := flags.Int("bytes", 32, "bytes of an ID")
 	print := flags.Bool("print", false, "print the IDs")
-	flags.DurationVar(&o.MaxAge, "max-age", 0, "the store's")
+	flags.DurationVar(&o.IdleTimeout, "idle-timeout", 0, "the store's")
 	flags.DurationVar(&o.Lifetime, "lifetime", 0, "the store's")
 	flags.StringVar(&o.FilenameTemplate, "template", "", "the store's")
 	flags.BoolVar(&o.HashNames, "hash", false, "the store's")
 	flags.Parse(os.Args[1:])
 	o.Path = flags.Arg(0)
-	if o.Keys = sessions.RandomKeys(*bytes); *uuids {
-		o.Keys = sessions.UUIDKeys()
+	if o.IDs = sessions.RandomIDs(*bytes); *uuids {
+		o.IDs = sessions.UUIDs()
 	}
 	known, _ := filepath.Glob(filepath.Join(o.Path, "*"))
 	store, err := sessions.NewFilesystemSessionStore(o)
@@ -276,7 +276,7 @@ func mksessions() {
 	for range *count {
 		s := store.New()
 		s.Set("hello", "world")
-		s.SetMaxAge(*idle)
+		s.SetIdleTimeout(*idle)
 		must(store.Save(context.Background(), s))
 		if *print {
 			fmt.Println(s.ID())

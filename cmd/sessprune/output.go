@@ -91,9 +91,9 @@ func printReport(w io.Writer, c *config, n sessions.PruneReport) {
 		names, counts = append(names, bucket(i, len(n.Sizes), func(i int) string { return "≤ " + size(n.Sizes[i].UpTo) })), append(counts, b.Sessions)
 	}
 	draw(w, "file size", names, counts)
-	fmt.Fprintf(w, "\n  with --max-age   would go\n")
+	fmt.Fprintf(w, "\n  with --idle-timeout   would go\n")
 	for _, g := range wouldGo(n) {
-		fmt.Fprintf(w, "  %13s   %s (%s)\n", long(g.maxAge), count(g.Sessions), size(g.Bytes))
+		fmt.Fprintf(w, "  %13s   %s (%s)\n", long(g.idleTimeout), count(g.Sessions), size(g.Bytes))
 	}
 	fmt.Fprintln(w)
 }
@@ -124,7 +124,7 @@ func draw(w io.Writer, title string, names []string, counts []int) {
 
 // A goner says what would go at an age.
 type goner struct {
-	maxAge time.Duration
+	idleTimeout time.Duration
 	sessions.PruneAges
 }
 
@@ -222,7 +222,7 @@ func (r *result) json(c *config) map[string]any {
 		sizes = append(sizes, row{"up_to_bytes": b.UpTo, "sessions": b.Sessions, "bytes": b.Bytes})
 	}
 	for _, g := range wouldGo(n) {
-		at = append(at, row{"max_age_seconds": g.maxAge.Seconds(), "sessions": g.Sessions, "bytes": g.Bytes})
+		at = append(at, row{"idle_timeout_seconds": g.idleTimeout.Seconds(), "sessions": g.Sessions, "bytes": g.Bytes})
 	}
 	fields["ages"], fields["sizes"], fields["would_go"] = ages, sizes, at
 	return fields

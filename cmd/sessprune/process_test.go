@@ -30,7 +30,7 @@ func fill(t *testing.T, dir string, n int, age string) {
 // slowly begins to prune a directory and returns when something is removed.
 func slowly(t *testing.T, dir string, total int) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
 	t.Helper()
-	cmd = program("sessprune", "--max-age", "1h", "--rate", "50", dir)
+	cmd = program("sessprune", "--idle-timeout", "1h", "--rate", "50", dir)
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	if err := cmd.Start(); err != nil {
@@ -80,7 +80,7 @@ func TestSIGTERMStopsItCleanlyAndItSaysHowFarItCame(t *testing.T) {
 			t.Errorf("%v: got %q", signal, stdout)
 		}
 		// The next one goes on.
-		if out, err := program("sessprune", "--max-age", "1h", dir).Output(); err != nil || filesIn(t, dir) != 0 {
+		if out, err := program("sessprune", "--idle-timeout", "1h", dir).Output(); err != nil || filesIn(t, dir) != 0 {
 			t.Errorf("%v: %v %s", signal, err, out)
 		}
 	}
@@ -90,7 +90,7 @@ func TestASecondPrunerSaysSoAndExits3(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	fill(t, dir, 500, "2h")
 	first, _, _ := slowly(t, dir, 500)
-	second := program("sessprune", "--max-age", "1h", dir)
+	second := program("sessprune", "--idle-timeout", "1h", dir)
 	var stderr bytes.Buffer
 	second.Stderr = &stderr
 	if got := exitCode(second, second.Run()); got != exitRunning {
@@ -104,7 +104,7 @@ func TestASecondPrunerSaysSoAndExits3(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Wait()
-	if out, err := program("sessprune", "--max-age", "1h", dir).Output(); err != nil || filesIn(t, dir) != 0 {
+	if out, err := program("sessprune", "--idle-timeout", "1h", dir).Output(); err != nil || filesIn(t, dir) != 0 {
 		t.Errorf("%v %s", err, out)
 	}
 }
@@ -122,7 +122,7 @@ func TestMetricsFileThatIsNoRegularFileIsRefusedAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cmd := program("sessprune", "--max-age", "1h", "--metrics-file", path, dir)
+		cmd := program("sessprune", "--idle-timeout", "1h", "--metrics-file", path, dir)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		if got := exitCode(cmd, runFor(t, cmd, time.Minute)); got != exitRefused {
@@ -198,7 +198,7 @@ func TestMetricsFileIsSharedByCommandsThatRunAtOnce(t *testing.T) {
 		var running sync.WaitGroup
 		for _, dir := range dirs {
 			running.Go(func() {
-				if err := program("sessprune", "--quiet", "--max-age", "1h", "--metrics-file", file, dir).Run(); err != nil {
+				if err := program("sessprune", "--quiet", "--idle-timeout", "1h", "--metrics-file", file, dir).Run(); err != nil {
 					t.Error(err)
 				}
 			})
@@ -243,7 +243,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, err := program("weigh", "--quiet", "--max-age", "1h", dir).Output()
+	out, err := program("weigh", "--quiet", "--idle-timeout", "1h", dir).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

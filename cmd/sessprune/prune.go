@@ -58,7 +58,7 @@ func prune(ctx context.Context, c *config, dir string, stderr io.Writer) (r resu
 
 func (c *config) options(dir string, stderr io.Writer) sessions.PruneOptions {
 	o := sessions.PruneOptions{
-		MaxAge:        c.maxAge,
+		IdleTimeout:   c.idleTimeout,
 		AnyStore:      true,
 		RemoveCorrupt: c.corrupt == "delete",
 		DryRun:        c.dryRun || c.report,
@@ -97,8 +97,8 @@ func (r *result) judge(c *config, err error) {
 	case n.Sessions+n.Temp+n.TempRemoved+n.Vanished == 0 && n.Directories > 0:
 		r.err = fmt.Errorf("has no session, but %d subdirectories: name the sessions' directory itself", n.Directories)
 		r.code = exitRefused
-	case n.Endless > 0 && c.maxAge == 0 && !c.report:
-		r.err = fmt.Errorf("%d of its %d sessions do not say when they end: give --max-age", n.Endless, n.Sessions)
+	case n.Endless > 0 && c.idleTimeout == 0 && !c.report:
+		r.err = fmt.Errorf("%d of its %d sessions do not say when they end: give --idle-timeout", n.Endless, n.Sessions)
 		if r.code = exitFailed; n.Endless == n.Sessions {
 			r.code = exitRefused
 		}

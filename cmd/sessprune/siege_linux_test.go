@@ -143,7 +143,7 @@ func besieged() {
 	}
 	codes := map[int]int{}
 	for {
-		cmd := program("sessprune", "--quiet", "--max-age", "1h", "--corrupt=delete",
+		cmd := program("sessprune", "--quiet", "--idle-timeout", "1h", "--corrupt=delete",
 			filepath.Join(base, "home/sessions"), filepath.Join(base, "home/middle/sessions"))
 		cmd.Stderr = nil
 		err := cmd.Run()

@@ -124,7 +124,7 @@ func newHandler(where, dir string) (http.Handler, error) {
 }
 
 const (
-	maxAge   = 12 * time.Hour
+	idleTimeout   = 12 * time.Hour
 	lifetime = 30 * 24 * time.Hour
 )
 
@@ -135,7 +135,7 @@ var cookieOptions = sessions.CookieOptions{
 
 // inFiles leaves the files of expired sessions to sessprune, which cron runs.
 func inFiles(dir string) (sessions.Carrier, error) {
-	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: dir, MaxAge: maxAge, Lifetime: lifetime})
+	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: dir, IdleTimeout: idleTimeout, Lifetime: lifetime})
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func inCookies() (sessions.Carrier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return securecookie.NewCarrier(ring, securecookie.CarrierOptions{CookieOptions: cookieOptions, MaxAge: maxAge, Lifetime: lifetime})
+	return securecookie.NewCarrier(ring, securecookie.CarrierOptions{CookieOptions: cookieOptions, IdleTimeout: idleTimeout, Lifetime: lifetime})
 }
 
 func withHeaders(next http.Handler) http.Handler {
@@ -307,9 +307,9 @@ func (app notebook) login(w http.ResponseWriter, r *http.Request) {
 	s.Renew() // whoever knew the visitor's old session ID does not know the user's
 	s.SetOwner(name)
 	userName.Set(s, name)
-	s.SetMaxAge(0)
+	s.SetIdleTimeout(0)
 	if r.PostFormValue("remember") != "" {
-		s.SetMaxAge(lifetime)
+		s.SetIdleTimeout(lifetime)
 	}
 	s.AddFlash("Welcome, " + name + ".")
 	http.Redirect(w, r, "/", http.StatusSeeOther)

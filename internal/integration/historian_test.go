@@ -66,7 +66,7 @@ var historian = program("historian", func() error {
 // historyOptions has a timeout, so that a session can have another one: each save
 // then has one step more.
 func historyOptions(dir string) sessions.FilesystemOptions {
-	return sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour}
+	return sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour}
 }
 
 // A client is a goroutine that does one operation after the other.

@@ -160,7 +160,7 @@ func (s *scene) afterDeath(d deed) {
 			s.Errorf("%s %d: a session is torn", d.Call, d.N)
 		}
 		found[id] = value[:min(3, len(value))]
-		if timeout := got.MaxAge(); d.Name == "set timeout" && (timeout == newMaxAge != (value == newValue) || !s.endsAfter(id, timeout)) {
+		if timeout := got.IdleTimeout(); d.Name == "set timeout" && (timeout == newMaxAge != (value == newValue) || !s.endsAfter(id, timeout)) {
 			s.Errorf("%s %d: the session has %q and the timeout %v, and does not end by that", d.Call, d.N, found[id], timeout)
 		}
 		s.saveAgain(d, got)

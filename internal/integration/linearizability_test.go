@@ -115,7 +115,7 @@ func (h *historians) newRound(t *testing.T, number int) (round, values) {
 	}
 	s := h.store.New()
 	if number/2%2 == 0 {
-		s.SetMaxAge(2 * time.Hour)
+		s.SetIdleTimeout(2 * time.Hour)
 	}
 	s.Set("a", "first")
 	s.Set("b", "first")

@@ -60,7 +60,7 @@ func (s *scene) prepare(d *deed) {
 	store := s.store
 	if strings.HasSuffix(d.Name, "lengthened") {
 		o := victimOptions(s.dir, sessions.SyncNone)
-		o.MaxAge /= 2
+		o.IdleTimeout /= 2
 		var err error
 		if store, err = openStore(o); err != nil {
 			s.Fatal(err)
@@ -68,7 +68,7 @@ func (s *scene) prepare(d *deed) {
 		defer store.Close()
 	}
 	session := store.New()
-	session.SetMaxAge(victimMaxAge)
+	session.SetIdleTimeout(victimMaxAge)
 	value := oldValue
 	if d.Name == "save shrunk" {
 		value = strings.Repeat(oldValue, 40)
@@ -250,7 +250,7 @@ func (s *scene) endsAfter(id string, timeout time.Duration) bool {
 		if err != nil {
 			s.Fatal(err)
 		}
-		r, err := s.store.Prune(background, sessions.PruneOptions{DryRun: true, MaxAge: 20 * time.Minute})
+		r, err := s.store.Prune(background, sessions.PruneOptions{DryRun: true, IdleTimeout: 20 * time.Minute})
 		if err != nil || r.Removed == 1 != got.New() {
 			s.Errorf("idle for %v, it is loaded: %v; Prune removes %d, %v", idle, !got.New(), r.Removed, err)
 		}

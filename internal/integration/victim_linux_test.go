@@ -88,7 +88,7 @@ var deeds = map[string]func(*victimState, *sessions.FilesystemSessionStore, *ses
 	},
 	"set timeout": func(v *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
 		if !v.Again {
-			s.SetMaxAge(newMaxAge)
+			s.SetIdleTimeout(newMaxAge)
 		}
 		return change(newValue)(v, store, s)
 	},
@@ -130,7 +130,7 @@ func change(value string) func(*victimState, *sessions.FilesystemSessionStore, *
 // The sessions have a timeout of their own, longer than the store's, and get a
 // shorter one.
 func victimOptions(dir string, sync sessions.SyncMode) sessions.FilesystemOptions {
-	return sessions.FilesystemOptions{Path: dir, MaxAge: time.Hour, Sync: sync}
+	return sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour, Sync: sync}
 }
 
 const victimMaxAge, newMaxAge = 2 * time.Hour, 45 * time.Minute
@@ -191,7 +191,7 @@ func (v *victimState) do(d deed) (answer, error) {
 	case again:
 	case d.Name == "save new", d.Name == "save removed":
 		v.s = store.New()
-		v.s.SetMaxAge(victimMaxAge)
+		v.s.SetIdleTimeout(victimMaxAge)
 	case d.ID != "":
 		var err error
 		if v.s, err = store.Get(background, d.ID); err != nil {

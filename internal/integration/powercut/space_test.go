@@ -110,7 +110,7 @@ func (p *place) endOwned(t *testing.T) {
 func (p *place) makeElsewhere(t *testing.T) (id string) {
 	t.Helper()
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{
-		Path: filepath.Join(p.dir, "sessions"), MaxAge: time.Hour, Logger: slog.New(slog.DiscardHandler),
+		Path: filepath.Join(p.dir, "sessions"), IdleTimeout: time.Hour, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

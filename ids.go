@@ -9,9 +9,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Keys makes session IDs and knows their form. Stores embed one. Its zero value
-// is RandomKeys(32).
-type Keys struct {
+// IDs makes session IDs and knows their form. Stores embed one. Its zero value
+// is RandomIDs(32).
+type IDs struct {
 	bytes int // random bytes, in hex; zero means 32
 	uuid  bool
 }
@@ -22,22 +22,22 @@ const minRandomBytes = 16
 // maxRandomBytes keeps an ID, in hex, within a file name of 255 bytes.
 const maxRandomBytes = 64
 
-// RandomKeys makes IDs of n bytes from [crypto/rand] in lower-case hex. The
+// RandomIDs makes IDs of n bytes from [crypto/rand] in lower-case hex. The
 // default of a store is 32, which is 256 bits. It panics when n is less than 16
 // (ASVS 5.0 7.2.3 demands 128 bits) or more than 64.
-func RandomKeys(n int) Keys {
+func RandomIDs(n int) IDs {
 	if n < minRandomBytes || n > maxRandomBytes {
-		panic(fmt.Sprintf("sessions: RandomKeys(%d): want %d to %d bytes", n, minRandomBytes, maxRandomBytes))
+		panic(fmt.Sprintf("sessions: RandomIDs(%d): want %d to %d bytes", n, minRandomBytes, maxRandomBytes))
 	}
-	return Keys{bytes: n}
+	return IDs{bytes: n}
 }
 
-// UUIDKeys makes random UUIDs (RFC 9562, version 4), for those who have to have
+// UUIDs makes random UUIDs (RFC 9562, version 4), for those who have to have
 // them. Their 122 bits are less than the 128 that ASVS 5.0 7.2.3 demands.
-func UUIDKeys() Keys { return Keys{uuid: true} }
+func UUIDs() IDs { return IDs{uuid: true} }
 
 // GenerateKey makes a new ID.
-func (k Keys) GenerateKey() string {
+func (k IDs) GenerateKey() string {
 	if k.uuid {
 		return uuid.NewString()
 	}
@@ -46,7 +46,7 @@ func (k Keys) GenerateKey() string {
 	return hex.EncodeToString(b)
 }
 
-func (k Keys) size() int {
+func (k IDs) size() int {
 	if k.bytes == 0 {
 		return 32
 	}
@@ -55,7 +55,7 @@ func (k Keys) size() int {
 
 // IsValidKey reports whether key is what GenerateKey can have made: nothing
 // else is ever used as part of a file name.
-func (k Keys) IsValidKey(key string) bool {
+func (k IDs) IsValidKey(key string) bool {
 	if k.uuid {
 		id, err := uuid.Parse(key)
 		return err == nil && id.String() == key && id.Version() == 4 && id.Variant() == uuid.RFC4122
@@ -63,9 +63,9 @@ func (k Keys) IsValidKey(key string) bool {
 	return len(key) == 2*k.size() && isLowerHex(key)
 }
 
-// HashID returns the SHA-256 of an ID in hex: a name for it that is safe to show
+// PublicID returns the SHA-256 of an ID in hex: a name for it that is safe to show
 // and to log, and from which nobody gets the ID.
-func HashID(id string) string {
+func PublicID(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return hex.EncodeToString(sum[:])
 }

@@ -39,7 +39,7 @@ func FuzzID(f *testing.F) {
 	}
 	// Names that are the ID alone, and hashes.
 	hex := open(sessions.FilesystemOptions{FilenameTemplate: "%s"})
-	uuids := open(sessions.FilesystemOptions{FilenameTemplate: "%s", Keys: sessions.UUIDKeys()})
+	uuids := open(sessions.FilesystemOptions{FilenameTemplate: "%s", IDs: sessions.UUIDs()})
 	hashed := open(sessions.FilesystemOptions{HashNames: true})
 	f.Fuzz(func(t *testing.T, id string) {
 		wantUnknown(t, hex, path, id, wellFormed(id, false))
