@@ -7,7 +7,7 @@ import (
 
 // timeouts say when sessions end. Zero means never.
 type timeouts struct {
-	idle   time.Duration // idle, for sessions without a timeout of their own
+	idle     time.Duration // idle, for sessions without a timeout of their own
 	lifetime time.Duration
 }
 

@@ -311,8 +311,8 @@ func TestTouchRepairsAFileThatIsDatedInTheFuture(t *testing.T) {
 // other.
 var expired = map[string]struct {
 	idleTimeout, lifetime, own time.Duration
-	idle                  time.Duration // since the file was last used
-	passed                time.Duration // since the session was made
+	idle                       time.Duration // since the file was last used
+	passed                     time.Duration // since the session was made
 }{
 	"idle":                       {idleTimeout: time.Hour, idle: time.Hour},
 	"own timeout, longer":        {idleTimeout: time.Hour, own: days, idle: days},

@@ -181,8 +181,8 @@ func TestSessionsExpireByOneRule(t *testing.T) {
 	const hour = time.Hour
 	for _, row := range []struct {
 		idleTimeout, lifetime, own time.Duration
-		idle                  time.Duration // since the save
-		want                  bool          // expired
+		idle                       time.Duration // since the save
+		want                       bool          // expired
 	}{
 		{0, 0, 0, 1000 * hour, false},
 		{hour, 0, 0, 59 * time.Minute, false},

@@ -89,10 +89,10 @@ func TestPruneRemovesJustWhatGetDoesNotLoadAnyMore(t *testing.T) {
 	const h, m = time.Hour, time.Minute
 	for _, test := range []struct {
 		idleTimeout, lifetime time.Duration // the store's
-		timeout          time.Duration // the session's own
-		age              time.Duration // since it was last used
-		passed           time.Duration // since it was made
-		ended            bool
+		timeout               time.Duration // the session's own
+		age                   time.Duration // since it was last used
+		passed                time.Duration // since it was made
+		ended                 bool
 	}{
 		{idleTimeout: h, age: 59 * m},
 		{idleTimeout: h, age: 61 * m, ended: true},
@@ -145,7 +145,7 @@ func TestPruneWithMaxAgeSparesSessionsWhoseOwnTimeoutIsLonger(t *testing.T) {
 	const h = time.Hour
 	for _, test := range []struct {
 		store, timeout, age, idleTimeout time.Duration
-		ended                       bool
+		ended                            bool
 	}{
 		{store: 0, timeout: 30 * 24 * h, age: 15 * 24 * h, idleTimeout: 14 * 24 * h},
 		{store: 0, timeout: 30 * 24 * h, age: 31 * 24 * h, idleTimeout: 14 * 24 * h, ended: true},

@@ -80,8 +80,8 @@ type CarrierOptions struct {
 }
 
 const (
-	defaultIdleTimeout   = 14 * 24 * time.Hour // what Litestar has
-	defaultLifetime = 30 * 24 * time.Hour // NIST SP 800-63B-4, AAL1
+	defaultIdleTimeout = 14 * 24 * time.Hour // what Litestar has
+	defaultLifetime    = 30 * 24 * time.Hour // NIST SP 800-63B-4, AAL1
 
 	defaultMaxCookies = 4
 	maxPartitioned    = 2 // cookies of 4,096 bytes in the 10 KB of a partition

@@ -17,7 +17,7 @@ import (
 // A config is what the command line says.
 type config struct {
 	dirs        []string // absolute
-	idleTimeout      time.Duration
+	idleTimeout time.Duration
 	template    string
 	dryRun      bool
 	limit       int
@@ -168,14 +168,14 @@ Examples:
   17 * * * * /usr/local/bin/sessprune -q --idle-timeout 14d /srv/app/sessions
 
   # what would go at which age
-  sessprune --report /var/lib/app/sessions
+  sessprune --report /srv/app/sessions
 
   # a large directory on a busy disk, in portions
-  sessprune --idle-timeout 14d --rate 500 --time-budget 10m /var/lib/app/sessions
+  sessprune --idle-timeout 14d --rate 500 --time-budget 10m /srv/app/sessions
 
   # for Prometheus' node exporter
-  sessprune --idle-timeout 14d --metrics-file /var/lib/node_exporter/sessprune.prom \
-    /var/lib/app/sessions
+  sessprune --idle-timeout 14d \
+    --metrics-file /var/lib/node_exporter/sessprune.prom /srv/app/sessions
 
 Exit status:
   0  done

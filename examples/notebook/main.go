@@ -124,8 +124,8 @@ func newHandler(where, dir string) (http.Handler, error) {
 }
 
 const (
-	idleTimeout   = 12 * time.Hour
-	lifetime = 30 * 24 * time.Hour
+	idleTimeout = 12 * time.Hour
+	lifetime    = 30 * 24 * time.Hour
 )
 
 var cookieOptions = sessions.CookieOptions{
