@@ -67,8 +67,9 @@ type BaseOptions struct {
 	// when somebody asks for one, not by Get.
 	Intact bool
 
-	// Damaged is called with the key of a record that Get finds damaged.
-	Damaged func(key string)
+	// Damaged is called with the key of a record that Get finds damaged, and
+	// with the error that said so.
+	Damaged func(key string, err error)
 
 	// Observe is called for what happens to sessions; see [FilesystemOptions].
 	Observe func(context.Context, Event)
@@ -148,9 +149,11 @@ func (b *Base) Get(ctx context.Context, id string) (*Session, error) {
 	case errors.Is(err, ErrCorrupt):
 		b.observe(ctx, started, nil, EventDamaged, "")
 		if b.opts.Damaged != nil {
-			b.opts.Damaged(key)
+			b.opts.Damaged(key, err)
 		}
-		return b.New(), nil
+		s := b.New()
+		s.lost = key
+		return s, nil
 	}
 	err = fmt.Errorf("sessions: load: %w", err)
 	b.observe(ctx, started, err, EventLoaded, "")
@@ -266,11 +269,38 @@ func (b *Base) commit(ctx context.Context, c *Change, to func(context.Context, *
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := b.endLost(ctx, c, to); err != nil {
+		return err
+	}
 	defer c.end()
 	started := b.now()
 	err := b.carryOut(ctx, c, to)
 	b.observeCommit(ctx, started, c, err)
 	return err
+}
+
+// endLost ends the record that the Get which made the session found damaged, when
+// the session ends: the visitor logs out, and another process may be able to read
+// it, one that has a newer key for example.
+func (b *Base) endLost(ctx context.Context, c *Change, to func(context.Context, *Change) error) error {
+	s := c.s
+	s.mu.Lock()
+	key, destroyed := s.lost, s.asked[toDestroy] > 0
+	s.mu.Unlock()
+	if key == "" || !destroyed && !c.deletes {
+		return nil
+	}
+	if destroyed {
+		ctx = context.WithValue(ctx, reasonKey{}, EndedByLogout)
+	}
+	lost := &Session{state: state{home: b, key: key, stored: true}}
+	if err := b.commit(ctx, &Change{base: b, s: lost, deletes: true}, to); err != nil && !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	s.mu.Lock()
+	s.lost = ""
+	s.mu.Unlock()
+	return nil
 }
 
 // carryOut is commit for those who have the session's turn.

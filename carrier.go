@@ -225,7 +225,7 @@ func (s *Session) standing(template int) standing {
 		stored:       s.stored,
 		ended:        s.ended,
 		empty:        empty,
-		worthSaving:  s.modified && (s.stored || !empty),
+		worthSaving:  s.modified && (s.stored || !empty) || s.asked[toDestroy] > 0 && s.lost != "",
 		destroyed:    s.asked[toDestroy] > 0,
 		needsCookie:  !s.stored && !s.adopted || s.asked[toRenew] > 0 || s.asked[toDestroy] > 0,
 		cookieMaxAge: s.home.timeouts.cookieMaxAge(&s.attributes, template),

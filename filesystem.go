@@ -10,6 +10,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
@@ -29,8 +30,10 @@ type FilesystemSessionStore struct {
 	files          slotfile.Files
 	prefix, suffix string // of file names, around the ID or its hash
 
+	owners atomic.Pointer[ownerKey] // nil until it is needed
+
 	damagedMu sync.Mutex
-	damaged   map[string]bool // files that were logged
+	damaged   map[string]bool // files, and other causes, that were logged
 }
 
 var (
@@ -82,7 +85,7 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 		IDs: o.IDs, Codec: o.Codec, IdleTimeout: o.IdleTimeout, Lifetime: o.Lifetime, KeepMissingID: o.KeepMissingID,
 		Key:     key,
 		Intact:  true, // a checksum, and the seal, vouch for the values
-		Damaged: st.logDamaged,
+		Damaged: st.logUnreadable,
 		Observe: o.Observe,
 	})
 	return st, err
@@ -185,7 +188,7 @@ func (st *FilesystemSessionStore) List(ctx context.Context) iter.Seq2[string, er
 			current := false
 			if err == nil {
 				current, err = st.isCurrent(name, &buf)
-				if errors.Is(err, fs.ErrNotExist) || errors.Is(err, slotfile.ErrCorrupt) || err == nil && !current {
+				if isMissingOrDamaged(err) || err == nil && !current {
 					continue
 				}
 			}
@@ -212,20 +215,8 @@ func (st *FilesystemSessionStore) isCurrent(name string, buf *[]byte) (bool, err
 	if st.lifetime == 0 && slotfile.SizeOf(info.Size) != slotfile.MarkedSize {
 		return !st.ended(time.Now(), time.Time{}, info.ModTime), nil
 	}
-	file, err := slotfile.NewSuspect(dir, name)
-	if err != nil {
-		return false, err
-	}
-	defer file.Close()
-	if info, err = file.Info(); err != nil {
-		return false, err
-	}
-	meta, err := file.Header(buf)
-	if err != nil {
-		return false, err
-	}
-	h, ok := parseHeader(string(meta))
-	return ok && !st.with(h.own).ended(time.Now(), h.created, info.ModTime), nil
+	h, info, err := readHeader(dir, name, buf)
+	return err == nil && !st.with(h.own).ended(time.Now(), h.created, info.ModTime), err
 }
 
 // names gives the names of the files that can be sessions.
@@ -277,19 +268,36 @@ func (st *FilesystemSessionStore) isFilename(name string) bool {
 	return st.IsValidKey(key)
 }
 
-// logDamaged reports a file once, and not without end.
-func (st *FilesystemSessionStore) logDamaged(key string) {
+// logUnreadable reports a damaged file once, and not without end. What the Sealer
+// does not open is reported once for all files: the cause is one, a key.
+func (st *FilesystemSessionStore) logUnreadable(key string, err error) {
 	const most = 1000
 	name := st.filename(key)
+	cause, message, attrs := name, "sessions: a session file is damaged, and its session is lost", []any{"file", shortHash(name)}
+	if isSealError(err) {
+		cause, attrs = err.Error(), nil
+		message = "sessions: a session does not open, and is a new one to this process; this is said once. " + likelyCause(err)
+	}
 	st.damagedMu.Lock()
-	known := st.damaged[name] || len(st.damaged) >= most
+	known := st.damaged[cause] || len(st.damaged) >= most
 	if !known {
-		st.damaged[name] = true
+		st.damaged[cause] = true
 	}
 	st.damagedMu.Unlock()
 	if !known {
-		st.opts.Logger.Warn("sessions: a session file is damaged, and its session is lost", "file", shortHash(name))
+		st.opts.Logger.Warn(message, attrs...)
 	}
+}
+
+// likelyCause says what an operator may have done.
+func likelyCause(err error) string {
+	switch {
+	case errors.Is(err, errSealed):
+		return "It is sealed, and the store has no Sealer: was the Sealer switched off?"
+	case errors.Is(err, errNotSealed):
+		return "It is not sealed, and the store has a Sealer: was the Sealer switched on?"
+	}
+	return "It was sealed under a key that the Sealer does not have, or the file was changed: was a key dropped, or does this process not have the newest one yet?"
 }
 
 // shortHash stands for a file in logs: enough to see that two lines are about

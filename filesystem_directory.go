@@ -58,6 +58,7 @@ func (st *FilesystemSessionStore) reopenDir() (*dirfs.Dir, error) {
 
 // reopened logs that the directory was removed under the store.
 func (st *FilesystemSessionStore) reopened(dir *dirfs.Dir) {
+	st.owners.Store(nil)
 	st.opts.Logger.Warn("sessions: the session directory was removed with all sessions; the store goes on with a new one")
 	if info, err := dir.Stat(); err == nil {
 		st.opts.warnOf(dir, info)

@@ -1,8 +1,7 @@
 package sessions
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -15,7 +14,7 @@ const formatName = "sessions 1"
 
 // A header is the line of text at the beginning of a session file:
 //
-//	sessions 1 created=2026-11-20T21:56:59.123456789Z idle-timeout=1209600s lifetime=0s own-idle-timeout=2592000s authenticated=2026-11-20T21:56:59Z owner=<hash> private=true codec=json sealed=true
+//	sessions 1 created=2026-11-20T21:56:59.123456789Z idle-timeout=1209600s lifetime=0s own-idle-timeout=2592000s authenticated=2026-11-20T21:56:59Z owner=<tag> private=true codec=json sealed=true
 //
 // followed by what package slotfile adds. The last fields stand there only when
 // they say something.
@@ -34,7 +33,7 @@ type header struct {
 	authenticatedAt time.Time
 	persistence     Persistence
 
-	owner   string // ownerHash
+	owner   string // ownerKey.tag
 	private bool   // the payload begins with a line of its own; see payload
 	codec   string
 	sealed  bool
@@ -142,23 +141,13 @@ func parseDuration(text string) (time.Duration, error) {
 	return time.ParseDuration(text)
 }
 
-// ownerHash is what the header says of the owner: enough to find the sessions
-// of one, without telling who it is.
-func ownerHash(owner string) string {
-	if owner == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte("sessions owner " + owner))
-	return hex.EncodeToString(sum[:16])
-}
-
 // header returns the header of a record that this store is the first to write.
-func (st *FilesystemSessionStore) header(rec *Record) header {
+func (st *FilesystemSessionStore) header(rec *Record, tag string) header {
 	return header{
 		created:  rec.Created,
 		timeouts: st.timeouts,
 		own:      timeouts{rec.IdleTimeout, rec.Lifetime},
-		owner:    ownerHash(rec.Owner),
+		owner:    tag,
 		private:  rec.isPrivate(),
 
 		authenticatedAt: rec.AuthenticatedAt,
@@ -215,16 +204,30 @@ func (st *FilesystemSessionStore) sealContext(name, meta string) string {
 	return st.key(name) + "\n" + meta
 }
 
+var (
+	errSealed    = corrupt("it is sealed, and the store has no Sealer")
+	errNotSealed = corrupt("it is not sealed, and the store has a Sealer")
+	errSeal      = corrupt("its seal does not open")
+)
+
+func isSealError(err error) bool {
+	return errors.Is(err, errSealed) || errors.Is(err, errNotSealed) || errors.Is(err, errSeal)
+}
+
 // decode is the inverse of payload. Bytes that are sealed when they should not
-// be, or the other way round, are refused like any others that do not open.
+// be, or the other way round, are refused like any others that do not open. The
+// owner is the payload's: the checksum, or the seal, vouches for both, and the
+// header's tag is there to find a session by.
 func (st *FilesystemSessionStore) decode(h header, meta, name, payload string) (rec Record, err error) {
-	if h.sealed != (st.opts.Sealer != nil) {
-		return rec, corrupt("sealed, or not sealed")
-	}
-	if h.sealed {
+	switch {
+	case h.sealed && st.opts.Sealer == nil:
+		return rec, errSealed
+	case !h.sealed && st.opts.Sealer != nil:
+		return rec, errNotSealed
+	case h.sealed:
 		opened, err := st.opts.Sealer.Open([]byte(payload), st.sealContext(name, meta))
 		if err != nil {
-			return rec, corrupt("the seal is broken")
+			return rec, errSeal
 		}
 		payload = string(opened)
 	}
@@ -234,12 +237,19 @@ func (st *FilesystemSessionStore) decode(h header, meta, name, payload string) (
 	}
 	if h.private {
 		data, ok := rec.cutPrivate(payload)
-		if !ok || ownerHash(rec.Owner) != h.owner {
+		if !ok || (rec.Owner == "") != (h.owner == "") {
 			return rec, corrupt("the owner is not the header's")
 		}
 		rec.Data = data
 	}
 	return rec, nil
+}
+
+// isSealedNow reports whether Seal would seal it as it is sealed: under a key
+// that is to go, it would not. A Sealer that cannot tell has one key.
+func (st *FilesystemSessionStore) isSealedNow(payload []byte) bool {
+	sealer, ok := st.opts.Sealer.(interface{ Current(sealed []byte) bool })
+	return !ok || sealer.Current(payload)
 }
 
 func corrupt(why string) error { return fmt.Errorf("%w: %s", ErrCorrupt, why) }

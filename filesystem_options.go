@@ -86,7 +86,16 @@ type FilesystemOptions struct {
 	Codec Codec
 
 	// Sealer encrypts the sessions at rest, each bound to its ID. The default
-	// is not to.
+	// is not to. A Sealer that knows several keys, such as a key ring of package
+	// securecookie, seals a session under the first one when it is saved, and
+	// when it is touched if it was sealed under another. So an old key can go
+	// when the longest timeout of the sessions has passed since it was the
+	// first: those that it has sealed have ended by then.
+	//
+	// A session whose key was dropped is lost, and so are those from before a
+	// Sealer was switched on or off. Get returns a new session, and one line in
+	// the log says so, with the likely cause. The files stay until they are
+	// pruned.
 	Sealer Sealer
 
 	// HashNames names the files by the SHA-256 of the ID, so that a listing of
@@ -132,6 +141,12 @@ const (
 // opened in another context: that of another session, or of another time of
 // creation or timeout. A key ring of package securecookie is one. Its methods
 // are called by several goroutines at once.
+//
+// A Sealer with several keys also has a method
+//
+//	Current(sealed []byte) bool
+//
+// which reports whether Seal would use the key under which something is sealed.
 type Sealer interface {
 	Seal(plaintext []byte, context string) ([]byte, error)
 	Open(sealed []byte, context string) ([]byte, error)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/slotfile"
@@ -58,15 +59,23 @@ func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(di
 // ListOwner gives the sessions of an owner. It looks into every file, so that it
 // takes as long as a Get of each. With HashNames, the ID of a session is the
 // hash that List gives; the session can be deleted and saved all the same.
+//
+// The last error says how many sessions there are that the Sealer does not open
+// and that may be the owner's.
 func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
 		if owner == "" {
 			return // nobody's sessions are nobody's to see
 		}
+		o, err := st.ownerSearch(ctx, owner)
+		if err != nil {
+			yield(nil, fmt.Errorf("sessions: list: %w", err))
+			return
+		}
 		for name, err := range st.names(ctx) {
 			var s *Session
 			if err == nil {
-				s, err = st.ownedBy(ctx, name, owner)
+				s, err = o.load(ctx, name)
 			}
 			if err != nil {
 				err = fmt.Errorf("sessions: list: %w", err)
@@ -75,29 +84,20 @@ func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) i
 				return
 			}
 		}
-	}
-}
-
-// ownedBy loads the session of that file if it is the owner's.
-func (st *FilesystemSessionStore) ownedBy(ctx context.Context, name, owner string) (*Session, error) {
-	file, err := st.files.Read(ctx, name)
-	if h, ok := parseHeader(file.Meta); err == nil && ok && h.owner == ownerHash(owner) {
-		var rec Record
-		if rec, err = st.record(name, file); err == nil {
-			key := st.key(name)
-			return st.base.Load(key, key, rec)
+		if err := o.err(); err != nil {
+			yield(nil, fmt.Errorf("sessions: list: %w", err))
 		}
 	}
-	if err = storeError(err); errors.Is(err, ErrNotStored) || errors.Is(err, ErrCorrupt) {
-		return nil, nil
-	}
-	return nil, err
 }
 
 // DeleteOwner ends the sessions of an owner, those that have expired among them;
 // see [OwnerStore]. Like DeleteAll, it keeps sessions from beginning until it
 // has looked into the header of every file, some microseconds for each. A
 // session that begins after that stays.
+//
+// It ends sessions that the Sealer does not open as well. The error says how
+// many of those there are that may be the owner's and stay: where the secret in
+// the file .owners.key was lost, nothing but the seal tells whose they are.
 func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error) {
 	if owner == "" {
 		return 0, nil
@@ -107,33 +107,140 @@ func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string,
 		kept[st.filename(st.base.opts.Key(id))] = true
 		kept[st.filename(id)] = true // with HashNames, as ListOwner gives it
 	}
-	hash := ownerHash(owner)
-	var buf []byte
-	return st.removeWhere(ctx, func(dir *dirfs.Dir, name string) (bool, error) {
+	o, err := st.ownerSearch(ctx, owner)
+	if err != nil {
+		return 0, fmt.Errorf("sessions: delete: %w", err)
+	}
+	n, err := st.removeWhere(ctx, func(dir *dirfs.Dir, name string) (bool, error) {
 		if kept[name] {
 			return false, nil
 		}
-		h, err := readHeader(dir, name, &buf)
-		return h.owner == hash, err
+		return o.owns(dir, name)
 	})
+	if missed := o.err(); missed != nil {
+		err = errors.Join(err, fmt.Errorf("sessions: delete: %w", missed))
+	}
+	return n, err
 }
 
-// readHeader reads the header of a session's file without its lock. Without a
-// file, and of one that is damaged, that is the zero header.
-func readHeader(dir *dirfs.Dir, name string, buf *[]byte) (h header, err error) {
-	file, err := slotfile.NewSuspect(dir, name)
-	if err == nil {
-		defer file.Close()
-		var meta []byte
-		if meta, err = file.Header(buf); err == nil {
-			var ok bool
-			if h, ok = parseHeader(string(meta)); !ok {
-				err = slotfile.ErrCorrupt
-			}
+// An ownerSearch finds the sessions of an owner.
+type ownerSearch struct {
+	*FilesystemSessionStore
+	owner  string
+	secret *ownerKey // nil when the directory has none that can be read
+	tag    string    // of the owner, under the secret
+	buf    []byte
+	missed int // sessions that may be the owner's
+}
+
+func (st *FilesystemSessionStore) ownerSearch(ctx context.Context, owner string) (*ownerSearch, error) {
+	o := &ownerSearch{FilesystemSessionStore: st, owner: owner}
+	var err error
+	if o.secret, err = st.ownerKey(ctx, false); o.secret != nil {
+		o.tag = o.secret.tag(owner)
+	}
+	return o, err
+}
+
+// tagged reports whether a header is that of a session of the owner, and whether
+// its tag tells. It does not when it was made under another key.
+func (o *ownerSearch) tagged(h header) (is, certain bool) {
+	return h.owner != "" && h.owner == o.tag, h.owner == "" || o.secret.made(h.owner)
+}
+
+// load loads the session of that file if it is the owner's.
+func (o *ownerSearch) load(ctx context.Context, name string) (*Session, error) {
+	file, err := o.files.Read(ctx, name)
+	if isMissingOrDamaged(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	h, ok := parseHeader(file.Meta)
+	is, certain := o.tagged(h)
+	if !ok || certain && !is {
+		return nil, nil
+	}
+	rec, err := o.record(name, file)
+	switch {
+	case isSealError(err):
+		if info, err := o.files.Dir().Lstat(name); err == nil {
+			o.miss(h, info.ModTime)
 		}
+		return nil, nil
+	case err != nil, rec.Owner != o.owner: // err is ErrCorrupt
+		return nil, nil
 	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, slotfile.ErrCorrupt) {
-		return header{}, nil
+	key := o.key(name)
+	return o.base.Load(key, key, rec)
+}
+
+// owns reports whether the session of that file is the owner's. It waits for no
+// lock.
+func (o *ownerSearch) owns(dir *dirfs.Dir, name string) (bool, error) {
+	h, info, err := readHeader(dir, name, &o.buf)
+	if isMissingOrDamaged(err) {
+		return false, nil
 	}
-	return h, err
+	if err != nil {
+		return false, err
+	}
+	is, certain := o.tagged(h)
+	if certain {
+		return is, nil
+	}
+	file, err := o.files.ReadNow(dir, name)
+	if isMissingOrDamaged(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	rec, err := o.decode(h, file.Meta, name, file.Payload)
+	if isSealError(err) {
+		o.miss(h, info.ModTime)
+	}
+	return err == nil && rec.Owner == o.owner, nil
+}
+
+// miss counts a session that may be the owner's, unless it has ended.
+func (o *ownerSearch) miss(h header, modTime time.Time) {
+	if !o.with(h.own).ended(time.Now(), h.created, modTime) {
+		o.missed++
+	}
+}
+
+// err says how many sessions were missed.
+func (o *ownerSearch) err() error {
+	if o.missed == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d sessions that may be the owner's do not open with this store's Sealer", o.missed)
+}
+
+// readHeader reads the header of a session's file without its lock. The error is
+// fs.ErrNotExist or slotfile.ErrCorrupt where there is none.
+func readHeader(dir *dirfs.Dir, name string, buf *[]byte) (h header, info dirfs.Info, err error) {
+	file, err := slotfile.NewSuspect(dir, name)
+	if err != nil {
+		return h, info, err
+	}
+	defer file.Close()
+	if info, err = file.Info(); err != nil {
+		return h, info, err
+	}
+	meta, err := file.Header(buf)
+	if err != nil {
+		return h, info, err
+	}
+	h, ok := parseHeader(string(meta))
+	if !ok {
+		err = slotfile.ErrCorrupt
+	}
+	return h, info, err
+}
+
+func isMissingOrDamaged(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, slotfile.ErrCorrupt)
 }

@@ -69,7 +69,7 @@ var ErrPruning = errors.New("sessions: the directory is being pruned by somebody
 // isOwn reports whether a file is one that stores and pruners make for
 // themselves. No session's file has such a name, whatever the template.
 func isOwn(name string) bool {
-	return name == ownersLockName || name == ownersTurnName || name == pruneLockName
+	return name == ownersLockName || name == ownersTurnName || name == ownersKeyName || name == pruneLockName
 }
 
 var (

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/sessfs/sessions/internal/slotfile"
@@ -124,7 +125,11 @@ func (t *transaction) unchanged(base *Record) bool {
 // put stores a record under the change's key.
 func (t *transaction) put(rec *Record) error {
 	t.name = t.filename(t.c.NewKey())
-	h := t.header(rec)
+	tag, err := t.tag(rec.Owner)
+	if err != nil {
+		return err
+	}
+	h := t.header(rec, tag)
 	meta := h.append(t.text[:0])
 	if t.c.Fresh() {
 		return t.create(rec, meta)
@@ -140,7 +145,7 @@ func (t *transaction) put(rec *Record) error {
 		kept = old.timeouts
 	}
 	h.timeouts = h.longest(kept)
-	err := t.overwrite(rec, h.append(t.text[:0]))
+	err = t.overwrite(rec, h.append(t.text[:0]))
 	if err != nil && h.timeouts != kept && !t.file.Moved() && !errors.Is(err, ErrDeleted) {
 		// The disk is full, say. The session goes on without.
 		h.timeouts = kept
@@ -149,12 +154,23 @@ func (t *transaction) put(rec *Record) error {
 	return err
 }
 
+// tag is ownerTag. That of an owner who stays is the one that the file has, so
+// that only those saves need the key that set an owner.
+func (t *transaction) tag(owner string) (string, error) {
+	if owner == "" || owner != t.record.Owner {
+		return t.ownerTag(t.ctx, owner)
+	}
+	_, rest, _ := strings.Cut(t.meta, " owner=")
+	tag, _, _ := strings.Cut(rest, " ")
+	return tag, nil
+}
+
 // overwrite stores the record in place of what is stored.
 func (t *transaction) overwrite(rec *Record, meta []byte) error {
 	text := t.meta
 	if string(meta) != text {
 		text = string(meta)
-	} else if t.c.Same() {
+	} else if t.c.Same() && t.isSealedNow(t.file.Payload()) {
 		if err := t.file.Confirm(); err != nil {
 			return err
 		}
@@ -292,7 +308,7 @@ func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock
 	if st.with(h.own).ended(now, h.created, file.ModTime()) {
 		return ErrDeleted
 	}
-	if longest := h.longest(st.timeouts); longest != h.timeouts {
+	if longest := h.longest(st.timeouts); longest != h.timeouts || !st.isSealedNow(file.Payload()) {
 		h.timeouts = longest
 		atOnce, cancel := context.WithCancel(ctx)
 		cancel() // a touch waits for nothing

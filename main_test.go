@@ -22,6 +22,7 @@ var children = map[string]func() error{
 	"logout":        childLogout,
 	"hold":          childHold,
 	"run":           childRun,
+	"own":           childOwn,
 	"die in a save": childDie,
 }
 

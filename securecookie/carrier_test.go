@@ -404,3 +404,29 @@ func TestATimeoutThatNoDurationHoldsIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// What an old key has sealed is sealed under the first one by the next save, and
+// by the next renewal on access.
+func TestCarrierSealsUnderTheFirstKey(t *testing.T) {
+	old, current := securecookie.GenerateKey(), securecookie.GenerateKey()
+	for name, use := range map[string]func(*sessions.Session){
+		"a save":              func(s *sessions.Session) { s.Set("b", 2) },
+		"a renewal on access": func(s *sessions.Session) { s.Get("a") },
+	} {
+		now := time.Now()
+		carrier := func(keys ...securecookie.Key) *securecookie.Carrier {
+			ring := newRing(t, "test", keys...)
+			ring.SetNow(func() time.Time { return now })
+			return newCarrier(t, ring, securecookie.CarrierOptions{CookieOptions: sessions.CookieOptions{RenewOnAccess: time.Minute}})
+		}
+		b := &browser{t: t, carrier: carrier(old)}
+		b.put("a", 1)
+		now = now.Add(time.Hour)
+		b.carrier = carrier(current, old)
+		b.visit(use)
+		b.carrier = carrier(current)
+		if got := b.get("a"); got != int64(1) {
+			t.Errorf("after %s, the old key dropped: a = %v", name, got)
+		}
+	}
+}

@@ -35,9 +35,16 @@
 //
 // The first key of a ring seals, all open. To rotate, put a new key before the
 // others in every process's configuration, and drop the oldest when the
-// longest absolute expiry has passed; when a key has leaked, at once. Where
-// processes restart one after the other, add the new key in second place
-// first, so that all can open what the first of them seals.
+// longest absolute expiry has passed since it was the first; when a key has
+// leaked, at once. Where processes restart one after the other, add the new key
+// in second place first, so that all can open what the first of them seals.
+//
+// What an old key has sealed is sealed under the first one with the next save, or
+// renewal on access: of a session in cookies, and of one in a file. Without a
+// Lifetime, a session in a file can live as long as it is used. Its key can go
+// when the longest idle timeout has passed: a session that has not been saved or
+// touched since has ended. Sessions whose key was dropped are lost; in files, one
+// line in the log says so.
 //
 // # Format 1
 //

@@ -137,6 +137,13 @@ func (r *KeyRing) Open(sealed []byte, context string) ([]byte, error) {
 	return r.open(s, purposeData, context, sealed)
 }
 
+// Current reports whether data were sealed by [KeyRing.Seal] under the first key
+// of the ring. Others are to be sealed again before their key is dropped. It does
+// not say that they open.
+func (r *KeyRing) Current(sealed []byte) bool {
+	return len(r.keys) > 0 && len(sealed) >= headerSize && sealed[0] == version1 && [keyIDSize]byte(sealed[1:headerSize]) == r.keys[0].id
+}
+
 var errNoKeys = errors.New("securecookie: a KeyRing that NewKeyRing did not make")
 
 // seal appends version, key id, nonce, ciphertext and tag to dst, which is

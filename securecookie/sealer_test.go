@@ -86,3 +86,49 @@ func TestFilesFollowTheRotationOfKeys(t *testing.T) {
 	wants(t, sealedStore(t, dir, current), "saved since, the old key dropped", id, "KEPT")
 	wants(t, sealedStore(t, dir, old), "saved since, the old key alone", id, "")
 }
+
+func TestFilesThatAreTouchedFollowTheRotationOfKeys(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	old, current := securecookie.GenerateKey(), securecookie.GenerateKey()
+	id := saved(t, sealedStore(t, dir, old), "kept")
+	both := sealedStore(t, dir, current, old)
+	s, err := both.Get(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if touched, err := both.Touch(context.Background(), s, 0); !touched || err != nil {
+		t.Errorf("Touch = %v, %v", touched, err)
+	}
+	wants(t, sealedStore(t, dir, current), "touched since, the old key dropped", id, "kept")
+}
+
+func TestCurrentTellsWhatTheFirstKeySealed(t *testing.T) {
+	old, current := securecookie.GenerateKey(), securecookie.GenerateKey()
+	before, both := newRing(t, "", old), newRing(t, "", current, old)
+	seal := func(ring *securecookie.KeyRing) []byte {
+		sealed, err := ring.Seal([]byte("data"), "context")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sealed
+	}
+	for _, row := range []struct {
+		name   string
+		ring   *securecookie.KeyRing
+		sealed []byte
+		want   bool
+	}{
+		{"the first key", both, seal(both), true},
+		{"the second key", both, seal(before), false},
+		{"the only key", before, seal(before), true},
+		{"no key of the ring", before, seal(both), false},
+		{"nothing", both, nil, false},
+		{"too little", both, seal(both)[:16], false},
+		{"another version", both, append([]byte{2}, seal(both)[1:]...), false},
+		{"no ring", new(securecookie.KeyRing), seal(both), false},
+	} {
+		if got := row.ring.Current(row.sealed); got != row.want {
+			t.Errorf("%s: got %v", row.name, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/dirlock"
@@ -104,4 +105,29 @@ func (l *Lock) unlink() (gone bool, err error) {
 		return true, l.dir.Sync()
 	}
 	return err == nil, err
+}
+
+// ReadNow reads a record of the directory without waiting for its lock, and
+// returns what one of the last saves has written, not certainly the last. The
+// error is fs.ErrNotExist when there is none, and ErrCorrupt when there is
+// something else.
+func (s *Files) ReadNow(dir *dirfs.Dir, name string) (Record, error) {
+	f, err := dir.OpenRead(name)
+	if err != nil {
+		return Record{}, irregularIsCorrupt(err)
+	}
+	defer f.Close()
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	// Saves that follow one another can write both slots during one read.
+	for range lockFreeReads {
+		img, err := s.readImage(f, buf)
+		if err != nil {
+			return Record{}, err
+		}
+		if img.newest >= 0 {
+			return img.record(time.Time{})
+		}
+	}
+	return Record{}, ErrCorrupt
 }

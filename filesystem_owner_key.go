@@ -1,0 +1,206 @@
+package sessions
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/sessfs/sessions/internal/slotfile"
+)
+
+const (
+	// ownersKeyName is the file that has the directory's owner key.
+	ownersKeyName = ".owners.key"
+
+	ownersKeyMode = 0o600
+	ownersKeySize = 32       // bytes
+	ownersKeyMax  = 64 << 10 // bytes, sealed
+	ownerTagSize  = 16       // bytes
+
+	ownersKeyMeta = "owners 1" // the text of the file's header
+)
+
+// An ownerKey is a random secret of a directory. Under it, the header of a
+// session's file names the owner by an HMAC. The owners of most applications are
+// numbers or addresses, which a plain hash would not hide: they can be tried.
+type ownerKey struct {
+	id     string // begins every tag
+	secret []byte
+}
+
+func newOwnerKey(secret []byte) *ownerKey {
+	sum := sha256.Sum256(secret)
+	return &ownerKey{hex.EncodeToString(sum[:8]), secret}
+}
+
+// tag returns what a header has in an owner's place.
+func (k *ownerKey) tag(owner string) string {
+	mac := hmac.New(sha256.New, k.secret)
+	io.WriteString(mac, owner)
+	return k.id + "." + hex.EncodeToString(mac.Sum(nil)[:ownerTagSize])
+}
+
+// made reports whether a tag was made under the key.
+func (k *ownerKey) made(tag string) bool {
+	return k != nil && len(tag) > len(k.id) && tag[len(k.id)] == '.' && strings.HasPrefix(tag, k.id)
+}
+
+// ownerTag returns the tag of an owner, "" for none.
+func (st *FilesystemSessionStore) ownerTag(ctx context.Context, owner string) (string, error) {
+	if owner == "" {
+		return "", nil
+	}
+	key, err := st.ownerKey(ctx, true)
+	if err != nil {
+		return "", err
+	}
+	return key.tag(owner), nil
+}
+
+// ownerKey returns the directory's key, which is read once. Without one that can
+// be read, a new one is written, or nil returned.
+//
+// A process may go on with a key whose file was lost or replaced. A header names
+// the key that it was made under, and where that is not the one at hand, the
+// owner is found in the payload. So no session is missed.
+func (st *FilesystemSessionStore) ownerKey(ctx context.Context, write bool) (*ownerKey, error) {
+	if key := st.owners.Load(); key != nil {
+		return key, nil
+	}
+	dir, err := st.files.PresentDir()
+	if err != nil {
+		return nil, err
+	}
+	file := ownerKeyFile{st: st, files: slotfile.Files{
+		Opened:     dir,
+		Mode:       ownersKeyMode,
+		Sync:       st.files.Sync,
+		MaxPayload: ownersKeyMax,
+		TempSuffix: tempSuffix,
+	}}
+	key, err := file.load(ctx, write)
+	if err == nil && key != nil {
+		st.owners.Store(key)
+	}
+	return key, err
+}
+
+// An ownerKeyFile is the file that has the directory's key.
+type ownerKeyFile struct {
+	st    *FilesystemSessionStore
+	files slotfile.Files
+}
+
+// load reads the key. With write, one that cannot be read is replaced, and one
+// that is not sealed as it would be sealed now is sealed anew.
+func (f *ownerKeyFile) load(ctx context.Context, write bool) (key *ownerKey, err error) {
+	for key == nil && err == nil {
+		rec, readErr := f.files.Read(ctx, ownersKeyName)
+		found, current := f.open(rec.Payload)
+		switch {
+		case readErr == nil && (current || !write):
+			return found, nil
+		case readErr == nil, errors.Is(readErr, slotfile.ErrCorrupt):
+			if !write {
+				return nil, nil
+			}
+			key, err = f.replace(ctx)
+		case !errors.Is(readErr, fs.ErrNotExist):
+			return nil, readErr
+		case !write:
+			return nil, nil
+		default:
+			key, err = f.create(ctx)
+		}
+	}
+	return key, err
+}
+
+// create writes a new key. It returns nil when another process was faster.
+func (f *ownerKeyFile) create(ctx context.Context) (*ownerKey, error) {
+	key := newOwnerKey(randomSecret())
+	payload, err := f.seal(key)
+	if err == nil {
+		err = f.files.Create(ctx, ownersKeyName, []byte(ownersKeyMeta), payload, false)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil, nil
+	}
+	return key, err
+}
+
+// replace writes a key over one that cannot be read, or is not sealed as it
+// would be sealed now. It returns nil when there is no file any more.
+func (f *ownerKeyFile) replace(ctx context.Context) (*ownerKey, error) {
+	var file slotfile.Lock
+	err := f.files.Lock(ctx, ownersKeyName, &file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.Is(err, slotfile.ErrCorrupt):
+		return nil, errors.New(ownersKeyName + " is not a regular file")
+	case err != nil:
+		return nil, err
+	}
+	defer file.Unlock()
+	if file.Err() != nil {
+		f.st.logOwnerKey()
+		_, err := file.Remove()
+		return nil, err
+	}
+	key, current := f.open(string(file.Payload()))
+	switch {
+	case current: // another process was faster
+		return key, nil
+	case key == nil:
+		f.st.logOwnerKey()
+		key = newOwnerKey(randomSecret())
+	}
+	payload, err := f.seal(key)
+	if err != nil {
+		return nil, err
+	}
+	return key, file.Write(ctx, []byte(ownersKeyMeta), payload, false)
+}
+
+func (st *FilesystemSessionStore) logOwnerKey() {
+	st.opts.Logger.Warn("sessions: the secret that owners are found by cannot be read, and is made anew; it is damaged, or was sealed under a key that is not known any more. No session is lost, but finding the older ones of an owner takes longer")
+}
+
+func randomSecret() []byte {
+	secret := make([]byte, ownersKeySize)
+	rand.Read(secret) // never fails, by its documentation
+	return secret
+}
+
+// seal returns the file's payload for a key.
+func (f *ownerKeyFile) seal(key *ownerKey) (string, error) {
+	if f.st.opts.Sealer == nil {
+		return hex.EncodeToString(key.secret), nil
+	}
+	sealed, err := f.st.opts.Sealer.Seal(key.secret, ownersKeyName)
+	return string(sealed), err
+}
+
+// open is the inverse of seal: nil for a payload that is not one of this store's,
+// and whether it is as seal would write it. What stood in clear is not used under
+// a Sealer: a backup may have it.
+func (f *ownerKeyFile) open(payload string) (key *ownerKey, current bool) {
+	var secret []byte
+	var err error
+	if f.st.opts.Sealer == nil {
+		secret, err = hex.DecodeString(payload)
+	} else {
+		secret, err = f.st.opts.Sealer.Open([]byte(payload), ownersKeyName)
+	}
+	if err != nil || len(secret) != ownersKeySize {
+		return nil, false
+	}
+	return newOwnerKey(secret), f.st.isSealedNow([]byte(payload))
+}
