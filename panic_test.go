@@ -201,10 +201,14 @@ type trap struct {
 	sessions.Codec
 	xorSealer
 	next string
+	skip int // so many of these calls
 }
 
 func (p *trap) spring(call string) {
-	if p.next == call {
+	if p.next != call {
+		return
+	}
+	if p.skip--; p.skip < 0 {
 		panic("sprung")
 	}
 }
@@ -255,9 +259,10 @@ func TestPanicOfCodecOrSealerLeavesEverythingFree(t *testing.T) {
 			return st.Save(background, s)
 		},
 	}
-	for call := range map[string]bool{"Name": true, "Marshal": true, "Unmarshal": true, "Seal": true, "Open": true} {
+	for i := range 15 {
+		call, skip := []string{"Name", "Marshal", "Unmarshal", "Seal", "Open"}[i%5], i/5
 		for what, act := range acts {
-			t.Run(call+" "+what, func(t *testing.T) {
+			t.Run(fmt.Sprint(call, " ", skip+1, " ", what), func(t *testing.T) {
 				dir := t.TempDir()
 				p := &trap{Codec: sessions.JSON()}
 				store := newStore(t, sessions.FilesystemOptions{Path: dir, Codec: p, Sealer: p})
@@ -270,7 +275,7 @@ func TestPanicOfCodecOrSealerLeavesEverythingFree(t *testing.T) {
 					prepare(s)
 					other.Set("other", true)
 					save(t, store, other)
-					p.next = call
+					p.next, p.skip = call, skip
 					renewed := false
 					soon(t, what, func() {
 						defer func() { recover() }()
@@ -332,4 +337,60 @@ func TestMiddlewareLeavesNothingLockedWhenTheSealerPanics(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestBackendThatPanicsLeavesTheSessionFree(t *testing.T) {
+	var where string
+	sprung := func(at string) {
+		if at == where {
+			panic("sprung")
+		}
+	}
+	stored := sessions.Record{Codec: "json", Data: `{"a":1}`}
+	b, err := sessions.NewBase(backend(func(_ context.Context, c *sessions.Change) error {
+		sprung("before Apply")
+		if err := c.Apply(&stored); err != nil {
+			return err
+		}
+		sprung("after Apply")
+		c.Record()
+		return nil
+	}), sessions.BaseOptions{
+		Key:     func(id string) string { sprung("Key"); return id },
+		RenewID: func(id string) string { sprung("RenewID"); return id + "+" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	update := func(inner *sessions.Session) error { inner.Set("mine", 1); sprung("update"); return nil }
+	acts := map[string]func(s *sessions.Session) error{
+		"Save":   func(s *sessions.Session) error { return b.Save(background, s) },
+		"Update": func(s *sessions.Session) error { return b.Update(background, s, update) },
+		"Delete": func(s *sessions.Session) error { return b.Delete(background, s) },
+	}
+	for _, at := range []string{"before Apply", "after Apply", "Key", "RenewID", "update"} {
+		for name, act := range acts {
+			t.Run(name+", "+at, func(t *testing.T) {
+				s := loadedBy(t, b, `{"a":1}`)
+				s.Set("b", 1)
+				s.Renew()
+				soon(t, "the save", func() {
+					defer func() { recover() }()
+					where = at
+					act(s)
+					where = ""
+				})
+				passed := where == ""
+				where = ""
+				if !passed && (!s.Modified() || s.ID() != "id" || s.Get("mine") != nil || s.Get("b") != 1) {
+					t.Errorf("left %v of %v", s, values(s))
+				}
+				soon(t, "a save afterwards", func() {
+					if err := b.Save(background, s); err != nil || s.Modified() {
+						t.Errorf("a save afterwards = %v, left %v", err, s)
+					}
+				})
+			})
+		}
+	}
 }
