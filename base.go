@@ -1,9 +1,11 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -43,7 +45,8 @@ type BaseOptions struct {
 	// Codec encodes the values of new sessions. The default is [JSON].
 	Codec Codec
 
-	// IdleTimeout is the idle timeout, Lifetime the absolute one; zero means none.
+	// IdleTimeout and Lifetime are as in [FilesystemOptions], with the same
+	// defaults.
 	IdleTimeout, Lifetime time.Duration
 
 	// Key names the record of an ID. The default is [PublicID], with which a
@@ -75,6 +78,42 @@ type BaseOptions struct {
 	Observe func(context.Context, Event)
 }
 
+// Never, as an IdleTimeout or a Lifetime of a store, switches it off. Sealed
+// cookies refuse it: a stolen one has no other end.
+const Never = time.Duration(math.MaxInt64)
+
+// The defaults of both carriers: Litestar's 14 days, and the 30 days that NIST SP
+// 800-63B-4 names for AAL1.
+const (
+	DefaultIdleTimeout = 14 * 24 * time.Hour
+	DefaultLifetime    = 30 * 24 * time.Hour
+)
+
+// newTimeouts fills in the defaults of a store's timeouts.
+func newTimeouts(idle, lifetime time.Duration) (timeouts, error) {
+	t := timeouts{cmp.Or(idle, DefaultIdleTimeout), cmp.Or(lifetime, DefaultLifetime)}
+	err := errors.Join(checkTimeout("IdleTimeout", t.idle), checkTimeout("Lifetime", t.lifetime))
+	if t.idle == Never {
+		t.idle = 0
+	}
+	if t.lifetime == Never {
+		t.lifetime = 0
+	}
+	return t, err
+}
+
+// checkTimeout refuses timeouts below a second. IdleTimeout: 3600 is 3.6
+// microseconds, and would end every session before its next request.
+func checkTimeout(name string, d time.Duration) error {
+	switch {
+	case d < 0:
+		return fmt.Errorf("%s is negative", name)
+	case 0 < d && d < time.Second:
+		return fmt.Errorf("%s is %v, want a second or more; an hour is time.Hour", name, d)
+	}
+	return nil
+}
+
 // ErrNotStored is what a [Backend] returns for a key that has no record. Get does
 // not return it: it answers with a new session.
 var ErrNotStored = errors.New("sessions: not stored")
@@ -99,11 +138,11 @@ func NewBase(b Backend, o BaseOptions) (*Base, error) {
 	if o.Key == nil {
 		o.Key = PublicID
 	}
-	err := errors.Join(checkCodec(o.Codec), checkTimeout("IdleTimeout", o.IdleTimeout), checkTimeout("Lifetime", o.Lifetime))
-	if err != nil {
+	t, err := newTimeouts(o.IdleTimeout, o.Lifetime)
+	if err = errors.Join(checkCodec(o.Codec), err); err != nil {
 		return nil, fmt.Errorf("sessions: %w", err)
 	}
-	return &Base{IDs: o.IDs, opts: o, timeouts: timeouts{o.IdleTimeout, o.Lifetime}, backend: b}, nil
+	return &Base{IDs: o.IDs, opts: o, timeouts: t, backend: b}, nil
 }
 
 // New makes an empty session. Nothing is stored before it is saved.

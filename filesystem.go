@@ -59,15 +59,13 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 	o.warnOf(dir, info)
 	prefix, suffix, _ := strings.Cut(o.FilenameTemplate, "%s")
 	st := &FilesystemSessionStore{
-		timeouts: timeouts{o.IdleTimeout, o.Lifetime},
-		opts:     o,
+		opts: o,
 		files: slotfile.Files{
 			Opened:     dir,
 			Mode:       o.Mode,
 			Sync:       o.Sync == SyncFull,
 			MaxPayload: max(o.MaxSize, minReadSize),
 			TempSuffix: tempSuffix,
-			Times:      o.IdleTimeout > 0,
 			Naming:     slotfile.Naming{Lock: ownersLockName, Turn: ownersTurnName},
 		},
 		prefix:  prefix,
@@ -88,7 +86,12 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 		Damaged: st.logUnreadable,
 		Observe: o.Observe,
 	})
-	return st, err
+	if err != nil {
+		return nil, errors.Join(err, st.files.Close())
+	}
+	st.timeouts = st.base.timeouts
+	st.files.Times = st.idle > 0
+	return st, nil
 }
 
 // Close releases the directory. The store cannot be used any more.

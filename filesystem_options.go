@@ -65,15 +65,15 @@ type FilesystemOptions struct {
 
 	// IdleTimeout is the idle timeout: how long a session lives after it was last
 	// saved or touched. A session's own (see [Session.SetIdleTimeout]) takes its
-	// place. Zero means that the store never expires the other sessions, and
-	// leaves that to who prunes the directory. Less than a second is refused.
-	// NIST SP 800-63B-4 names an hour at most for AAL2 and 15 minutes for AAL3;
+	// place. The default is 14 days. [Never] switches it off: then the store
+	// expires no session for not being used, and pruning the directory is left
+	// to others. Less than a second is refused. NIST SP 800-63B-4 names an hour at most for AAL2 and 15 minutes for AAL3;
 	// ASVS 5.0 7.3.1.
 	IdleTimeout time.Duration
 
 	// Lifetime is the absolute timeout: how long a session lives after it was
-	// made or renewed, however much it is used. Zero means forever. Less than a
-	// second is refused. NIST SP 800-63B-4 names 30 days at most for AAL1, 24
+	// made or renewed, however much it is used. The default is 30 days; [Never]
+	// switches it off. Less than a second is refused. NIST SP 800-63B-4 names 30 days at most for AAL1, 24
 	// hours for AAL2 and 12 for AAL3; ASVS 5.0 7.3.2.
 	Lifetime time.Duration
 
@@ -197,7 +197,8 @@ func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 	if o.Mode&^0o660 != 0 || o.Mode&0o600 != 0o600 {
 		refuse("Mode %04o: want 0600, 0640 or 0660; sessions are nobody else's business", o.Mode)
 	}
-	errs = append(errs, checkTimeout("IdleTimeout", o.IdleTimeout), checkTimeout("Lifetime", o.Lifetime))
+	_, err = newTimeouts(o.IdleTimeout, o.Lifetime)
+	errs = append(errs, err)
 	if o.MaxSize == 0 {
 		o.MaxSize = defaultMaxSize
 	}
@@ -215,18 +216,6 @@ func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 		o.Logger = slog.Default()
 	}
 	return o, errors.Join(errs...)
-}
-
-// checkTimeout refuses timeouts below a second. IdleTimeout: 3600 is 3.6 microseconds,
-// and would end every session before its next request.
-func checkTimeout(name string, d time.Duration) error {
-	switch {
-	case d < 0:
-		return fmt.Errorf("%s is negative", name)
-	case 0 < d && d < time.Second:
-		return fmt.Errorf("%s is %v, want a second or more; an hour is time.Hour", name, d)
-	}
-	return nil
 }
 
 // checkTemplate finds what is wrong with a filename template.

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sessfs/sessions"
@@ -267,4 +268,37 @@ func modTime(t testing.TB, dir string, s *sessions.Session) time.Time {
 		t.Fatal(err)
 	}
 	return info.ModTime()
+}
+
+func TestTimeoutsHaveDefaultsThatNeverSwitchesOff(t *testing.T) {
+	for _, test := range []struct {
+		o            sessions.FilesystemOptions
+		idle, passed time.Duration
+		ended        bool
+	}{
+		{sessions.FilesystemOptions{}, 14*24*time.Hour - time.Minute, 0, false},
+		{sessions.FilesystemOptions{}, 14 * 24 * time.Hour, 0, true},
+		{sessions.FilesystemOptions{IdleTimeout: sessions.Never}, 29 * 24 * time.Hour, 0, false},
+		{sessions.FilesystemOptions{}, 0, 30*24*time.Hour - time.Minute, false},
+		{sessions.FilesystemOptions{}, 0, 30 * 24 * time.Hour, true},
+		{sessions.FilesystemOptions{Lifetime: sessions.Never}, 0, 300 * 24 * time.Hour, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			test.o.Path = filepath.Join(t.TempDir(), "sessions")
+			store, err := sessions.NewFilesystemSessionStore(test.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+			s := saved(t, store, "a", 1)
+			time.Sleep(test.passed)
+			used := time.Now().Add(-test.idle)
+			if err := os.Chtimes(fileOf(t, test.o.Path, s), used, used); err != nil {
+				t.Fatal(err)
+			}
+			if got := get(t, store, s.ID()); got.New() != test.ended {
+				t.Errorf("%v, %v: idle for %v, after %v: it has ended: %v", test.o.IdleTimeout, test.o.Lifetime, test.idle, test.passed, got.New())
+			}
+		})
+	}
 }

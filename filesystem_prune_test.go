@@ -30,7 +30,7 @@ func newPruned(t *testing.T, o sessions.FilesystemOptions) *pruned {
 	if o.Path == "" {
 		o.Path = filepath.Join(t.TempDir(), "sessions")
 	}
-	store, err := sessions.NewFilesystemSessionStore(o)
+	store, err := sessions.NewFilesystemSessionStore(timeless(o))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package sessions_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,13 @@ import (
 
 var background = context.Background()
 
+// timeless are options without the timeouts that a test has not set.
+func timeless(o sessions.FilesystemOptions) sessions.FilesystemOptions {
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, sessions.Never)
+	o.Lifetime = cmp.Or(o.Lifetime, sessions.Never)
+	return o
+}
+
 // newStore makes a store in a directory of its own, unless o names one.
 func newStore(t testing.TB, o sessions.FilesystemOptions) *sessions.FilesystemSessionStore {
 	t.Helper()
@@ -32,7 +40,7 @@ func newStore(t testing.TB, o sessions.FilesystemOptions) *sessions.FilesystemSe
 	if err := os.Chmod(o.Path, 0o700); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	store, err := sessions.NewFilesystemSessionStore(o)
+	store, err := sessions.NewFilesystemSessionStore(timeless(o))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func newSiteWith(t *testing.T, o siteOptions, handler http.HandlerFunc) *site {
 	logger := slog.New(slog.NewTextHandler(st.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	so.Logger, mo.Logger = logger, logger
 	var err error
-	if st.store, err = sessions.NewFilesystemSessionStore(so); err != nil {
+	if st.store, err = sessions.NewFilesystemSessionStore(timeless(so)); err != nil {
 		t.Fatal(err)
 	}
 	wrapped := newMiddleware(t, st.store, o.cookies, mo).Wrap(handler)

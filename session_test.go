@@ -29,7 +29,7 @@ func (b backend) Commit(ctx context.Context, c *sessions.Change) error { return 
 
 // base returns the Base of a store of one's own.
 func base(commit backend) *sessions.Base {
-	b, err := sessions.NewBase(commit, sessions.BaseOptions{Key: func(id string) string { return id }})
+	b, err := sessions.NewBase(commit, sessions.BaseOptions{Key: func(id string) string { return id }, IdleTimeout: sessions.Never, Lifetime: sessions.Never})
 	if err != nil {
 		panic(err)
 	}

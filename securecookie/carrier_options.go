@@ -31,8 +31,8 @@ type CarrierOptions struct {
 	// sealed. A session's own (see [sessions.Session.SetIdleTimeout]) takes its
 	// place. It is inside the seal; the MaxAge of the cookie is what the
 	// browser is asked for, and another matter. The default is 14 days, the
-	// least is a second. There is no way to have none, because a stolen cookie
-	// has no other end. NIST SP 800-63B-4 names an hour at most for AAL2 and
+	// least is a second. [sessions.Never] is refused: a stolen cookie has no
+	// other end. NIST SP 800-63B-4 names an hour at most for AAL2 and
 	// 15 minutes for AAL3; ASVS 5.0 7.3.1.
 	IdleTimeout time.Duration
 
@@ -80,12 +80,8 @@ type CarrierOptions struct {
 }
 
 const (
-	defaultIdleTimeout = 14 * 24 * time.Hour // what Litestar has
-	defaultLifetime    = 30 * 24 * time.Hour // NIST SP 800-63B-4, AAL1
-
 	defaultMaxCookies = 4
 	maxPartitioned    = 2 // cookies of 4,096 bytes in the 10 KB of a partition
-
 )
 
 // NewCarrier returns a carrier of sessions that the ring seals. The error lists
@@ -128,10 +124,12 @@ func (o *CarrierOptions) setTimeouts() error {
 		name   string
 		value  *time.Duration
 		absent time.Duration
-	}{{"IdleTimeout", &o.IdleTimeout, defaultIdleTimeout}, {"Lifetime", &o.Lifetime, defaultLifetime}} {
+	}{{"IdleTimeout", &o.IdleTimeout, sessions.DefaultIdleTimeout}, {"Lifetime", &o.Lifetime, sessions.DefaultLifetime}} {
 		switch {
 		case *d.value == 0:
 			*d.value = d.absent
+		case *d.value == sessions.Never:
+			errs = append(errs, fmt.Errorf("%s is Never: a stolen cookie has no other end", d.name))
 		case *d.value < time.Second:
 			errs = append(errs, fmt.Errorf("%s is less than a second: %v; an hour is time.Hour", d.name, *d.value))
 		}

@@ -39,6 +39,7 @@ func TestOptionsAreRefusedWithAllThatIsWrong(t *testing.T) {
 		{ring, named("a b"), []string{"Name"}},
 		{ring, named("session-1"), []string{"ends in a hyphen and a number"}},
 		{ring, securecookie.CarrierOptions{IdleTimeout: -1, Lifetime: -1, MaxCookies: -1}, []string{"IdleTimeout is less", "Lifetime is less", "MaxCookies is negative"}},
+		{ring, securecookie.CarrierOptions{IdleTimeout: sessions.Never, Lifetime: sessions.Never}, []string{"IdleTimeout is Never", "Lifetime is Never"}},
 		{ring, securecookie.CarrierOptions{IdleTimeout: time.Second - 1, Lifetime: 1, MaxCookies: 21}, []string{"IdleTimeout is less", "Lifetime is less", "MaxCookies is more than 20"}},
 		{ring, securecookie.CarrierOptions{CookieOptions: cookie(http.Cookie{Partitioned: true}), MaxCookies: 3}, []string{"MaxCookies is more than 2"}},
 		{ring, securecookie.CarrierOptions{CookieOptions: sessions.CookieOptions{RenewOnAccess: time.Hour}, IdleTimeout: time.Hour}, []string{"RenewOnAccess is not less"}},

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -43,7 +44,8 @@ func NewMemory(idleTimeout time.Duration) *Memory {
 // newBase makes the Base of a store that keeps sessions under their IDs.
 func newBase(m *Memory, idleTimeout time.Duration) *sessions.Base {
 	base, err := sessions.NewBase(memoryBackend{m}, sessions.BaseOptions{
-		IdleTimeout: idleTimeout,
+		IdleTimeout: cmp.Or(idleTimeout, sessions.Never),
+		Lifetime:    sessions.Never,
 		Key:         func(id string) string { return id },
 	})
 	if err != nil {

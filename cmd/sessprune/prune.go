@@ -38,6 +38,8 @@ func prune(ctx context.Context, c *config, dir string, stderr io.Writer) (r resu
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{
 		Path:             ".",
 		FilenameTemplate: c.template,
+		IdleTimeout:      sessions.Never, // as the files and the flags say
+		Lifetime:         sessions.Never,
 		Logger:           slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
