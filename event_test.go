@@ -89,6 +89,23 @@ func TestObserveIsToldWhatHappensToSessions(t *testing.T) {
 	if err := os.WriteFile(fileOf(t, dir, s), []byte(strings.Repeat("x", 4096)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	get(t, store, s.ID())
+	s = get(t, store, s.ID())
 	want("Get of what is damaged", "created", "damaged")
+	s.Destroy()
+	save(t, store, s)
+	want("logout with what is damaged", "ended logout")
+	for range 3 {
+		s = store.New()
+		s.SetOwner("bob")
+		save(t, store, s)
+	}
+	got = nil
+	if _, err := store.DeleteOwner(background, "bob", s.ID()); err != nil {
+		t.Error(err)
+	}
+	want("DeleteOwner", "ended owner", "ended owner")
+	if _, err := store.DeleteAll(background); err != nil {
+		t.Error(err)
+	}
+	want("DeleteAll", "ended owner", "ended owner") // and the session that has expired
 }

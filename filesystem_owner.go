@@ -26,11 +26,20 @@ func (st *FilesystemSessionStore) DeleteAll(ctx context.Context) (int, error) {
 	return st.removeWhere(ctx, func(*dirfs.Dir, string) (bool, error) { return true, nil })
 }
 
-// removeWhere ends the sessions of the files that match, and goes on after
-// errors. While it runs no file gets the name of a session: one that renews
-// itself would otherwise pass from a name that is still to come to one that the
-// walk through the directory has left behind.
-func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(dir *dirfs.Dir, name string) (bool, error)) (n int, err error) {
+// removeWhere ends the sessions of the files that match, and goes on after errors.
+func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(dir *dirfs.Dir, name string) (bool, error)) (int, error) {
+	started := st.base.now()
+	n, err := st.walkAlone(ctx, match)
+	for range n {
+		st.base.observe(ctx, started, nil, EventEnded, EndedByOwner)
+	}
+	return n, err
+}
+
+// walkAlone is removeWhere. While it runs no file gets the name of a session: one
+// that renews itself would otherwise pass from a name that is still to come to one
+// that the walk through the directory has left behind.
+func (st *FilesystemSessionStore) walkAlone(ctx context.Context, match func(dir *dirfs.Dir, name string) (bool, error)) (n int, err error) {
 	dir, release, err := st.files.Exclude(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("sessions: delete: %w", err)

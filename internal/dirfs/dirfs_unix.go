@@ -295,11 +295,15 @@ func (f File) Truncate(size int64) error {
 // Stat describes the file.
 func (f File) Stat() (Info, error) {
 	var st unix.Stat_t
-	err := retry(func() error { return unix.Fstat(f.fd, &st) })
-	if err != nil {
-		return Info{}, err
+	for { // not by retry, whose closure would be an allocation
+		switch err := unix.Fstat(f.fd, &st); err {
+		case nil:
+			return infoOf(&st), nil
+		case unix.EINTR:
+		default:
+			return Info{}, err
+		}
 	}
-	return infoOf(&st), nil
 }
 
 // Chmod sets the file's permission bits.
