@@ -346,7 +346,7 @@ func TestBackendThatPanicsLeavesTheSessionFree(t *testing.T) {
 			panic("sprung")
 		}
 	}
-	stored := sessions.Record{Codec: "json", Data: `{"a":1}`}
+	stored := sessions.Record{Codec: "json", Created: time.Now(), Used: time.Now(), Data: `{"a":1}`}
 	b, err := sessions.NewBase(backend(func(_ context.Context, c *sessions.Change) error {
 		sprung("before Apply")
 		if err := c.Apply(&stored); err != nil {

@@ -42,7 +42,7 @@ var nowhere = base(nil)
 // loadedBy returns a session as a store loads it.
 func loadedBy(t testing.TB, b *sessions.Base, data string) *sessions.Session {
 	t.Helper()
-	s, err := b.Load("id", "id", sessions.Record{Codec: "json", Created: time.Now(), Data: data})
+	s, err := b.Load("id", "id", sessions.Record{Codec: "json", Created: time.Now(), Used: time.Now(), Data: data})
 	if err != nil {
 		t.Fatal(err)
 	}
