@@ -14,7 +14,8 @@ import (
 // called by several goroutines at once.
 type Backend interface {
 	// Load returns what is stored under a key. The error is [ErrNotStored] when
-	// nothing is, and [ErrCorrupt] when it is no session. Any other error is a
+	// nothing is, and [ErrCorrupt] when it is no session; a Record that is Damaged
+	// may then say when that began and was last used. Any other error is a
 	// failure of the system, and the caller's; it never becomes a new session.
 	Load(ctx context.Context, key string) (Record, error)
 
@@ -174,7 +175,7 @@ func (b *Base) Get(ctx context.Context, id string) (*Session, error) {
 		}
 	}
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, ErrCorrupt) && rec.Damaged && b.Expired(&rec):
 		b.observe(ctx, started, nil, EventEnded, EndedByExpiry)
 		return b.New(), nil
 	case errors.Is(err, ErrNotStored):
@@ -308,9 +309,6 @@ func (b *Base) commit(ctx context.Context, c *Change, to func(context.Context, *
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := b.endLost(ctx, c, to); err != nil {
-		return err
-	}
 	defer c.end()
 	started := b.now()
 	err := b.carryOut(ctx, c, to)
@@ -319,26 +317,19 @@ func (b *Base) commit(ctx context.Context, c *Change, to func(context.Context, *
 }
 
 // endLost ends the record that the Get which made the session found damaged, when
-// the session ends: the visitor logs out, and another process may be able to read
-// it, one that has a newer key for example.
+// the session ends or is renewed: the visitor logs out, or in, and another process
+// may be able to read it, one that has a newer key for example.
 func (b *Base) endLost(ctx context.Context, c *Change, to func(context.Context, *Change) error) error {
-	s := c.s
-	s.mu.Lock()
-	key, destroyed := s.lost, s.asked[toDestroy] > 0
-	s.mu.Unlock()
-	if key == "" || !destroyed && !c.deletes {
+	if c.plan.lost == "" {
 		return nil
 	}
-	if destroyed {
+	if !c.deletes {
 		ctx = context.WithValue(ctx, reasonKey{}, EndedByLogout)
 	}
-	lost := &Session{state: state{home: b, key: key, stored: true}}
+	lost := &Session{state: state{home: b, key: c.plan.lost, stored: true}}
 	if err := b.commit(ctx, &Change{base: b, s: lost, deletes: true}, to); err != nil && !errors.Is(err, ErrCorrupt) {
 		return err
 	}
-	s.mu.Lock()
-	s.lost = ""
-	s.mu.Unlock()
 	return nil
 }
 
@@ -349,8 +340,13 @@ func (b *Base) carryOut(ctx context.Context, c *Change, to func(context.Context,
 		err = to(ctx, c)
 	}
 	switch {
-	case err == nil && !c.applied:
+	case err != nil:
+	case !c.applied:
 		return errNotApplied
+	default:
+		err = b.endLost(ctx, c, to)
+	}
+	switch {
 	case err == nil:
 		c.carriedOut()
 		return nil

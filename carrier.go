@@ -84,7 +84,7 @@ func (c *Cookies) Load(r *http.Request) (*Session, error) {
 		if s.isStored() {
 			return s, nil
 		}
-		if first == nil {
+		if first == nil || first.lost == "" && s.lost != "" {
 			first = s
 		}
 	}

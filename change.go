@@ -67,6 +67,7 @@ func (c *Change) apply(stored *Record) error {
 		return ErrDeleted
 	}
 	if c.deletes {
+		c.plan.lost = c.s.lost
 		if stored != nil {
 			c.plan.ended = c.plan.key
 		}
@@ -187,6 +188,7 @@ func (c *Change) SetStored(rec Record) (err error) {
 type plan struct {
 	id, key string // after the save; key is "" when nothing is stored then
 	ended   string // the key of a record that is to be removed
+	lost    string // that of another one; see state.lost
 
 	fresh, same, cleared bool
 	renews, merges       bool
@@ -232,7 +234,7 @@ func (s *Session) check(stored *Record) (*Record, error) {
 // be the next visitor's. Other stores use no ID twice, and may round times.
 func (s *Session) isAnother(stored *Record) bool {
 	switch {
-	case !s.home.opts.KeepMissingID || stored.Damaged:
+	case !s.home.opts.KeepMissingID || stored.Created.IsZero():
 		return false
 	case s.adopted:
 		return stored.Created.After(s.base.Created)
@@ -248,6 +250,9 @@ func (s *Session) plan(p *plan, b *Base, stored *Record) (err error) {
 		return err
 	}
 	p.clock, p.id, p.cleared = s.clock, s.id, s.asked[toClear] > 0
+	if s.asked[toDestroy] > 0 || s.asked[toRenew] > 0 {
+		p.lost = s.lost
+	}
 	if (s.stored || s.adopted) && (s.asked[toDestroy] > 0 || s.asked[toRenew] > 0) {
 		if stored != nil {
 			p.ended = p.key
@@ -334,6 +339,9 @@ func (s *Session) saved(p *plan) {
 	}
 	s.id, s.key, s.adopted, s.wasSaved = p.id, p.key, false, true
 	s.ended = s.ended || p.ended != ""
+	if p.lost != "" {
+		s.lost = ""
+	}
 	s.stored, s.isNew = p.key != "", p.key == ""
 	s.modified = s.clock != p.clock
 	if !p.encoded {

@@ -157,7 +157,7 @@ func (st *FilesystemSessionStore) record(name string, file slotfile.Record) (Rec
 	}
 	rec, err := st.decode(h, file.Meta, name, file.Payload)
 	rec.Used = file.ModTime
-	if h.own.idle > 0 && !st.files.Times && err == nil {
+	if h.own.idle > 0 && !st.files.Times {
 		// In a store without an idle timeout, for sessions alone that have one.
 		if info, err := st.files.Dir().Lstat(name); err == nil {
 			rec.Used = info.ModTime

@@ -181,21 +181,25 @@ func (rec *Record) cutPrivate(payload string) (data string, ok bool) {
 // its owner is and what was noted, if anything, as a line of its own, then the
 // values.
 func (st *FilesystemSessionStore) payload(rec *Record, meta, name string) (string, error) {
+	payload, err := st.sealed(rec, meta, name)
+	if err == nil && len(payload) > st.opts.MaxSize {
+		return "", fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(payload), st.opts.MaxSize)
+	}
+	return payload, err
+}
+
+// sealed is payload without the limit, which may have been larger when the record
+// was stored.
+func (st *FilesystemSessionStore) sealed(rec *Record, meta, name string) (string, error) {
 	payload := rec.Data
 	if rec.isPrivate() {
 		payload = rec.privateLine() + payload
 	}
-	if st.opts.Sealer != nil {
-		sealed, err := st.opts.Sealer.Seal([]byte(payload), st.sealContext(name, meta))
-		if err != nil {
-			return "", err
-		}
-		payload = string(sealed)
+	if st.opts.Sealer == nil {
+		return payload, nil
 	}
-	if len(payload) > st.opts.MaxSize {
-		return "", fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(payload), st.opts.MaxSize)
-	}
-	return payload, nil
+	sealed, err := st.opts.Sealer.Seal([]byte(payload), st.sealContext(name, meta))
+	return string(sealed), err
 }
 
 // sealContext is what a seal is bound to: the session's ID, or its hash, and the
@@ -214,41 +218,50 @@ func isSealError(err error) bool {
 	return errors.Is(err, errSealed) || errors.Is(err, errNotSealed) || errors.Is(err, errSeal)
 }
 
-// decode is the inverse of payload. Bytes that are sealed when they should not
-// be, or the other way round, are refused like any others that do not open. The
-// owner is the payload's: the checksum, or the seal, vouches for both, and the
-// header's tag is there to find a session by.
-func (st *FilesystemSessionStore) decode(h header, meta, name, payload string) (rec Record, err error) {
-	switch {
-	case h.sealed && st.opts.Sealer == nil:
-		return rec, errSealed
-	case !h.sealed && st.opts.Sealer != nil:
-		return rec, errNotSealed
-	case h.sealed:
-		opened, err := st.opts.Sealer.Open([]byte(payload), st.sealContext(name, meta))
-		if err != nil {
-			return rec, errSeal
-		}
-		payload = string(opened)
+// decode is the inverse of payload. The owner is the payload's: the checksum, or
+// the seal, vouches for both, and the header's tag is there to find a session by.
+// With an error the record is damaged and has the header's times.
+func (st *FilesystemSessionStore) decode(h header, meta, name, payload string) (Record, error) {
+	data, err := st.unsealed(h, meta, name, payload)
+	if err != nil {
+		return Record{Created: h.created, IdleTimeout: h.own.idle, Lifetime: h.own.lifetime, Damaged: true}, err
 	}
-	rec = Record{
+	rec := Record{
 		Version: meta, Codec: h.codec, Created: h.created, IdleTimeout: h.own.idle, Lifetime: h.own.lifetime,
-		AuthenticatedAt: h.authenticatedAt, Persistence: h.persistence, Data: payload,
+		AuthenticatedAt: h.authenticatedAt, Persistence: h.persistence, Data: data,
 	}
 	if h.private {
-		data, ok := rec.cutPrivate(payload)
+		data, ok := rec.cutPrivate(rec.Data)
 		if !ok || (rec.Owner == "") != (h.owner == "") {
-			return rec, corrupt("the owner is not the header's")
+			return Record{Damaged: true}, corrupt("the owner is not the header's")
 		}
 		rec.Data = data
 	}
 	return rec, nil
 }
 
+// unsealed is the inverse of sealed. Bytes that are sealed when they should not be,
+// or the other way round, are refused like any others that do not open.
+func (st *FilesystemSessionStore) unsealed(h header, meta, name, payload string) (string, error) {
+	switch {
+	case h.sealed && st.opts.Sealer == nil:
+		return "", errSealed
+	case !h.sealed && st.opts.Sealer != nil:
+		return "", errNotSealed
+	case !h.sealed:
+		return payload, nil
+	}
+	opened, err := st.opts.Sealer.Open([]byte(payload), st.sealContext(name, meta))
+	if err != nil {
+		return "", errSeal
+	}
+	return string(opened), nil
+}
+
 // isSealedNow reports whether Seal would seal it as it is sealed: under a key
 // that is to go, it would not. A Sealer that cannot tell has one key.
 func (st *FilesystemSessionStore) isSealedNow(payload []byte) bool {
-	sealer, ok := st.opts.Sealer.(interface{ Current(sealed []byte) bool })
+	sealer, ok := st.opts.Sealer.(RotatingSealer)
 	return !ok || sealer.Current(payload)
 }
 

@@ -86,16 +86,14 @@ type FilesystemOptions struct {
 	Codec Codec
 
 	// Sealer encrypts the sessions at rest, each bound to its ID. The default
-	// is not to. A Sealer that knows several keys, such as a key ring of package
-	// securecookie, seals a session under the first one when it is saved, and
-	// when it is touched if it was sealed under another. So an old key can go
-	// when the longest timeout of the sessions has passed since it was the
-	// first: those that it has sealed have ended by then.
+	// is not to. See [RotatingSealer] for changing keys.
 	//
 	// A session whose key was dropped is lost, and so are those from before a
 	// Sealer was switched on or off. Get returns a new session, and one line in
 	// the log says so, with the likely cause. The files stay until they are
-	// pruned.
+	// pruned, and List, which opens no seal, gives their IDs until then. A request
+	// that has the ID of such a session ends it by [Session.Destroy],
+	// [Session.Login] or [Session.Renew], for processes that have the key.
 	Sealer Sealer
 
 	// HashNames names the files by the SHA-256 of the ID, so that a listing of
@@ -141,15 +139,25 @@ const (
 // opened in another context: that of another session, or of another time of
 // creation or timeout. A key ring of package securecookie is one. Its methods
 // are called by several goroutines at once.
-//
-// A Sealer with several keys also has a method
-//
-//	Current(sealed []byte) bool
-//
-// which reports whether Seal would use the key under which something is sealed.
 type Sealer interface {
 	Seal(plaintext []byte, context string) ([]byte, error)
 	Open(sealed []byte, context string) ([]byte, error)
+}
+
+// A RotatingSealer is a [Sealer] that opens what several keys have sealed, one of
+// which seals. A session is sealed anew, under that one, when it is saved or
+// touched (see [CookieOptions].RenewOnAccess), also where nothing else changes.
+//
+// So an old key may be dropped one lifetime after the last process has stopped
+// sealing with it: as long as a session can go unused, which is the longest idle
+// timeout or, without one, the longest absolute one. What is still sealed under it
+// then has ended.
+type RotatingSealer interface {
+	Sealer
+
+	// Current reports whether Seal would use the key under which something is
+	// sealed.
+	Current(sealed []byte) bool
 }
 
 const (

@@ -89,7 +89,7 @@ func (t *transaction) stored() (*Record, error) {
 	}
 	switch err = storeError(err); {
 	case errors.Is(err, ErrCorrupt):
-		t.record = Record{Damaged: true}
+		t.record.Damaged = true
 	case err != nil:
 		return nil, err
 	}
@@ -308,8 +308,16 @@ func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock
 	if st.with(h.own).ended(now, h.created, file.ModTime()) {
 		return ErrDeleted
 	}
-	if longest := h.longest(st.timeouts); longest != h.timeouts || !st.isSealedNow(file.Payload()) {
-		h.timeouts = longest
+	var wanted []header // the better first
+	if longest := h.longest(st.timeouts); longest != h.timeouts {
+		grown := h
+		grown.timeouts = longest
+		wanted = append(wanted, grown)
+	}
+	if !st.isSealedNow(file.Payload()) {
+		wanted = append(wanted, h)
+	}
+	for _, h := range wanted {
 		atOnce, cancel := context.WithCancel(ctx)
 		cancel() // a touch waits for nothing
 		err := st.remake(atOnce, file, h, name)
@@ -320,7 +328,8 @@ func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock
 	return file.SetModTime(now)
 }
 
-// remake gives the session of a file whose lock is held a file with another header.
+// remake writes the session of a file whose lock is held anew, into that file or,
+// with another header, into a new one.
 func (st *FilesystemSessionStore) remake(ctx context.Context, file *slotfile.Lock, h header, name string) error {
 	was := string(file.Meta())
 	rec, err := st.decode(h, was, name, string(file.Payload()))
@@ -328,7 +337,7 @@ func (st *FilesystemSessionStore) remake(ctx context.Context, file *slotfile.Loc
 		return err
 	}
 	meta := h.append(nil)
-	payload, err := st.payload(&rec, string(meta), name)
+	payload, err := st.sealed(&rec, string(meta), name)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -203,5 +204,275 @@ func TestKeysThatAreMissingAreLoggedOnce(t *testing.T) {
 				t.Error("files were removed")
 			}
 		})
+	}
+}
+
+func newSealedStore(t testing.TB, dir string, keys ...string) *sessions.FilesystemSessionStore {
+	t.Helper()
+	return newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour, Sealer: ringSealer(keys)})
+}
+
+// The session was sealed under a newer key before the request came.
+func TestRenewalAndLogoutEndASessionThatGetCannotOpen(t *testing.T) {
+	ends := map[string]func(store *sessions.FilesystemSessionStore, s *sessions.Session) error{
+		"Destroy": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+			s.Destroy()
+			return store.Save(background, s)
+		},
+		"Renew": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+			s.Set("user", "ann")
+			s.Renew()
+			return store.Save(background, s)
+		},
+		"Login": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+			s.Login("ann")
+			return store.Save(background, s)
+		},
+		"Destroy by an Update": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+			return store.Update(background, s, func(s *sessions.Session) error {
+				s.Destroy()
+				return nil
+			})
+		},
+		"Login by an Update": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+			return store.Update(background, s, func(s *sessions.Session) error {
+				s.Login("ann")
+				return nil
+			})
+		},
+		"Delete": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+			return store.Delete(background, s)
+		},
+		"Save, then Destroy": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+			s.Set("a", 1)
+			if err := store.Save(background, s); err != nil {
+				return err
+			}
+			s.Destroy()
+			return store.Save(background, s)
+		},
+	}
+	for name, end := range ends {
+		for other, o := range map[string]sessions.FilesystemOptions{
+			"without the key":   {Sealer: ringSealer{"old"}},
+			"without a sealer":  {},
+			"with hashed names": {Sealer: ringSealer{"old"}, HashNames: true},
+		} {
+			t.Run(name+", "+other, func(t *testing.T) {
+				o.Path = t.TempDir()
+				behind := newStore(t, o)
+				o.Sealer = ringSealer{"new", "old"}
+				ahead := newStore(t, o)
+				theirs := saved(t, ahead, "user", "ann")
+				s := get(t, behind, theirs.ID())
+				if !s.New() {
+					t.Fatal("opened")
+				}
+				if get(t, ahead, theirs.ID()).New() {
+					t.Fatal("a Get ended it")
+				}
+				if err := end(behind, s); err != nil {
+					t.Fatal(err)
+				}
+				gone(t, ahead, theirs.ID())
+				if s.ID() == theirs.ID() {
+					t.Error("the ID was adopted")
+				}
+			})
+		}
+	}
+}
+
+func TestSaveOfANewSessionLeavesTheOneThatGetCannotOpen(t *testing.T) {
+	dir := t.TempDir()
+	behind, ahead := newSealedStore(t, dir, "old"), newSealedStore(t, dir, "new", "old")
+	theirs := saved(t, ahead, "user", "ann")
+	s := get(t, behind, theirs.ID())
+	s.Set("visits", 1)
+	save(t, behind, s)
+	if s.ID() == theirs.ID() || get(t, ahead, theirs.ID()).New() {
+		t.Error("the session of the other process is gone")
+	}
+}
+
+// The cookie of a sibling domain comes first.
+func TestCookiesLogOutASessionThatDoesNotOpenBehindAnUnknownOne(t *testing.T) {
+	dir := t.TempDir()
+	behind, ahead := newSealedStore(t, dir, "old"), newSealedStore(t, dir, "new", "old")
+	cookies, err := sessions.NewCookies(behind, sessions.CookieOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := saved(t, ahead, "user", "ann")
+	r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+	for _, id := range []string{behind.GenerateKey(), theirs.ID()} {
+		r.AddCookie(&http.Cookie{Name: "__Host-session", Value: id})
+	}
+	s, err := cookies.Load(r)
+	if err != nil || !s.New() {
+		t.Fatal(s, err)
+	}
+	if err := cookies.Commit(w, r, s); err != nil || len(w.Result().Cookies()) != 0 || get(t, ahead, theirs.ID()).New() {
+		t.Errorf("a page view: %v, %d cookies, or the session is gone", err, len(w.Result().Cookies()))
+	}
+	s.Destroy()
+	w = httptest.NewRecorder()
+	if err := cookies.Commit(w, r, s); err != nil || len(w.Result().Cookies()) != 1 || w.Result().Cookies()[0].MaxAge >= 0 {
+		t.Errorf("a logout: %v, %d cookies", err, len(w.Result().Cookies()))
+	}
+	gone(t, ahead, theirs.ID())
+}
+
+func TestKeepMissingIDKeepsALogoutOutOfTheNextVisitorsSealedSession(t *testing.T) {
+	// What was done before the next visitor came with the ID.
+	for name, before := range map[string]func(behind, ahead *sessions.FilesystemSessionStore) (s *sessions.Session, id string){
+		"the other process has ended the session": func(behind, ahead *sessions.FilesystemSessionStore) (*sessions.Session, string) {
+			s := saved(t, behind, "user", "ann")
+			ended := get(t, ahead, s.ID())
+			ended.Destroy()
+			save(t, ahead, ended)
+			return s, s.ID()
+		},
+		"the first of two logouts": func(behind, ahead *sessions.FilesystemSessionStore) (*sessions.Session, string) {
+			id := saved(t, ahead, "user", "ann").ID()
+			s := get(t, behind, id)
+			s.Destroy()
+			save(t, behind, s)
+			return s, id
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := sessions.FilesystemOptions{Path: t.TempDir(), KeepMissingID: true, Sealer: ringSealer{"old"}}
+			behind := newStore(t, o)
+			o.Sealer = ringSealer{"new", "old"}
+			ahead := newStore(t, o)
+			s, id := before(behind, ahead)
+			next := get(t, ahead, id)
+			next.Set("user", "bob")
+			save(t, ahead, next)
+			s.Destroy()
+			if err := behind.Save(background, s); err != nil {
+				t.Error(err)
+			}
+			if got := get(t, ahead, id).Get("user"); got != "bob" {
+				t.Error("a logout ended the next visitor's session")
+			}
+		})
+	}
+}
+
+// The order of the keys differs for a while: then each use seals anew.
+func TestSaveOfEqualValuesUnderTheFirstKeyWritesNothing(t *testing.T) {
+	dir := t.TempDir()
+	old, current := newSealedStore(t, dir, "old", "new"), newSealedStore(t, dir, "new", "old")
+	s := saved(t, old, "user", "ann")
+	for i, store := range []*sessions.FilesystemSessionStore{old, current, current, old, old} {
+		before := content(t, fileOf(t, dir, s))
+		loaded := get(t, store, s.ID())
+		loaded.Set("user", "ann")
+		save(t, store, loaded)
+		if wrote, want := content(t, fileOf(t, dir, s)) != before, i == 1 || i == 3; wrote != want {
+			t.Errorf("save %d: wrote %v, want %v", i, wrote, want)
+		}
+		if got := get(t, current, s.ID()).Get("user"); got != "ann" {
+			t.Errorf("save %d: got %v", i, got)
+		}
+	}
+}
+
+// A store whose options have changed since, in other ways as well.
+func TestTouchSealsAnewWhateverElseHasChanged(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		o      sessions.FilesystemOptions
+		locked bool   // no file can be made anew at once
+		header string // afterwards
+	}{
+		{"a longer timeout", sessions.FilesystemOptions{IdleTimeout: 2 * time.Hour}, false, " idle-timeout=7200s "},
+		{"a longer timeout, while an owner's sessions are ended", sessions.FilesystemOptions{IdleTimeout: 2 * time.Hour}, true, " idle-timeout=3600s "},
+		{"a smaller MaxSize", sessions.FilesystemOptions{IdleTimeout: time.Hour, MaxSize: 100}, false, " idle-timeout=3600s "},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := saved(t, newSealedStore(t, dir, "old"), "text", strings.Repeat("x", 200))
+			file := fileOf(t, dir, s)
+			age(t, file, 30*time.Minute)
+			row.o.Path, row.o.Sealer = dir, ringSealer{"new", "old"}
+			store := newStore(t, row.o)
+			loaded := get(t, store, s.ID())
+			if row.locked {
+				lockFile(t, filepath.Join(dir, ".owners.lock"))
+			}
+			if touched, err := store.Touch(background, loaded, time.Minute); !touched || err != nil {
+				t.Fatalf("Touch = %v, %v", touched, err)
+			}
+			if get(t, newSealedStore(t, dir, "new"), s.ID()).New() {
+				t.Error("the old key cannot go")
+			}
+			if line := headerLine(t, file); !strings.Contains(line, row.header) {
+				t.Errorf("the header is\n%s\nwant%s", line, row.header)
+			}
+			if idle := time.Since(modTime(t, dir, s)); idle.Abs() > 10*time.Minute {
+				t.Errorf("last used %v ago", idle)
+			}
+		})
+	}
+}
+
+// A page view must not fail because another process has saved the session.
+func TestTouchOfASessionThatANewerKeySealedSetsTheTime(t *testing.T) {
+	for _, idle := range []time.Duration{time.Hour, 3 * time.Hour} { // that of the header, and a longer one
+		dir := t.TempDir()
+		behind := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: idle, Sealer: ringSealer{"old"}})
+		ahead := newSealedStore(t, dir, "new", "old")
+		id := saved(t, newSealedStore(t, dir, "old"), "user", "ann").ID()
+		s := get(t, behind, id)
+		other := get(t, ahead, id)
+		other.Set("n", 1)
+		save(t, ahead, other)
+		file := fileOf(t, dir, other)
+		before := content(t, file)
+		age(t, file, 30*time.Minute)
+		if touched, err := behind.Touch(background, s, time.Minute); !touched || err != nil {
+			t.Errorf("IdleTimeout %v: Touch = %v, %v", idle, touched, err)
+		}
+		if content(t, file) != before || get(t, ahead, id).Get("n") != int64(1) {
+			t.Errorf("IdleTimeout %v: a touch changed what is stored", idle)
+		}
+		if ago := time.Since(modTime(t, dir, other)); ago.Abs() > 10*time.Minute {
+			t.Errorf("IdleTimeout %v: last used %v ago", idle, ago)
+		}
+	}
+}
+
+// A key goes when what it has sealed has expired: that is no loss to report.
+func TestExpiredSessionsThatDoNotOpenAreNotLogged(t *testing.T) {
+	for name, own := range map[string]time.Duration{"the store's timeout": 0, "its own": 30 * time.Minute} {
+		var log safeBuffer
+		dir := t.TempDir()
+		before := newSealedStore(t, dir, "old")
+		s := before.New()
+		s.Set("a", 1)
+		s.SetIdleTimeout(own)
+		save(t, before, s)
+		for what, o := range map[string]sessions.FilesystemOptions{
+			"without the key":               {IdleTimeout: time.Hour, Sealer: ringSealer{"new"}},
+			"without a Sealer":              {IdleTimeout: time.Hour},
+			"without the key and a timeout": {Sealer: ringSealer{"new"}},
+		} {
+			o.Path, o.Logger = dir, textLogger(&log)
+			after := newStore(t, o)
+			expires := o.IdleTimeout > 0 || own > 0
+			age(t, fileOf(t, dir, s), 2*time.Hour)
+			if gone(t, after, s.ID()); (log.String() != "") == expires {
+				t.Errorf("%s, %s, expired: %v, logged %q", name, what, expires, log.String())
+			}
+			log.Reset()
+			age(t, fileOf(t, dir, s), time.Minute)
+			if gone(t, after, s.ID()); expires && log.String() == "" {
+				t.Errorf("%s, %s: a live session was lost without a word", name, what)
+			}
+			log.Reset()
+		}
 	}
 }

@@ -32,7 +32,7 @@ type Record struct {
 	Fields []Field
 
 	// Damaged marks a record that is there and cannot be read. It can be ended,
-	// and neither loaded nor saved.
+	// and neither loaded nor saved. Its times are given if they are known.
 	Damaged bool
 }
 

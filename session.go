@@ -70,7 +70,7 @@ type state struct {
 
 	home *Base  // the store that made or loaded it
 	key  string // under which it is stored; "" before it is
-	lost string // the key of a damaged record that ends when a session made in its place does
+	lost string // the key of a damaged record that ends when a session made in its place does, or is renewed
 
 	attributes
 	loaded attributes // which the browser's cookie was made for

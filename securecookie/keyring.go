@@ -35,9 +35,11 @@
 //
 // The first key of a ring seals, all open. To rotate, put a new key before the
 // others in every process's configuration, and drop the oldest when the
-// longest absolute expiry has passed since it was the first; when a key has
-// leaked, at once. Where processes restart one after the other, add the new key
-// in second place first, so that all can open what the first of them seals.
+// longest absolute expiry has passed since the last process had it first; when a
+// key has leaked, at once. Where processes restart one after the other, add the
+// new key in second place first, so that all can open what the first of them
+// seals. To a process that lacks a key, a session under it is none: it leaves the
+// cookies in the browser and the file on the disk, but begins a new session.
 //
 // What an old key has sealed is sealed under the first one with the next save, or
 // renewal on access: of a session in cookies, and of one in a file. Without a
@@ -154,7 +156,8 @@ const MaxKeys = 16
 
 // KeyRingOptions says what a [KeyRing] consists of.
 type KeyRingOptions struct {
-	// Keys has 1 to [MaxKeys] different keys. The first seals, all open.
+	// Keys has 1 to [MaxKeys] different keys. The first seals, all open. A key
+	// may go one lifetime after it was the first; see the package comment.
 	Keys []Key
 
 	// Audience names the application: what is sealed for one audience is

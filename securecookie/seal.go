@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/sessfs/sessions"
 )
 
 const (
@@ -136,6 +138,8 @@ func (r *KeyRing) Open(sealed []byte, context string) ([]byte, error) {
 	defer s.put()
 	return r.open(s, purposeData, context, sealed)
 }
+
+var _ sessions.RotatingSealer = (*KeyRing)(nil)
 
 // Current reports whether data were sealed by [KeyRing.Seal] under the first key
 // of the ring. Others are to be sealed again before their key is dropped. It does

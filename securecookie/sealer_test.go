@@ -132,3 +132,23 @@ func TestCurrentTellsWhatTheFirstKeySealed(t *testing.T) {
 		}
 	}
 }
+
+// A process that does not have the key yet leaves what it cannot open to the
+// others, until the user logs out there.
+func TestLogoutTakesAwayCookiesThatANewerKeySealed(t *testing.T) {
+	old, current := securecookie.GenerateKey(), securecookie.GenerateKey()
+	ahead := newCarrier(t, newRing(t, "test", current, old), securecookie.CarrierOptions{})
+	behind := newCarrier(t, newRing(t, "test", old), securecookie.CarrierOptions{})
+	for _, size := range []int{1, 5_000} { // in one cookie, and in two
+		b := &browser{t: t, carrier: ahead}
+		b.put("a", strings.Repeat("x", size))
+		b.carrier = behind
+		if got := b.get("a"); got != nil || len(b.set) != 0 {
+			t.Errorf("%d bytes: a read without the key gives %v and sets %d cookies", size, got, len(b.set))
+		}
+		b.visit((*sessions.Session).Destroy)
+		if len(b.cookies) != 0 {
+			t.Errorf("%d bytes: %q are left after the logout", size, b.names())
+		}
+	}
+}
