@@ -358,6 +358,8 @@ func TestBackendThatPanicsLeavesTheSessionFree(t *testing.T) {
 	}), sessions.BaseOptions{
 		Key:     func(id string) string { sprung("Key"); return id },
 		RenewID: func(id string) string { sprung("RenewID"); return id + "+" },
+
+		IdleTimeout: sessions.Never, Lifetime: sessions.Never, // the records have no times
 	})
 	if err != nil {
 		t.Fatal(err)
