@@ -297,6 +297,17 @@ func (b *Base) CommitTo(ctx context.Context, s *Session, to func(context.Context
 	return b.commit(ctx, &Change{base: b, s: s}, to)
 }
 
+// UpdateTo is Update by a function in place of the Backend's Commit, for
+// a [Carrier].
+func (b *Base) UpdateTo(ctx context.Context, s *Session, update func(*Session) error, to func(context.Context, *Change) error) error {
+	return b.commit(ctx, &Change{base: b, s: s, update: update}, to)
+}
+
+// EndIfCleared destroys a session that was emptied by [Session.Clear], for
+// a [Carrier]. One that lost its last value otherwise, a flash message perhaps,
+// stays: another request may be adding to it.
+func (b *Base) EndIfCleared(s *Session) { s.endIfCleared() }
+
 // maxAdopted is how often a save of an adopted ID is tried that others save at
 // the same time. An Update's function is called once.
 const maxAdopted = 3

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,25 @@ type LateSaver interface {
 	SaveLate(r *http.Request, s *Session) error
 }
 
+// A CarrierUpdater is a Carrier that can change and save a session in one step,
+// for the function [Update].
+type CarrierUpdater interface {
+	// Update changes the session as [Updater] does, where the carrier's sessions
+	// are stored, and sets the headers that Commit sets. w is nil when the
+	// response has begun; an Update that needs a cookie then is an error, and
+	// nothing is saved. The error is [errors.ErrUnsupported] when the store
+	// cannot.
+	Update(w http.ResponseWriter, r *http.Request, s *Session, update func(*Session) error) error
+}
+
+// A Reloader is a Carrier that can bring a session up to what is stored, for the
+// function [Reload].
+type Reloader interface {
+	// Reload brings the session up to what is stored, and asks Valid again. The
+	// error is [ErrDeleted] when the session has ended or is not valid.
+	Reload(ctx context.Context, s *Session) error
+}
+
 // Cookies carries the IDs of a store's sessions in a cookie. It is what
 // a [Middleware] uses, and what to use without it:
 //
@@ -46,11 +66,14 @@ type Cookies struct {
 	store    SessionStore
 	template http.Cookie
 	renew    time.Duration
+	valid    func(context.Context, *Session) (bool, error)
 }
 
 var (
-	_ Carrier   = (*Cookies)(nil)
-	_ LateSaver = (*Cookies)(nil)
+	_ Carrier        = (*Cookies)(nil)
+	_ LateSaver      = (*Cookies)(nil)
+	_ CarrierUpdater = (*Cookies)(nil)
+	_ Reloader       = (*Cookies)(nil)
 )
 
 // NewCookies checks the options. The error lists all that is wrong with them.
@@ -64,7 +87,7 @@ func NewCookies(store SessionStore, o CookieOptions) (*Cookies, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sessions: cannot carry sessions in cookies: %w", err)
 	}
-	return &Cookies{store, template, o.RenewOnAccess}, nil
+	return &Cookies{store, template, o.RenewOnAccess, o.IsValid}, nil
 }
 
 // CookieName returns the name of the cookie.
@@ -82,7 +105,10 @@ func (c *Cookies) Load(r *http.Request) (*Session, error) {
 			return nil, err
 		}
 		if s.isStored() {
-			return s, nil
+			if ok, err := c.isValid(r.Context(), s); ok || err != nil {
+				return s, err
+			}
+			continue
 		}
 		if first == nil || first.lost == "" && s.lost != "" {
 			first = s
@@ -92,6 +118,18 @@ func (c *Cookies) Load(r *http.Request) (*Session, error) {
 		first = c.store.New()
 	}
 	return first, nil
+}
+
+// isValid asks Valid about a session that was just loaded, and ends it when it is
+// not valid.
+func (c *Cookies) isValid(ctx context.Context, s *Session) (bool, error) {
+	ok, err := c.valid(ctx, s)
+	if ok || err != nil {
+		return ok, err
+	}
+	ctx, cancel := commitContext(context.WithValue(ctx, reasonKey{}, EndedInvalid))
+	defer cancel()
+	return false, c.store.Delete(ctx, s)
 }
 
 // sent returns the IDs in the request's cookies that count.
@@ -108,8 +146,8 @@ func (c *Cookies) sent(r *http.Request) (ids []string) {
 // commitContext bounds how long a response waits for others who save the same
 // session. It takes the place of the request's own end: when the browser goes
 // away, what the handler did is saved all the same.
-func commitContext(r *http.Request) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(r.Context()), 30*time.Second)
+func commitContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 }
 
 // Commit saves the session if it should be saved and is not empty and new, and
@@ -146,10 +184,10 @@ func (c *Cookies) save(r *http.Request, s *Session, now standing) (touched bool,
 	if !now.worthSaving && (c.renew == 0 || s.New()) {
 		return false, nil
 	}
-	if err := r.Context().Err(); err != nil && now.worthSaving && now.needsCookie {
-		return false, fmt.Errorf("%w: %w", errRequestEnded, err)
+	if err := now.reaches(r); err != nil {
+		return false, err
 	}
-	ctx, cancel := commitContext(r)
+	ctx, cancel := commitContext(r.Context())
 	defer cancel()
 	if now.worthSaving {
 		return false, c.store.Save(ctx, s)
@@ -159,6 +197,15 @@ func (c *Cookies) save(r *http.Request, s *Session, now standing) (touched bool,
 		return false, nil // nothing was changed that could be lost
 	}
 	return touched, err
+}
+
+// reaches returns an error when the browser has to be told of a save, and the
+// request has ended.
+func (now standing) reaches(r *http.Request) error {
+	if err := r.Context().Err(); err != nil && now.worthSaving && now.needsCookie {
+		return fmt.Errorf("%w: %w", errRequestEnded, err)
+	}
+	return nil
 }
 
 // errRequestEnded says that a save was not carried out, since the browser would
@@ -193,12 +240,78 @@ func (c *Cookies) SaveLate(r *http.Request, s *Session) error {
 		return err
 	}
 	s.endIfCleared()
-	if now := s.standing(0); now.needsCookie && !(now.destroyed && now.empty) {
-		return errors.New("sessions: the response has begun, and the browser cannot be told the session's ID any more")
+	if err := s.standing(0).late(); err != nil {
+		return err
 	}
-	ctx, cancel := commitContext(r)
+	ctx, cancel := commitContext(r.Context())
 	defer cancel()
 	return c.store.SaveIfModified(ctx, s)
+}
+
+// late returns an error when the browser would need another cookie.
+func (now standing) late() error {
+	if now.needsCookie && !(now.destroyed && now.empty) {
+		return errors.New("sessions: the response has begun, and the browser cannot be told the session's ID any more")
+	}
+	return nil
+}
+
+// Update changes and saves the session in one step, and sets the cookie as Commit
+// does; with a nil w it saves as SaveLate does. See [CarrierUpdater].
+func (c *Cookies) Update(w http.ResponseWriter, r *http.Request, s *Session, update func(*Session) error) error {
+	u, ok := c.store.(Updater)
+	if !ok {
+		return fmt.Errorf("sessions: Update: the store is no Updater: %w", errors.ErrUnsupported)
+	}
+	if w != nil {
+		defer httpheader.Personal(w.Header())
+	}
+	ctx, cancel := commitContext(r.Context())
+	defer cancel()
+	var before standing
+	err := u.Update(ctx, s, func(s *Session) error {
+		if err := update(s); err != nil {
+			return err
+		}
+		s.endIfCleared()
+		before = s.standing(c.template.MaxAge)
+		switch {
+		case !before.worthSaving && before.needsCookie:
+			s.Destroy() // never stored, and empty: it stays so
+			return nil
+		case w == nil:
+			return before.late()
+		}
+		return before.reaches(r)
+	})
+	if err == nil && w != nil {
+		c.setCookie(w.Header(), c.sent(r), before.destroyed, false, s.standing(c.template.MaxAge))
+	}
+	return err
+}
+
+// Reload brings the session up to what is stored, and asks Valid again; see the
+// function [Reload].
+func (c *Cookies) Reload(ctx context.Context, s *Session) error {
+	if err := s.acquire(ctx, s.home); err != nil {
+		return err
+	}
+	defer s.release()
+	id, stored := s.reloads()
+	if !stored {
+		return nil
+	}
+	now, err := c.store.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !now.isStored() {
+		return ErrDeleted
+	}
+	if ok, err := c.isValid(ctx, now); !ok {
+		return cmp.Or(err, ErrDeleted)
+	}
+	return s.takeOver(now)
 }
 
 // A standing is what a carrier has to know of a session.

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -41,6 +42,35 @@ type CookieOptions struct {
 	// can bring back a session that was destroyed meanwhile: see NotBefore of
 	// package securecookie.
 	RenewOnAccess time.Duration
+
+	// Valid reports whether a session still counts: whether its owner has not
+	// been blocked since, for example, or changed the password. It is asked once
+	// for each stored session that is loaded, before the handler has it, with the
+	// context of the request, and again by [Reload]; by several goroutines at
+	// once. It reads the session and does not change it, and it does not ask for
+	// the request's session.
+	//
+	// A session for which it returns false is ended in its store; in sealed
+	// cookies it only does not count. The request gets a new one. The cookie is
+	// not taken from the browser: a login beside this request may just have set
+	// another. An error is that of the load, and ends nothing, so that a database
+	// that is down logs nobody out.
+	//
+	// When a password changes: store the user's new version, call
+	// [Session.Login], and then end the owner's other sessions.
+	Valid func(ctx context.Context, s *Session) (bool, error)
+}
+
+// IsValid asks Valid, for a [Carrier]. Without one every session is valid.
+func (o CookieOptions) IsValid(ctx context.Context, s *Session) (bool, error) {
+	if o.Valid == nil {
+		return true, nil
+	}
+	ok, err := o.Valid(context.WithValue(ctx, contextKey{}, (*exchange)(nil)), s)
+	if err != nil {
+		return false, fmt.Errorf("sessions: Valid: %w", err)
+	}
+	return ok, nil
 }
 
 const (

@@ -14,67 +14,6 @@ import (
 	"github.com/sessfs/sessions/internal/httpheader"
 )
 
-type contextKey struct{}
-
-func fromContext(ctx context.Context) *exchange {
-	x, _ := ctx.Value(contextKey{}).(*exchange)
-	return x
-}
-
-// FromContext returns the session of a request whose handler is wrapped in a
-// [Middleware], from the request's context. The first call loads it; when that
-// fails, the session is empty, [Session.Err] says why, and the middleware
-// answers the request. The first call should come before the first byte of the
-// response, which otherwise lacks the headers that keep it out of shared caches.
-//
-// Of several middlewares around each other the innermost's session is returned;
-// see [Middleware.FromContext] for the others.
-//
-// It panics when there is no middleware around the handler, or when it, or
-// [Skip], excludes the request; see [LookupContext].
-func FromContext(ctx context.Context) *Session {
-	s, ok := LookupContext(ctx)
-	if !ok {
-		panic("sessions: FromContext: no session: the handler is not inside a Middleware, or the request is excluded")
-	}
-	return s
-}
-
-// LookupContext is FromContext for code that also runs without a session.
-func LookupContext(ctx context.Context) (*Session, bool) {
-	x := fromContext(ctx)
-	if x == nil {
-		return nil, false
-	}
-	return x.load(ctx), true
-}
-
-// Save saves the session of a request now, if it should be saved.
-//
-// Before the first byte of the response it also sets the session's cookie, so
-// that all is done that the middleware would do. Changes after it are saved
-// again, by the middleware or by another Save. A panic of the handler does not
-// take back what Save has saved. Since it sets headers, it is called where the
-// handler may set them: by one goroutine at a time.
-//
-// After the first byte, in handlers of WebSockets and server-sent events, it
-// saves what the browser needs no other cookie for; see [LateSaver]. A cookie
-// that has an age is not renewed then.
-//
-// Save does not end with the request: it waits up to 30 seconds for others who
-// save the same session. After an error nothing was saved, and the session is
-// what it was. The middleware tries again before the first byte, and replaces
-// the response if it fails too: a handler that answers the error itself calls
-// [Session.Discard] first, or takes back what was too much. A session that was
-// not loaded is not saved.
-func Save(ctx context.Context) error {
-	x := fromContext(ctx)
-	if x == nil {
-		return errors.New("sessions: Save: no session: the handler is not inside a Middleware, or the request is excluded")
-	}
-	return x.save()
-}
-
 // An exchange is one request and its response, between which the session is
 // loaded, changed and saved.
 type exchange struct {
@@ -197,7 +136,8 @@ func (x *exchange) isCutOff(status int) bool {
 }
 
 // isLogin reports whether the session is about to get another ID or owner: the
-// user would take a dropped save for a login that worked.
+// user would take a dropped save for a login that worked. After Login, the store
+// keeps a session of its own instead.
 func (s *Session) isLogin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,11 +146,16 @@ func (s *Session) isLogin() bool {
 
 // commit saves the session and sets the response's header.
 func (x *exchange) commit(s *Session) error {
+	_, x.saved = s.modifiedAt()
+	return x.withHeader(func() error { return x.m.carrier.Commit(x.w, x.request(), s) })
+}
+
+// withHeader notes the cookies that save sets in the response's header.
+func (x *exchange) withHeader(save func() error) error {
 	x.remember()
 	h := x.w.Header()
 	was := slices.Clone(h["Set-Cookie"])
-	_, x.saved = s.modifiedAt()
-	if err := x.m.carrier.Commit(x.w, x.request(), s); err != nil {
+	if err := save(); err != nil {
 		return err
 	}
 	for _, line := range h["Set-Cookie"] {
@@ -294,28 +239,6 @@ func (x *exchange) finish() {
 }
 
 var errLate = errors.New("sessions: the response had begun")
-
-// save saves the session now.
-func (x *exchange) save() error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	s := x.session.Load()
-	switch {
-	case s == nil:
-		return nil
-	case x.over != nil:
-		return x.over
-	case !x.begun:
-		return x.commit(s)
-	case !s.ShouldSave():
-		return s.Err()
-	}
-	late, ok := x.m.carrier.(LateSaver)
-	if !ok {
-		return errors.New("sessions: the response has begun, and the session can be saved in its header only")
-	}
-	return late.SaveLate(x.request(), s)
-}
 
 // log writes a line that tells the route, and never the path or a session.
 func (x *exchange) log(level slog.Level, message string, err error) {

@@ -33,8 +33,9 @@ type MiddlewareOptions struct {
 	// that writes nothing answers 500, which is also the default.
 	//
 	// The error is [ErrDeleted] when the session was ended by another request
-	// and this one was about to renew it or to change its owner: a login that
-	// came second. [LookupContext] returns the session.
+	// and this one was about to renew it or to change its owner by
+	// [Session.Renew] or [Session.SetOwner]. After [Session.Login] it is not: the
+	// login stores a session of its own. [LookupContext] returns the session.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Logger gets a line for each response that is replaced and for each

@@ -123,3 +123,28 @@ func (s *Session) replay(from *state, since uint64) {
 		}
 	}
 }
+
+// reloads returns the ID under which the session is stored, and whether it was
+// ever.
+func (s *Session) reloads() (id string, stored bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.id, s.stored || s.ended
+}
+
+// takeOver brings the session up to what was loaded as now. What was changed in
+// it stays changed.
+func (s *Session) takeOver(now *Session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isAnother(&now.base) {
+		return ErrDeleted
+	}
+	list := now.baseFields()
+	if now.err != nil {
+		return now.err
+	}
+	s.noteInPlace()
+	s.rebase(now.base, list)
+	return nil
+}

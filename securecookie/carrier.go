@@ -49,9 +49,14 @@ type Carrier struct {
 	codec      sessions.Codec
 	maxCookies int
 	notBefore  func(ctx context.Context, owner string) (time.Time, error)
+	valid      func(context.Context, *sessions.Session) (bool, error)
 }
 
-var _ sessions.Carrier = (*Carrier)(nil)
+var (
+	_ sessions.Carrier        = (*Carrier)(nil)
+	_ sessions.CarrierUpdater = (*Carrier)(nil)
+	_ sessions.Reloader       = (*Carrier)(nil)
+)
 
 // CookieName returns the name of the cookie, and what those of chunks begin with.
 func (c *Carrier) CookieName() string { return c.template.Name }
@@ -83,19 +88,49 @@ func (c *Carrier) Load(r *http.Request) (*sessions.Session, error) {
 
 // load makes a session of a token; nil when it may not be trusted.
 func (c *Carrier) load(ctx context.Context, t token) (*sessions.Session, error) {
-	if c.notBefore != nil && t.record.Owner != "" {
-		switch from, err := c.notBefore(ctx, t.record.Owner); {
-		case err != nil:
-			return nil, fmt.Errorf("securecookie: NotBefore: %w", err)
-		case t.record.Created.Before(from):
-			return nil, nil
-		}
+	if ok, err := c.counts(ctx, t.record.Owner, t.record.Created); !ok {
+		return nil, err
 	}
 	s, err := c.base.Load(t.id, t.id, t.record)
 	if err != nil {
 		return nil, nil // sealed by us, but not what the codec writes
 	}
+	if ok, err := c.valid(ctx, s); !ok {
+		return nil, err
+	}
 	return s, nil
+}
+
+// counts asks NotBefore.
+func (c *Carrier) counts(ctx context.Context, owner string, created time.Time) (bool, error) {
+	if c.notBefore == nil || owner == "" {
+		return true, nil
+	}
+	from, err := c.notBefore(ctx, owner)
+	if err != nil {
+		return false, fmt.Errorf("securecookie: NotBefore: %w", err)
+	}
+	return !created.Before(from), nil
+}
+
+// Reload asks NotBefore and Valid again about a session that came in a cookie. The
+// error is [sessions.ErrDeleted] when it does not count any more, or its Lifetime
+// has ended. There is nothing that it could be brought up to.
+func (c *Carrier) Reload(ctx context.Context, s *sessions.Session) error {
+	if err := s.Err(); err != nil || s.New() {
+		return err
+	}
+	if over(s.Created().Add(cmp.Or(s.Lifetime(), c.lifetime)), c.ring.now()) {
+		return sessions.ErrDeleted
+	}
+	ok, err := c.counts(ctx, s.Owner(), s.Created())
+	if ok {
+		ok, err = c.valid(ctx, s)
+	}
+	if !ok {
+		return cmp.Or(err, sessions.ErrDeleted)
+	}
+	return nil
 }
 
 // sent returns the token in the request's cookies that was sealed last.
@@ -111,8 +146,9 @@ func (c *Carrier) sent(r *http.Request) (newest token, ok bool) {
 
 // Commit seals the session into cookies if it is modified, or if it is to be
 // renewed on access. A new session without values is not worth a cookie, and
-// one that has lost all of its values is destroyed: then the cookies that the
-// request had expire. So do those that a smaller session needs no longer.
+// one that has lost all of its values and has no owner is destroyed, like one that
+// was emptied by [sessions.Session.Clear]: then the cookies that the request had
+// expire. So do those that a smaller session needs no longer.
 //
 // It adds Cookie to the response's Vary. It sets Cache-Control to private where
 // there is none, and adds no-store to it with Set-Cookie. With an error it sets
@@ -130,19 +166,49 @@ func (c *Carrier) Commit(w http.ResponseWriter, r *http.Request, s *sessions.Ses
 		return nil
 	}
 	return c.base.CommitTo(r.Context(), s, func(_ context.Context, change *sessions.Change) error {
-		if s.Len() == 0 {
-			s.Destroy()
-		}
-		if err := c.apply(change); err != nil {
-			return err
-		}
-		cookie, parts, err := c.cookies(change)
-		if err != nil {
-			return err
-		}
-		c.set(w.Header(), r.Header["Cookie"], cookie, parts)
-		return nil
+		c.endIfEmpty(s)
+		return c.commit(w, r, change)
 	})
+}
+
+// Update changes the session once, as it came with the request, and seals it as
+// Commit does. It is an error when the response has begun, and w is nil.
+func (c *Carrier) Update(w http.ResponseWriter, r *http.Request, s *sessions.Session, update func(*sessions.Session) error) error {
+	if w == nil {
+		return errors.New("securecookie: the response has begun, and the session can be saved in its header only")
+	}
+	defer httpheader.Personal(w.Header())
+	changed := func(s *sessions.Session) error {
+		if err := update(s); err != nil {
+			return err
+		}
+		c.endIfEmpty(s)
+		return nil
+	}
+	return c.base.UpdateTo(r.Context(), s, changed, func(_ context.Context, change *sessions.Change) error {
+		return c.commit(w, r, change)
+	})
+}
+
+// endIfEmpty destroys a session that is not worth a cookie.
+func (c *Carrier) endIfEmpty(s *sessions.Session) {
+	c.base.EndIfCleared(s)
+	if s.Len() == 0 && s.Owner() == "" {
+		s.Destroy()
+	}
+}
+
+// commit seals what a change leaves into cookies.
+func (c *Carrier) commit(w http.ResponseWriter, r *http.Request, change *sessions.Change) error {
+	if err := c.apply(change); err != nil {
+		return err
+	}
+	cookie, parts, err := c.cookies(change)
+	if err != nil {
+		return err
+	}
+	c.set(w.Header(), r.Header["Cookie"], cookie, parts)
+	return nil
 }
 
 // apply has the session say what is to be written. What is stored is what it was

@@ -20,7 +20,8 @@ type CarrierOptions struct {
 	// begins anew, when that was last done longer ago than this. Zero means
 	// that only saving does. A slow request that only reads brings back a
 	// session that was destroyed meanwhile: its response seals what it has
-	// loaded, and may come after that of the logout. NotBefore refuses it.
+	// loaded, and may come after that of the logout. NotBefore refuses it. Valid is
+	// asked after NotBefore.
 	//
 	// A session that does not fit in one cookie is kept in several, named with
 	// "-0", "-1" and so on behind the Name, which therefore must not end in
@@ -115,7 +116,7 @@ func NewCarrier(ring *KeyRing, o CarrierOptions) (*Carrier, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("securecookie: cannot carry sessions: %w", err)
 	}
-	return &Carrier{ring, base, template, o.RenewOnAccess, o.IdleTimeout, o.Lifetime, o.Codec, o.MaxCookies, o.NotBefore}, nil
+	return &Carrier{ring, base, template, o.RenewOnAccess, o.IdleTimeout, o.Lifetime, o.Codec, o.MaxCookies, o.NotBefore, o.IsValid}, nil
 }
 
 func (o *CarrierOptions) setTimeouts() error {

@@ -186,7 +186,6 @@ func TestANewSessionWithoutValuesIsNotWritten(t *testing.T) {
 		"cleared":           (*sessions.Session).Clear,
 		"renewed":           (*sessions.Session).Renew,
 		"destroyed":         (*sessions.Session).Destroy,
-		"owned":             func(s *sessions.Session) { s.SetOwner("ann") },
 		"set and popped":    func(s *sessions.Session) { s.Set("a", 1); s.Pop("a") },
 		"a flash come back": func(s *sessions.Session) { s.AddFlash("a"); s.Flashes() },
 	} {
@@ -194,6 +193,25 @@ func TestANewSessionWithoutValuesIsNotWritten(t *testing.T) {
 		if len(b.set) != 0 {
 			t.Errorf("%s: set %v", name, b.set)
 		}
+	}
+}
+
+func TestASessionWithAnOwnerNeedsNoValues(t *testing.T) {
+	b := newBrowser(t, securecookie.CarrierOptions{})
+	owner := ""
+	look := func(s *sessions.Session) { owner = s.Owner() }
+	b.visit(func(s *sessions.Session) { s.Login("ann"); s.AddFlash("welcome") })
+	b.visit(func(s *sessions.Session) { s.Flashes() })
+	if b.visit(look); owner != "ann" {
+		t.Errorf("after its flash was shown the owner is %q", owner)
+	}
+	b.visit((*sessions.Session).Clear)
+	if b.visit(look); owner != "" || len(b.cookies) != 0 {
+		t.Errorf("cleared, the owner is %q, with %d cookies", owner, len(b.cookies))
+	}
+	b.visit(func(s *sessions.Session) { s.Login("bob") })
+	if b.visit(look); owner != "bob" {
+		t.Errorf("after a login without values the owner is %q", owner)
 	}
 }
 

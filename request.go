@@ -1,0 +1,188 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+type contextKey struct{}
+
+func fromContext(ctx context.Context) *exchange {
+	x, _ := ctx.Value(contextKey{}).(*exchange)
+	return x
+}
+
+// FromContext returns the session of a request whose handler is wrapped in a
+// [Middleware], from the request's context. The first call loads it; when that
+// fails, the session is empty, [Session.Err] says why, and the middleware
+// answers the request. The first call should come before the first byte of the
+// response, which otherwise lacks the headers that keep it out of shared caches.
+//
+// Of several middlewares around each other the innermost's session is returned;
+// see [Middleware.FromContext] for the others.
+//
+// It panics when there is no middleware around the handler, or when it, or
+// [Skip], excludes the request; see [LookupContext].
+func FromContext(ctx context.Context) *Session {
+	s, ok := LookupContext(ctx)
+	if !ok {
+		panic("sessions: FromContext: no session: the handler is not inside a Middleware, or the request is excluded")
+	}
+	return s
+}
+
+// LookupContext is FromContext for code that also runs without a session.
+func LookupContext(ctx context.Context) (*Session, bool) {
+	x := fromContext(ctx)
+	if x == nil {
+		return nil, false
+	}
+	return x.load(ctx), true
+}
+
+// Save saves the session of a request now, if it should be saved.
+//
+// Before the first byte of the response it also sets the session's cookie, so
+// that all is done that the middleware would do. Changes after it are saved
+// again, by the middleware or by another Save. A panic of the handler does not
+// take back what Save has saved. Since it sets headers, it is called where the
+// handler may set them: by one goroutine at a time.
+//
+// After the first byte, in handlers of WebSockets and server-sent events, it
+// saves what the browser needs no other cookie for; see [LateSaver]. A cookie
+// that has an age is not renewed then.
+//
+// Save does not end with the request: it waits up to 30 seconds for others who
+// save the same session. After an error nothing was saved, and the session is
+// what it was. The middleware tries again before the first byte, and replaces
+// the response if it fails too: a handler that answers the error itself calls
+// [Session.Discard] first, or takes back what was too much. A session that was
+// not loaded is not saved.
+func Save(ctx context.Context) error {
+	x := fromContext(ctx)
+	if x == nil {
+		return noSession("Save")
+	}
+	return x.save()
+}
+
+// Update changes and saves the session of a request in one step: a counter
+// counts, however many requests do so at once. The session is brought up to what
+// is stored, update works on a copy of it, and no other save comes in between;
+// see [Updater]. A session without values that was never stored is not stored.
+//
+// With sessions in sealed cookies nothing is stored that could be read anew:
+// update works on what the request came with, and the last response wins.
+//
+// Like [Save] it sets the cookie before the first byte of the response, saves what
+// was changed before, and does not end with the request. After the first byte it
+// is for what the browser needs no other cookie for; with sealed cookies that is
+// nothing. After an error, update's own or one of Save's, nothing was saved, and
+// what update did is dropped. The error is [errors.ErrUnsupported] with a [Carrier]
+// that is no [CarrierUpdater] or a store that is no [Updater].
+//
+// While update runs, an attempt to save is [ErrUpdating]. So is one to begin the
+// response: the ErrorHandler answers, and what update did is dropped.
+func Update(ctx context.Context, update func(*Session) error) error {
+	x := fromContext(ctx)
+	if x == nil {
+		return noSession("Update")
+	}
+	return x.update(ctx, update)
+}
+
+// Reload brings the session of a request up to what is stored now: for a stream,
+// which would otherwise see the session as it was when it began. What was changed
+// and is not saved stays changed. It counts as no use of the session.
+//
+// The error is [ErrDeleted] when the session has ended or expired meanwhile, goes
+// on under another ID, or is not Valid any more (see [CookieOptions]): time for the
+// stream to end. Of a session in sealed cookies that is its Lifetime, NotBefore and
+// Valid. After any error the session is what it was. A session that was never
+// stored stays as it is. The error is [errors.ErrUnsupported] with a [Carrier] that
+// is no [Reloader].
+func Reload(ctx context.Context) error {
+	x := fromContext(ctx)
+	if x == nil {
+		return noSession("Reload")
+	}
+	return x.reload(ctx)
+}
+
+func noSession(function string) error {
+	return errors.New("sessions: " + function + ": no session: the handler is not inside a Middleware, or the request is excluded")
+}
+
+// save saves the session now.
+func (x *exchange) save() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s := x.session.Load()
+	switch {
+	case s == nil:
+		return nil
+	case x.over != nil:
+		return x.over
+	case !x.begun:
+		return x.commit(s)
+	case !s.ShouldSave():
+		return s.Err()
+	}
+	late, ok := x.m.carrier.(LateSaver)
+	if !ok {
+		return errHeaderOnly
+	}
+	return late.SaveLate(x.request(), s)
+}
+
+var errHeaderOnly = errors.New("sessions: the response has begun, and the session can be saved in its header only")
+
+// update changes and saves the session now. The function may do all that a handler
+// may, and so runs without the lock.
+func (x *exchange) update(ctx context.Context, update func(*Session) error) error {
+	s := x.load(ctx)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	u, ok := x.m.carrier.(CarrierUpdater)
+	switch {
+	case x.over != nil:
+		return x.over
+	case !ok:
+		return fmt.Errorf("sessions: Update: the carrier is no CarrierUpdater: %w", errors.ErrUnsupported)
+	}
+	begun := x.begun
+	unlocked := func(s *Session) error {
+		x.mu.Unlock()
+		defer x.mu.Lock()
+		return update(s)
+	}
+	checked := func(s *Session) error {
+		err := unlocked(s)
+		switch {
+		case err != nil:
+			return err
+		case x.over != nil:
+			return x.over
+		case x.begun != begun:
+			return errLate
+		}
+		return nil
+	}
+	if begun {
+		return u.Update(nil, x.request(), s, checked)
+	}
+	return x.withHeader(func() error { return u.Update(x.w, x.request(), s, checked) })
+}
+
+// reload brings the session up to what is stored.
+func (x *exchange) reload(ctx context.Context) error {
+	if x.session.Load() == nil {
+		return x.load(ctx).Err()
+	}
+	r, ok := x.m.carrier.(Reloader)
+	if !ok {
+		return fmt.Errorf("sessions: Reload: the carrier is no Reloader: %w", errors.ErrUnsupported)
+	}
+	return r.Reload(ctx, x.load(ctx))
+}
