@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
 // attributes are what a session has beside its values.
@@ -243,8 +245,8 @@ const (
 )
 
 // cookieMaxAge returns the Max-Age of the cookie of a session, in seconds.
-func (t timeouts) cookieMaxAge(a *attributes, template int) int {
-	t = t.with(timeouts{a.idleTimeout, a.lifetime})
+func cookieMaxAge(t sessionfile.Timeouts, a *attributes, template int) int {
+	t = t.With(sessionfile.Timeouts{Idle: a.idleTimeout, Lifetime: a.lifetime})
 	age := time.Duration(template) * time.Second
 	if a.idleTimeout > 0 {
 		age = a.idleTimeout
@@ -253,10 +255,10 @@ func (t timeouts) cookieMaxAge(a *attributes, template int) int {
 	case PersistUntilClosed:
 		return 0
 	case PersistIdle:
-		age = cmp.Or(t.idle, maxCookieAge*time.Second)
+		age = cmp.Or(t.Idle, maxCookieAge*time.Second)
 	}
-	if age > 0 && t.lifetime > 0 {
-		left := t.lifetime - time.Since(a.created)
+	if age > 0 && t.Lifetime > 0 {
+		left := t.Lifetime - time.Since(a.created)
 		age = max(time.Second, min(age, wholeSeconds(left)))
 	}
 	return int(min(age/time.Second, maxCookieAge))

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
 // A Backend keeps the records of a store, each under a key. It is all that a
@@ -91,14 +93,14 @@ const (
 )
 
 // newTimeouts fills in the defaults of a store's timeouts.
-func newTimeouts(idle, lifetime time.Duration) (timeouts, error) {
-	t := timeouts{cmp.Or(idle, DefaultIdleTimeout), cmp.Or(lifetime, DefaultLifetime)}
-	err := errors.Join(checkTimeout("IdleTimeout", t.idle), checkTimeout("Lifetime", t.lifetime))
-	if t.idle == Never {
-		t.idle = 0
+func newTimeouts(idle, lifetime time.Duration) (sessionfile.Timeouts, error) {
+	t := sessionfile.Timeouts{Idle: cmp.Or(idle, DefaultIdleTimeout), Lifetime: cmp.Or(lifetime, DefaultLifetime)}
+	err := errors.Join(checkTimeout("IdleTimeout", t.Idle), checkTimeout("Lifetime", t.Lifetime))
+	if t.Idle == Never {
+		t.Idle = 0
 	}
-	if t.lifetime == Never {
-		t.lifetime = 0
+	if t.Lifetime == Never {
+		t.Lifetime = 0
 	}
 	return t, err
 }
@@ -126,7 +128,7 @@ var ErrNotStored = errors.New("sessions: not stored")
 type Base struct {
 	IDs
 	opts     BaseOptions
-	timeouts timeouts
+	timeouts sessionfile.Timeouts
 	backend  Backend
 }
 
@@ -228,7 +230,7 @@ func (b *Base) Load(id, key string, rec Record) (*Session, error) {
 // Expired reports whether a record has expired by the timeouts of the store and
 // its own.
 func (b *Base) Expired(rec *Record) bool {
-	return !b.opts.SelfExpiring && b.timeouts.with(timeouts{rec.IdleTimeout, rec.Lifetime}).ended(time.Now(), rec.Created, rec.Used)
+	return !b.opts.SelfExpiring && b.timeouts.With(rec.timeouts()).Ended(time.Now(), rec.Created, rec.Used)
 }
 
 // renewedID makes the ID that a session has after a save which gives it another
@@ -246,7 +248,7 @@ func (b *Base) renewedID(s *Session) string {
 // live, or than 400 days. It is for a [Carrier].
 func (b *Base) CookieMaxAge(rec *Record, template int) int {
 	a := rec.attributes()
-	return b.timeouts.cookieMaxAge(&a, template)
+	return cookieMaxAge(b.timeouts, &a, template)
 }
 
 // KeyOf returns the key under which a session is stored, or would be: for what a

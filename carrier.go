@@ -341,7 +341,7 @@ func (s *Session) standing(template int) standing {
 		worthSaving:  s.modified && (s.stored || !empty) || s.asked[toDestroy] > 0 && s.lost != "",
 		destroyed:    s.asked[toDestroy] > 0,
 		needsCookie:  !s.stored && !s.adopted || s.asked[toRenew] > 0 || s.asked[toDestroy] > 0,
-		cookieMaxAge: s.home.timeouts.cookieMaxAge(&s.attributes, template),
+		cookieMaxAge: cookieMaxAge(s.home.timeouts, &s.attributes, template),
 		ageChanged:   s.idleTimeout != s.loaded.idleTimeout || s.lifetime != s.loaded.lifetime || s.persistence != s.loaded.persistence,
 		wasSaved:     s.wasSaved,
 	}

@@ -18,6 +18,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		{module, []string{module + "/internal/", "github.com/google/uuid", "golang.org/x/sys/"}},
 		{module + "/internal/dirfs", []string{"golang.org/x/sys/"}},
 		{module + "/internal/dirlock", []string{module + "/internal/dirfs", "golang.org/x/sys/"}},
+		{module + "/internal/sessionfile", []string{"github.com/google/uuid"}},
 		{module + "/internal/slotfile", []string{module + "/internal/dirfs", module + "/internal/dirlock", "golang.org/x/sys/"}},
 	} {
 		for _, goos := range []string{"linux", "darwin", "freebsd", "windows"} {

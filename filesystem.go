@@ -2,33 +2,30 @@ package sessions
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
+	"github.com/sessfs/sessions/internal/sessionfile"
 	"github.com/sessfs/sessions/internal/slotfile"
 )
-
-const sha256Size = sha256.Size
 
 // A FilesystemSessionStore keeps each session in a file of one directory. Any
 // number of stores, in any number of processes of one machine, may share a
 // directory. It is a [SessionStore], [Updater], [Toucher], [Clearer] and
 // [OwnerStore].
 type FilesystemSessionStore struct {
-	base *Base
-	timeouts
-	opts           FilesystemOptions
-	files          slotfile.Files
-	prefix, suffix string // of file names, around the ID or its hash
+	base     *Base
+	timeouts sessionfile.Timeouts
+	opts     FilesystemOptions
+	files    slotfile.Files
+	template sessionfile.Template
+	form     sessionfile.Form // of the part of a file's name that stands for the session
 
 	owners atomic.Pointer[ownerKey] // nil until it is needed
 
@@ -57,7 +54,7 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 		return nil, fmt.Errorf("sessions: cannot keep sessions in files: %w", err)
 	}
 	o.warnOf(dir, info)
-	prefix, suffix, _ := strings.Cut(o.FilenameTemplate, "%s")
+	template, _ := o.template() // withDefaults has checked it
 	st := &FilesystemSessionStore{
 		opts: o,
 		files: slotfile.Files{
@@ -65,19 +62,19 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 			Mode:       o.Mode,
 			Sync:       o.Sync == SyncFull,
 			MaxPayload: max(o.MaxSize, minReadSize),
-			TempSuffix: tempSuffix,
-			Naming:     slotfile.Naming{Lock: ownersLockName, Turn: ownersTurnName},
+			TempSuffix: sessionfile.TempSuffix,
+			Naming:     slotfile.Naming{Lock: sessionfile.OwnersLock, Turn: sessionfile.OwnersTurn},
 		},
-		prefix:  prefix,
-		suffix:  suffix,
-		damaged: make(map[string]bool),
+		template: template,
+		form:     o.IDs.form,
+		damaged:  make(map[string]bool),
 	}
 	if o.Path != "." {
 		st.files.Reopen, st.files.Reopened = st.reopenDir, st.reopened
 	}
 	key := func(id string) string { return id }
 	if o.HashNames {
-		key = PublicID
+		key, st.form = PublicID, sessionfile.Hash
 	}
 	st.base, err = NewBase(fileBackend{st}, BaseOptions{
 		IDs: o.IDs, Codec: o.Codec, IdleTimeout: o.IdleTimeout, Lifetime: o.Lifetime, KeepMissingID: o.KeepMissingID,
@@ -90,7 +87,7 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 		return nil, errors.Join(err, st.files.Close())
 	}
 	st.timeouts = st.base.timeouts
-	st.files.Times = st.idle > 0
+	st.files.Times = st.timeouts.Idle > 0
 	return st, nil
 }
 
@@ -141,8 +138,8 @@ type fileBackend struct{ *FilesystemSessionStore }
 // Load reads the record of a key, which is the part of its file's name that
 // stands for the session.
 func (st fileBackend) Load(ctx context.Context, key string) (Record, error) {
-	name := st.filename(key)
-	file, err := st.files.Read(ctx, name)
+	name := st.template.Name(key)
+	file, err := st.files.Read(ctx, name.File)
 	if err != nil {
 		return Record{}, storeError(err)
 	}
@@ -150,16 +147,16 @@ func (st fileBackend) Load(ctx context.Context, key string) (Record, error) {
 }
 
 // record returns what a file holds.
-func (st *FilesystemSessionStore) record(name string, file slotfile.Record) (Record, error) {
-	h, ok := parseHeader(file.Meta)
+func (st *FilesystemSessionStore) record(name sessionfile.Name, file slotfile.Record) (Record, error) {
+	h, ok := sessionfile.ParseHeader(file.Meta)
 	if !ok {
 		return Record{}, corrupt("the header is of no known version")
 	}
 	rec, err := st.decode(h, file.Meta, name, file.Payload)
 	rec.Used = file.ModTime
-	if h.own.idle > 0 && !st.files.Times {
+	if h.Own.Idle > 0 && !st.files.Times {
 		// In a store without an idle timeout, for sessions alone that have one.
-		if info, err := st.files.Dir().Lstat(name); err == nil {
+		if info, err := st.files.Dir().Lstat(name.File); err == nil {
 			rec.Used = info.ModTime
 		} else {
 			rec.Used = time.Now() // removed meanwhile: it was there when it was read
@@ -190,17 +187,15 @@ func (st *FilesystemSessionStore) List(ctx context.Context) iter.Seq2[string, er
 		for name, err := range st.names(ctx) {
 			current := false
 			if err == nil {
-				current, err = st.isCurrent(name, &buf)
+				current, err = st.isCurrent(name.File, &buf)
 				if isMissingOrDamaged(err) || err == nil && !current {
 					continue
 				}
 			}
 			if err != nil {
-				name, err = "", fmt.Errorf("sessions: list: %w", err)
-			} else {
-				name = st.key(name)
+				name.Key, err = "", fmt.Errorf("sessions: list: %w", err)
 			}
-			if !yield(name, err) {
+			if !yield(name.Key, err) {
 				return
 			}
 		}
@@ -215,68 +210,48 @@ func (st *FilesystemSessionStore) isCurrent(name string, buf *[]byte) (bool, err
 	if err != nil {
 		return false, err
 	}
-	if st.lifetime == 0 && slotfile.SizeOf(info.Size) != slotfile.MarkedSize {
-		return !st.ended(time.Now(), time.Time{}, info.ModTime), nil
+	if st.timeouts.Lifetime == 0 && slotfile.SizeOf(info.Size) != slotfile.MarkedSize {
+		return !st.timeouts.Ended(time.Now(), time.Time{}, info.ModTime), nil
 	}
 	h, info, err := readHeader(dir, name, buf)
-	return err == nil && !st.with(h.own).ended(time.Now(), h.created, info.ModTime), err
+	return err == nil && !st.timeouts.With(h.Own).Ended(time.Now(), h.Created, info.ModTime), err
 }
 
 // names gives the names of the files that can be sessions.
-func (st *FilesystemSessionStore) names(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
+func (st *FilesystemSessionStore) names(ctx context.Context) iter.Seq2[sessionfile.Name, error] {
+	return func(yield func(sessionfile.Name, error) bool) {
 		dir, err := st.files.PresentDir()
 		if err != nil {
-			yield("", err)
+			yield(sessionfile.Name{}, err)
 			return
 		}
 		st.namesIn(ctx, dir)(yield)
 	}
 }
 
-func (st *FilesystemSessionStore) namesIn(ctx context.Context, dir *dirfs.Dir) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
+func (st *FilesystemSessionStore) namesIn(ctx context.Context, dir *dirfs.Dir) iter.Seq2[sessionfile.Name, error] {
+	return func(yield func(sessionfile.Name, error) bool) {
 		for entry, err := range dir.Entries() {
 			if err == nil {
 				err = ctx.Err()
 			}
 			if err != nil {
-				yield("", err)
+				yield(sessionfile.Name{}, err)
 				return
 			}
-			if entry.Type.IsRegular() && st.isFilename(entry.Name) && !yield(entry.Name, nil) {
+			if name, ok := st.template.Parse(entry.Name, st.form); ok && entry.Type.IsRegular() && !yield(name, nil) {
 				return
 			}
 		}
 	}
 }
 
-// filename is the name of the file of a key.
-func (st *FilesystemSessionStore) filename(key string) string { return st.prefix + key + st.suffix }
-
-// key is the part of a file's name that stands for the session.
-func (st *FilesystemSessionStore) key(name string) string {
-	return name[len(st.prefix) : len(name)-len(st.suffix)]
-}
-
-func (st *FilesystemSessionStore) isFilename(name string) bool {
-	if len(name) < len(st.prefix)+len(st.suffix) ||
-		!strings.HasPrefix(name, st.prefix) || !strings.HasSuffix(name, st.suffix) {
-		return false
-	}
-	key := st.key(name)
-	if st.opts.HashNames {
-		return len(key) == 2*sha256Size && isLowerHex(key)
-	}
-	return st.IsValidKey(key)
-}
-
 // logUnreadable reports a damaged file once, and not without end. What the Sealer
 // does not open is reported once for all files: the cause is one, a key.
 func (st *FilesystemSessionStore) logUnreadable(key string, err error) {
 	const most = 1000
-	name := st.filename(key)
-	cause, message, attrs := name, "sessions: a session file is damaged, and its session is lost", []any{"file", shortHash(name)}
+	name := st.template.Name(key).File
+	cause, message, attrs := name, "sessions: a session file is damaged, and its session is lost", []any{"file", sessionfile.ShortHash(name)}
 	if isSealError(err) {
 		cause, attrs = err.Error(), nil
 		message = "sessions: a session does not open, and is a new one to this process; this is said once. " + likelyCause(err)
@@ -301,11 +276,4 @@ func likelyCause(err error) string {
 		return "It is not sealed, and the store has a Sealer: was the Sealer switched on?"
 	}
 	return "It was sealed under a key that the Sealer does not have, or the file was changed: was a key dropped, or does this process not have the newest one yet?"
-}
-
-// shortHash stands for a file in logs: enough to see that two lines are about
-// the same one, nothing to find it by.
-func shortHash(name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return hex.EncodeToString(sum[:4])
 }

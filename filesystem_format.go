@@ -4,156 +4,24 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
+
+	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
-// formatName begins every session file.
-const formatName = "sessions 1"
-
-// A header is the line of text at the beginning of a session file:
-//
-//	sessions 1 created=2026-11-20T21:56:59.123456789Z idle-timeout=1209600s lifetime=0s own-idle-timeout=2592000s authenticated=2026-11-20T21:56:59Z owner=<tag> private=true codec=json sealed=true
-//
-// followed by what package slotfile adds. The last fields stand there only when
-// they say something.
-type header struct {
-	created time.Time
-
-	// The longest timeouts of the stores that have written the file: with
-	// them, a pruner that is told nothing knows when the session has ended in
-	// all of those.
-	timeouts
-
-	// The session's own timeouts, zero for none. The file is marked when there
-	// is one (see package slotfile).
-	own timeouts
-
-	authenticatedAt time.Time
-	persistence     Persistence
-
-	owner   string // ownerKey.tag
-	private bool   // the payload begins with a line of its own; see payload
-	codec   string
-	sealed  bool
-}
-
-func (h header) append(dst []byte) []byte {
-	dst = append(dst, formatName...)
-	dst = h.created.UTC().AppendFormat(append(dst, " created="...), time.RFC3339Nano)
-	dst = appendDuration(append(dst, " idle-timeout="...), h.idle)
-	dst = appendDuration(append(dst, " lifetime="...), h.lifetime)
-	if h.own.idle > 0 {
-		dst = appendDuration(append(dst, " own-idle-timeout="...), h.own.idle)
-	}
-	if h.own.lifetime > 0 {
-		dst = appendDuration(append(dst, " own-lifetime="...), h.own.lifetime)
-	}
-	if !h.authenticatedAt.IsZero() {
-		dst = h.authenticatedAt.UTC().AppendFormat(append(dst, " authenticated="...), time.RFC3339Nano)
-	}
-	if h.persistence > 0 {
-		dst = strconv.AppendUint(append(dst, " persistence="...), uint64(h.persistence), 10)
-	}
-	if h.owner != "" {
-		dst = append(append(dst, " owner="...), h.owner...)
-	}
-	if h.private {
-		dst = append(dst, " private=true"...)
-	}
-	dst = append(append(dst, " codec="...), h.codec...)
-	if h.sealed {
-		dst = append(dst, " sealed=true"...)
-	}
-	return dst
-}
-
-// appendDuration writes a duration as time.ParseDuration reads it: in seconds, or
-// in nanoseconds where it has a fraction of one.
-func appendDuration(dst []byte, d time.Duration) []byte {
-	if d%time.Second == 0 {
-		return append(strconv.AppendInt(dst, int64(d/time.Second), 10), 's')
-	}
-	return append(strconv.AppendInt(dst, int64(d), 10), "ns"...)
-}
-
-func parseHeader(meta string) (h header, ok bool) {
-	rest, ok := strings.CutPrefix(meta, formatName)
-	if !ok {
-		return h, false
-	}
-	for rest != "" {
-		if rest[0] != ' ' {
-			return h, false
-		}
-		pair := rest[1:]
-		if end := strings.IndexByte(pair, ' '); end >= 0 {
-			pair = pair[:end]
-		}
-		rest = rest[1+len(pair):]
-		equals := strings.IndexByte(pair, '=')
-		if equals < 0 || !h.set(pair[:equals], pair[equals+1:]) {
-			return h, false
-		}
-	}
-	return h, !h.created.IsZero() && h.codec != ""
-}
-
-// set takes over one pair. A name that is not known is of a later version that
-// still calls itself 1, and so can be left aside.
-func (h *header) set(name, value string) bool {
-	var err error
-	switch name {
-	case "created":
-		h.created, err = time.Parse(time.RFC3339Nano, value)
-	case "idle-timeout":
-		h.idle, err = parseDuration(value)
-	case "lifetime":
-		h.lifetime, err = parseDuration(value)
-	case "own-idle-timeout":
-		h.own.idle, err = parseDuration(value)
-	case "own-lifetime":
-		h.own.lifetime, err = parseDuration(value)
-	case "authenticated":
-		h.authenticatedAt, err = time.Parse(time.RFC3339Nano, value)
-	case "persistence":
-		var n uint64
-		n, err = strconv.ParseUint(value, 10, 8)
-		h.persistence = Persistence(n)
-	case "private":
-		h.private = value == "true"
-	case "owner":
-		h.owner = value
-	case "codec":
-		h.codec = value
-	case "sealed":
-		h.sealed = value == "true"
-	}
-	return err == nil
-}
-
-// parseDuration reads what appendDuration wrote.
-func parseDuration(text string) (time.Duration, error) {
-	if text == "0s" { // the usual one
-		return 0, nil
-	}
-	return time.ParseDuration(text)
-}
-
 // header returns the header of a record that this store is the first to write.
-func (st *FilesystemSessionStore) header(rec *Record, tag string) header {
-	return header{
-		created:  rec.Created,
-		timeouts: st.timeouts,
-		own:      timeouts{rec.IdleTimeout, rec.Lifetime},
-		owner:    tag,
-		private:  rec.isPrivate(),
+func (st *FilesystemSessionStore) header(rec *Record, tag string) sessionfile.Header {
+	return sessionfile.Header{
+		Created:  rec.Created,
+		Timeouts: st.timeouts,
+		Own:      rec.timeouts(),
+		Owner:    tag,
+		Private:  rec.isPrivate(),
 
-		authenticatedAt: rec.AuthenticatedAt,
-		persistence:     rec.Persistence,
-		codec:           rec.Codec,
-		sealed:          st.opts.Sealer != nil,
+		AuthenticatedAt: rec.AuthenticatedAt,
+		Persistence:     uint8(rec.Persistence),
+		Codec:           rec.Codec,
+		Sealed:          st.opts.Sealer != nil,
 	}
 }
 
@@ -180,7 +48,7 @@ func (rec *Record) cutPrivate(payload string) (data string, ok bool) {
 // payload returns what a file with the header's text meta holds of a record: who
 // its owner is and what was noted, if anything, as a line of its own, then the
 // values.
-func (st *FilesystemSessionStore) payload(rec *Record, meta, name string) (string, error) {
+func (st *FilesystemSessionStore) payload(rec *Record, meta string, name sessionfile.Name) (string, error) {
 	payload, err := st.sealed(rec, meta, name)
 	if err == nil && len(payload) > st.opts.MaxSize {
 		return "", fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(payload), st.opts.MaxSize)
@@ -190,7 +58,7 @@ func (st *FilesystemSessionStore) payload(rec *Record, meta, name string) (strin
 
 // sealed is payload without the limit, which may have been larger when the record
 // was stored.
-func (st *FilesystemSessionStore) sealed(rec *Record, meta, name string) (string, error) {
+func (st *FilesystemSessionStore) sealed(rec *Record, meta string, name sessionfile.Name) (string, error) {
 	payload := rec.Data
 	if rec.isPrivate() {
 		payload = rec.privateLine() + payload
@@ -204,8 +72,8 @@ func (st *FilesystemSessionStore) sealed(rec *Record, meta, name string) (string
 
 // sealContext is what a seal is bound to: the session's ID, or its hash, and the
 // header, which would otherwise let whoever can write the file prolong it.
-func (st *FilesystemSessionStore) sealContext(name, meta string) string {
-	return st.key(name) + "\n" + meta
+func (st *FilesystemSessionStore) sealContext(name sessionfile.Name, meta string) string {
+	return name.Key + "\n" + meta
 }
 
 var (
@@ -221,18 +89,18 @@ func isSealError(err error) bool {
 // decode is the inverse of payload. The owner is the payload's: the checksum, or
 // the seal, vouches for both, and the header's tag is there to find a session by.
 // With an error the record is damaged and has the header's times.
-func (st *FilesystemSessionStore) decode(h header, meta, name, payload string) (Record, error) {
+func (st *FilesystemSessionStore) decode(h sessionfile.Header, meta string, name sessionfile.Name, payload string) (Record, error) {
 	data, err := st.unsealed(h, meta, name, payload)
 	if err != nil {
-		return Record{Created: h.created, IdleTimeout: h.own.idle, Lifetime: h.own.lifetime, Damaged: true}, err
+		return Record{Created: h.Created, IdleTimeout: h.Own.Idle, Lifetime: h.Own.Lifetime, Damaged: true}, err
 	}
 	rec := Record{
-		Version: meta, Codec: h.codec, Created: h.created, IdleTimeout: h.own.idle, Lifetime: h.own.lifetime,
-		AuthenticatedAt: h.authenticatedAt, Persistence: h.persistence, Data: data,
+		Version: meta, Codec: h.Codec, Created: h.Created, IdleTimeout: h.Own.Idle, Lifetime: h.Own.Lifetime,
+		AuthenticatedAt: h.AuthenticatedAt, Persistence: Persistence(h.Persistence), Data: data,
 	}
-	if h.private {
+	if h.Private {
 		data, ok := rec.cutPrivate(rec.Data)
-		if !ok || (rec.Owner == "") != (h.owner == "") {
+		if !ok || (rec.Owner == "") != (h.Owner == "") {
 			return Record{Damaged: true}, corrupt("the owner is not the header's")
 		}
 		rec.Data = data
@@ -242,13 +110,13 @@ func (st *FilesystemSessionStore) decode(h header, meta, name, payload string) (
 
 // unsealed is the inverse of sealed. Bytes that are sealed when they should not be,
 // or the other way round, are refused like any others that do not open.
-func (st *FilesystemSessionStore) unsealed(h header, meta, name, payload string) (string, error) {
+func (st *FilesystemSessionStore) unsealed(h sessionfile.Header, meta string, name sessionfile.Name, payload string) (string, error) {
 	switch {
-	case h.sealed && st.opts.Sealer == nil:
+	case h.Sealed && st.opts.Sealer == nil:
 		return "", errSealed
-	case !h.sealed && st.opts.Sealer != nil:
+	case !h.Sealed && st.opts.Sealer != nil:
 		return "", errNotSealed
-	case !h.sealed:
+	case !h.Sealed:
 		return payload, nil
 	}
 	opened, err := st.opts.Sealer.Open([]byte(payload), st.sealContext(name, meta))

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
 // FilesystemOptions says how a [FilesystemSessionStore] keeps sessions. The
@@ -161,21 +163,13 @@ type RotatingSealer interface {
 }
 
 const (
-	defaultTemplate = "session_%s.sess"
-	defaultMode     = 0o600
-	defaultMaxSize  = 1 << 20
-	maxMaxSize      = 1 << 28 // two slots of it, and an int of 32 bits, are enough
+	defaultMode    = 0o600
+	defaultMaxSize = 1 << 20
+	maxMaxSize     = 1 << 28 // two slots of it, and an int of 32 bits, are enough
 
 	// minReadSize is what is read in any case, so that a smaller MaxSize than
 	// before loses no session that is stored.
 	minReadSize = 16 << 20
-
-	// tempSuffix ends the names of files that are not finished. When their
-	// writer was killed they stay, until somebody prunes the directory.
-	tempSuffix = ".__sess_tmp"
-
-	// maxFilename is what the usual file systems allow, in bytes.
-	maxFilename = 255
 )
 
 // withDefaults fills in what is not set, and finds all that is wrong.
@@ -194,10 +188,10 @@ func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 		refuse("Path has a NUL byte")
 	}
 	if o.FilenameTemplate == "" {
-		o.FilenameTemplate = defaultTemplate
+		o.FilenameTemplate = sessionfile.DefaultTemplate
 	}
-	if err := checkTemplate(o.FilenameTemplate, max(2*o.IDs.size(), 2*sha256Size)); err != nil {
-		errs = append(errs, err)
+	if _, err := o.template(); err != nil {
+		refuse("FilenameTemplate %w", err)
 	}
 	if o.Mode == 0 {
 		o.Mode = defaultMode
@@ -226,24 +220,6 @@ func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 	return o, errors.Join(errs...)
 }
 
-// checkTemplate finds what is wrong with a filename template.
-func checkTemplate(t string, keyLength int) error {
-	var why string
-	switch {
-	case strings.ContainsAny(t, `/\`+string(filepath.Separator)):
-		why = "names a file, not a path: put the directory into Path"
-	case strings.Count(t, "%s") != 1:
-		why = "needs exactly one %s, for the session's ID"
-	case strings.Count(t, "%") != 1:
-		why = "has a % besides its %s"
-	case strings.HasSuffix(t, tempSuffix):
-		why = "ends in " + tempSuffix + ", which is for unfinished files"
-	case strings.ContainsAny(t, "\x00\n"):
-		why = "has a NUL byte or a line break"
-	case len(t)-len("%s")+keyLength > maxFilename:
-		why = fmt.Sprintf("gives names of more than %d bytes", maxFilename)
-	default:
-		return nil
-	}
-	return fmt.Errorf("FilenameTemplate %q %s", t, why)
+func (o *FilesystemOptions) template() (sessionfile.Template, error) {
+	return sessionfile.ParseTemplate(o.FilenameTemplate, max(o.IDs.form.Length(), sessionfile.Hash.Length()))
 }

@@ -9,25 +9,19 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
+	"github.com/sessfs/sessions/internal/sessionfile"
 	"github.com/sessfs/sessions/internal/slotfile"
-)
-
-// The files of the lock by which the end of several sessions and the making of
-// files exclude each other; see package dirlock.
-const (
-	ownersLockName = ".owners.lock"
-	ownersTurnName = ".owners.turn"
 )
 
 // DeleteAll ends every stored session; see [Clearer]. No session begins
 // meanwhile: a save of one that is new, or gets a new ID or another owner, waits
 // until all files were looked at. DeleteAll waits for nobody who saves a session.
 func (st *FilesystemSessionStore) DeleteAll(ctx context.Context) (int, error) {
-	return st.removeWhere(ctx, func(*dirfs.Dir, string) (bool, error) { return true, nil })
+	return st.removeWhere(ctx, func(*dirfs.Dir, sessionfile.Name) (bool, error) { return true, nil })
 }
 
 // removeWhere ends the sessions of the files that match, and goes on after errors.
-func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(dir *dirfs.Dir, name string) (bool, error)) (int, error) {
+func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(dir *dirfs.Dir, name sessionfile.Name) (bool, error)) (int, error) {
 	started := st.base.now()
 	n, err := st.walkAlone(ctx, match)
 	for range n {
@@ -39,7 +33,7 @@ func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(di
 // walkAlone is removeWhere. While it runs no file gets the name of a session: one
 // that renews itself would otherwise pass from a name that is still to come to one
 // that the walk through the directory has left behind.
-func (st *FilesystemSessionStore) walkAlone(ctx context.Context, match func(dir *dirfs.Dir, name string) (bool, error)) (n int, err error) {
+func (st *FilesystemSessionStore) walkAlone(ctx context.Context, match func(dir *dirfs.Dir, name sessionfile.Name) (bool, error)) (n int, err error) {
 	dir, release, err := st.files.Exclude(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("sessions: delete: %w", err)
@@ -53,7 +47,7 @@ func (st *FilesystemSessionStore) walkAlone(ctx context.Context, match func(dir 
 		}
 		if gone {
 			// Without waiting for its lock: who has it may be waiting for release.
-			gone, err = st.buried(st.files.RemoveNow(dir, name))
+			gone, err = st.buried(st.files.RemoveNow(dir, name.File))
 		}
 		if gone {
 			n++
@@ -113,15 +107,15 @@ func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string,
 	}
 	kept := make(map[string]bool)
 	for _, id := range keep {
-		kept[st.filename(st.base.opts.Key(id))] = true
-		kept[st.filename(id)] = true // with HashNames, as ListOwner gives it
+		kept[st.base.opts.Key(id)] = true
+		kept[id] = true // with HashNames, as ListOwner gives it
 	}
 	o, err := st.ownerSearch(ctx, owner)
 	if err != nil {
 		return 0, fmt.Errorf("sessions: delete: %w", err)
 	}
-	n, err := st.removeWhere(ctx, func(dir *dirfs.Dir, name string) (bool, error) {
-		if kept[name] {
+	n, err := st.removeWhere(ctx, func(dir *dirfs.Dir, name sessionfile.Name) (bool, error) {
+		if kept[name.Key] {
 			return false, nil
 		}
 		return o.owns(dir, name)
@@ -153,20 +147,20 @@ func (st *FilesystemSessionStore) ownerSearch(ctx context.Context, owner string)
 
 // tagged reports whether a header is that of a session of the owner, and whether
 // its tag tells. It does not when it was made under another key.
-func (o *ownerSearch) tagged(h header) (is, certain bool) {
-	return h.owner != "" && h.owner == o.tag, h.owner == "" || o.secret.made(h.owner)
+func (o *ownerSearch) tagged(h sessionfile.Header) (is, certain bool) {
+	return h.Owner != "" && h.Owner == o.tag, h.Owner == "" || o.secret.made(h.Owner)
 }
 
 // load loads the session of that file if it is the owner's.
-func (o *ownerSearch) load(ctx context.Context, name string) (*Session, error) {
-	file, err := o.files.Read(ctx, name)
+func (o *ownerSearch) load(ctx context.Context, name sessionfile.Name) (*Session, error) {
+	file, err := o.files.Read(ctx, name.File)
 	if isMissingOrDamaged(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	h, ok := parseHeader(file.Meta)
+	h, ok := sessionfile.ParseHeader(file.Meta)
 	is, certain := o.tagged(h)
 	if !ok || certain && !is {
 		return nil, nil
@@ -174,21 +168,20 @@ func (o *ownerSearch) load(ctx context.Context, name string) (*Session, error) {
 	rec, err := o.record(name, file)
 	switch {
 	case isSealError(err):
-		if info, err := o.files.Dir().Lstat(name); err == nil {
+		if info, err := o.files.Dir().Lstat(name.File); err == nil {
 			o.miss(h, info.ModTime)
 		}
 		return nil, nil
 	case err != nil, rec.Owner != o.owner: // err is ErrCorrupt
 		return nil, nil
 	}
-	key := o.key(name)
-	return o.base.Load(key, key, rec)
+	return o.base.Load(name.Key, name.Key, rec)
 }
 
 // owns reports whether the session of that file is the owner's. It waits for no
 // lock.
-func (o *ownerSearch) owns(dir *dirfs.Dir, name string) (bool, error) {
-	h, info, err := readHeader(dir, name, &o.buf)
+func (o *ownerSearch) owns(dir *dirfs.Dir, name sessionfile.Name) (bool, error) {
+	h, info, err := readHeader(dir, name.File, &o.buf)
 	if isMissingOrDamaged(err) {
 		return false, nil
 	}
@@ -199,7 +192,7 @@ func (o *ownerSearch) owns(dir *dirfs.Dir, name string) (bool, error) {
 	if certain {
 		return is, nil
 	}
-	file, err := o.files.ReadNow(dir, name)
+	file, err := o.files.ReadNow(dir, name.File)
 	if isMissingOrDamaged(err) {
 		return false, nil
 	}
@@ -214,8 +207,8 @@ func (o *ownerSearch) owns(dir *dirfs.Dir, name string) (bool, error) {
 }
 
 // miss counts a session that may be the owner's, unless it has ended.
-func (o *ownerSearch) miss(h header, modTime time.Time) {
-	if !o.with(h.own).ended(time.Now(), h.created, modTime) {
+func (o *ownerSearch) miss(h sessionfile.Header, modTime time.Time) {
+	if !o.timeouts.With(h.Own).Ended(time.Now(), h.Created, modTime) {
 		o.missed++
 	}
 }
@@ -230,7 +223,7 @@ func (o *ownerSearch) err() error {
 
 // readHeader reads the header of a session's file without its lock. The error is
 // fs.ErrNotExist or slotfile.ErrCorrupt where there is none.
-func readHeader(dir *dirfs.Dir, name string, buf *[]byte) (h header, info dirfs.Info, err error) {
+func readHeader(dir *dirfs.Dir, name string, buf *[]byte) (h sessionfile.Header, info dirfs.Info, err error) {
 	file, err := slotfile.NewSuspect(dir, name)
 	if err != nil {
 		return h, info, err
@@ -243,7 +236,7 @@ func readHeader(dir *dirfs.Dir, name string, buf *[]byte) (h header, info dirfs.
 	if err != nil {
 		return h, info, err
 	}
-	h, ok := parseHeader(string(meta))
+	h, ok := sessionfile.ParseHeader(string(meta))
 	if !ok {
 		err = slotfile.ErrCorrupt
 	}

@@ -11,13 +11,11 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/sessfs/sessions/internal/sessionfile"
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
 const (
-	// ownersKeyName is the file that has the directory's owner key.
-	ownersKeyName = ".owners.key"
-
 	ownersKeyMode = 0o600
 	ownersKeySize = 32       // bytes
 	ownersKeyMax  = 64 << 10 // bytes, sealed
@@ -82,7 +80,7 @@ func (st *FilesystemSessionStore) ownerKey(ctx context.Context, write bool) (*ow
 		Mode:       ownersKeyMode,
 		Sync:       st.files.Sync,
 		MaxPayload: ownersKeyMax,
-		TempSuffix: tempSuffix,
+		TempSuffix: sessionfile.TempSuffix,
 	}}
 	key, err := file.load(ctx, write)
 	if err == nil && key != nil {
@@ -101,7 +99,7 @@ type ownerKeyFile struct {
 // that is not sealed as it would be sealed now is sealed anew.
 func (f *ownerKeyFile) load(ctx context.Context, write bool) (key *ownerKey, err error) {
 	for key == nil && err == nil {
-		rec, readErr := f.files.Read(ctx, ownersKeyName)
+		rec, readErr := f.files.Read(ctx, sessionfile.OwnersKey)
 		found, current := f.open(rec.Payload)
 		switch {
 		case readErr == nil && (current || !write):
@@ -127,7 +125,7 @@ func (f *ownerKeyFile) create(ctx context.Context) (*ownerKey, error) {
 	key := newOwnerKey(randomSecret())
 	payload, err := f.seal(key)
 	if err == nil {
-		err = f.files.Create(ctx, ownersKeyName, []byte(ownersKeyMeta), payload, false)
+		err = f.files.Create(ctx, sessionfile.OwnersKey, []byte(ownersKeyMeta), payload, false)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return nil, nil
@@ -139,12 +137,12 @@ func (f *ownerKeyFile) create(ctx context.Context) (*ownerKey, error) {
 // would be sealed now. It returns nil when there is no file any more.
 func (f *ownerKeyFile) replace(ctx context.Context) (*ownerKey, error) {
 	var file slotfile.Lock
-	err := f.files.Lock(ctx, ownersKeyName, &file)
+	err := f.files.Lock(ctx, sessionfile.OwnersKey, &file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case errors.Is(err, slotfile.ErrCorrupt):
-		return nil, errors.New(ownersKeyName + " is not a regular file")
+		return nil, errors.New(sessionfile.OwnersKey + " is not a regular file")
 	case err != nil:
 		return nil, err
 	}
@@ -184,7 +182,7 @@ func (f *ownerKeyFile) seal(key *ownerKey) (string, error) {
 	if f.st.opts.Sealer == nil {
 		return hex.EncodeToString(key.secret), nil
 	}
-	sealed, err := f.st.opts.Sealer.Seal(key.secret, ownersKeyName)
+	sealed, err := f.st.opts.Sealer.Seal(key.secret, sessionfile.OwnersKey)
 	return string(sealed), err
 }
 
@@ -197,7 +195,7 @@ func (f *ownerKeyFile) open(payload string) (key *ownerKey, current bool) {
 	if f.st.opts.Sealer == nil {
 		secret, err = hex.DecodeString(payload)
 	} else {
-		secret, err = f.st.opts.Sealer.Open([]byte(payload), ownersKeyName)
+		secret, err = f.st.opts.Sealer.Open([]byte(payload), sessionfile.OwnersKey)
 	}
 	if err != nil || len(secret) != ownersKeySize {
 		return nil, false

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
+
+	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
 // PruneOptions says what [FilesystemSessionStore.Prune] clears away. The zero
@@ -59,18 +60,8 @@ type PruneOptions struct {
 // overloaded.
 const staleTempAge = time.Hour
 
-// pruneLockName is the file by which pruners exclude each other where a
-// directory cannot be locked.
-const pruneLockName = ".sessprune.lock"
-
 // ErrPruning says that somebody else is pruning the same directory.
 var ErrPruning = errors.New("sessions: the directory is being pruned by somebody else")
-
-// isOwn reports whether a file is one that stores and pruners make for
-// themselves. No session's file has such a name, whatever the template.
-func isOwn(name string) bool {
-	return name == ownersLockName || name == ownersTurnName || name == ownersKeyName || name == pruneLockName
-}
 
 var (
 	errPruneLimit  = errors.New("the limit is reached")
@@ -106,7 +97,7 @@ func (st *FilesystemSessionStore) Prune(ctx context.Context, o PruneOptions) (Pr
 	if err != nil {
 		return report, fmt.Errorf("sessions: prune: %w", err)
 	}
-	lock, ok, err := dir.TryLock(pruneLockName)
+	lock, ok, err := dir.TryLock(sessionfile.PruneLock)
 	if err != nil {
 		return report, fmt.Errorf("sessions: prune: %w", err)
 	}
@@ -141,20 +132,4 @@ func (o PruneOptions) check() error {
 	refuse(o.TimeBudget < 0, "TimeBudget")
 	refuse(!(o.Rate >= 0), "Rate") // not a number, too
 	return errors.Join(errs...)
-}
-
-const uuidLength = 36 // characters
-
-// isAnyFilename is isFilename for stores of any Keys, with HashNames or
-// without, of this store's template.
-func (st *FilesystemSessionStore) isAnyFilename(name string) bool {
-	if len(name) < len(st.prefix)+len(st.suffix) ||
-		!strings.HasPrefix(name, st.prefix) || !strings.HasSuffix(name, st.suffix) {
-		return false
-	}
-	key := st.key(name)
-	if len(key) == uuidLength {
-		return UUIDs().IsValidKey(key)
-	}
-	return len(key)%2 == 0 && len(key) >= 2*minRandomBytes && len(key) <= 2*maxRandomBytes && isLowerHex(key)
 }

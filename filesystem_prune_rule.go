@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
+	"github.com/sessfs/sessions/internal/sessionfile"
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
@@ -17,7 +18,7 @@ type pruneRule struct {
 	// clock that jumps while it runs ends nothing.
 	now time.Time
 
-	timeouts
+	sessionfile.Timeouts
 	headers       bool // the headers say those that are zero here
 	removeCorrupt bool
 }
@@ -25,12 +26,12 @@ type pruneRule struct {
 func (st *FilesystemSessionStore) pruneRule(o PruneOptions, now time.Time) pruneRule {
 	r := pruneRule{
 		now:           now,
-		timeouts:      st.timeouts,
+		Timeouts:      st.timeouts,
 		headers:       o.AnyStore,
 		removeCorrupt: o.RemoveCorrupt,
 	}
 	if o.IdleTimeout > 0 {
-		r.idle = o.IdleTimeout
+		r.Idle = o.IdleTimeout
 	}
 	return r
 }
@@ -41,13 +42,13 @@ func (st *FilesystemSessionStore) pruneRule(o PruneOptions, now time.Time) prune
 // well, when they are on the disk and no more in memory, takes as long as all the
 // rest.
 func (r *pruneRule) byTime(info dirfs.Info) bool {
-	return r.idle > 0 && r.lifetime == 0 && !r.removeCorrupt && slotfile.SizeOf(info.Size) == slotfile.UnmarkedSize
+	return r.Idle > 0 && r.Lifetime == 0 && !r.removeCorrupt && slotfile.SizeOf(info.Size) == slotfile.UnmarkedSize
 }
 
 // isIdle reports whether an unmarked file is old enough for its session to have
 // ended, as far as its modification time tells.
 func (r *pruneRule) isIdle(modTime time.Time) bool {
-	return r.idle > 0 && r.now.Sub(modTime) >= r.idle
+	return r.Idle > 0 && r.now.Sub(modTime) >= r.Idle
 }
 
 type verdict int
@@ -68,18 +69,18 @@ func (r *pruneRule) judge(modTime time.Time, meta []byte, err error) verdict {
 	case errors.Is(err, fs.ErrNotExist):
 		return ended // a tombstone: only the name was left
 	}
-	h, ok := parseHeader(string(meta))
+	h, ok := sessionfile.ParseHeader(string(meta))
 	if !ok {
 		return damaged
 	}
-	t := r.timeouts
+	t := r.Timeouts
 	if r.headers {
-		t.idle, t.lifetime = cmp.Or(t.idle, h.idle), cmp.Or(t.lifetime, h.lifetime)
+		t.Idle, t.Lifetime = cmp.Or(t.Idle, h.Idle), cmp.Or(t.Lifetime, h.Lifetime)
 	}
 	switch {
-	case t.with(h.own).ended(r.now, h.created, modTime):
+	case t.With(h.Own).Ended(r.now, h.Created, modTime):
 		return ended
-	case t == timeouts{} && h.own == timeouts{}:
+	case t.With(h.Own) == sessionfile.Timeouts{}:
 		return endless
 	}
 	return live

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
+	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
 // A pruning is one call of Prune.
@@ -100,7 +101,7 @@ func (p *pruning) countEntries(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if isOwn(e.Name) {
+		if sessionfile.IsOwn(e.Name) {
 			continue
 		}
 		if p.total++; p.total%1000 == 0 && ctx.Err() != nil {

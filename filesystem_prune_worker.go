@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sessfs/sessions/internal/dirfs"
+	"github.com/sessfs/sessions/internal/sessionfile"
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
@@ -64,7 +65,7 @@ func (w *pruneWorker) run(ctx context.Context) {
 				w.cut.Store(true)
 				return
 			}
-			if isOwn(e.Name) {
+			if sessionfile.IsOwn(e.Name) {
 				continue
 			}
 			w.report.Entries++
@@ -78,12 +79,12 @@ func (w *pruneWorker) run(ctx context.Context) {
 
 // look deals with one name.
 func (w *pruneWorker) look(ctx context.Context, e dirfs.Entry) {
-	isSession := w.isFilename
+	_, isSession := w.template.Parse(e.Name, w.form)
 	if w.o.AnyStore {
-		isSession = w.isAnyFilename
+		_, isSession = w.template.ParseAny(e.Name)
 	}
-	temp := strings.HasSuffix(e.Name, tempSuffix)
-	if !e.Type.IsRegular() || !temp && !isSession(e.Name) {
+	temp := strings.HasSuffix(e.Name, sessionfile.TempSuffix)
+	if !e.Type.IsRegular() || !temp && !isSession {
 		w.foreign(e)
 		return
 	}
@@ -264,7 +265,7 @@ func (w *pruneWorker) settle(name string, info dirfs.Info, v verdict, err error)
 		w.gone(name, event)
 	case v == damaged:
 		r.Corrupt++
-		event.File, event.Action = shortHash(name), PruneKept
+		event.File, event.Action = sessionfile.ShortHash(name), PruneKept
 		w.observe(event)
 	default:
 		r.live(age, info.Size)
@@ -279,7 +280,7 @@ func (w *pruneWorker) gone(name string, e PruneEvent) {
 	w.report.RemovedBytes += e.Size
 	w.removed.Add(1)
 	if w.o.Observe != nil {
-		e.File, e.Action = shortHash(name), PruneRemoved
+		e.File, e.Action = sessionfile.ShortHash(name), PruneRemoved
 		w.observe(e)
 	}
 }
@@ -287,7 +288,7 @@ func (w *pruneWorker) gone(name string, e PruneEvent) {
 // failed notes a file that could not be handled.
 func (w *pruneWorker) failed(name string, err error) {
 	w.report.Failed++
-	hash := shortHash(name)
+	hash := sessionfile.ShortHash(name)
 	w.remember(fmt.Errorf("file %s: %w", hash, err))
 	w.observe(PruneEvent{File: hash, Action: PruneFailed, Err: err})
 }

@@ -9,12 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sessfs/sessions/internal/sessionfile"
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
 // Commit carries out a change.
 func (st fileBackend) Commit(ctx context.Context, c *Change) error {
-	t := &transaction{FilesystemSessionStore: st.FilesystemSessionStore, ctx: ctx, c: c, name: st.filename(c.Key())}
+	t := &transaction{FilesystemSessionStore: st.FilesystemSessionStore, ctx: ctx, c: c, name: st.template.Name(c.Key())}
 	if !c.New() {
 		if err := t.lock(ctx); err != nil {
 			return err
@@ -45,8 +46,8 @@ type transaction struct {
 	*FilesystemSessionStore
 	ctx    context.Context // of the change
 	c      *Change
-	name   string // of the session's file; after put, of the file it then has
-	meta   string // the text of that file's header, "" for none
+	name   sessionfile.Name // of the session's file; after put, of the file it then has
+	meta   string           // the text of that file's header, "" for none
 	file   slotfile.Lock
 	locked bool   // file is a lock; otherwise the session has no file
 	record Record // what is stored
@@ -55,7 +56,7 @@ type transaction struct {
 
 // lock locks the session's file. Without one that is no error.
 func (t *transaction) lock(ctx context.Context) error {
-	err := t.files.Lock(ctx, t.name, &t.file)
+	err := t.files.Lock(ctx, t.name.File, &t.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -105,7 +106,7 @@ func (t *transaction) read() (err error) {
 		return nil
 	}
 	t.meta = string(t.file.Meta())
-	h, ok := parseHeader(t.meta)
+	h, ok := sessionfile.ParseHeader(t.meta)
 	if !ok {
 		return ErrCorrupt
 	}
@@ -124,13 +125,13 @@ func (t *transaction) unchanged(base *Record) bool {
 
 // put stores a record under the change's key.
 func (t *transaction) put(rec *Record) error {
-	t.name = t.filename(t.c.NewKey())
+	t.name = t.template.Name(t.c.NewKey())
 	tag, err := t.tag(rec.Owner)
 	if err != nil {
 		return err
 	}
 	h := t.header(rec, tag)
-	meta := h.append(t.text[:0])
+	meta := h.Append(t.text[:0])
 	if t.c.Fresh() {
 		return t.create(rec, meta)
 	}
@@ -140,16 +141,16 @@ func (t *transaction) put(rec *Record) error {
 	// The stores' timeouts in a file only grow: two stores of different ones would
 	// otherwise make it anew at each turn, and what a pruner is told there has to
 	// hold for both.
-	kept := h.timeouts
-	if old, ok := parseHeader(t.meta); ok {
-		kept = old.timeouts
+	kept := h.Timeouts
+	if old, ok := sessionfile.ParseHeader(t.meta); ok {
+		kept = old.Timeouts
 	}
-	h.timeouts = h.longest(kept)
-	err = t.overwrite(rec, h.append(t.text[:0]))
-	if err != nil && h.timeouts != kept && !t.file.Moved() && !errors.Is(err, ErrDeleted) {
+	h.Timeouts = h.Longest(kept)
+	err = t.overwrite(rec, h.Append(t.text[:0]))
+	if err != nil && h.Timeouts != kept && !t.file.Moved() && !errors.Is(err, ErrDeleted) {
 		// The disk is full, say. The session goes on without.
-		h.timeouts = kept
-		err = t.overwrite(rec, h.append(t.text[:0]))
+		h.Timeouts = kept
+		err = t.overwrite(rec, h.Append(t.text[:0]))
 	}
 	return err
 }
@@ -194,9 +195,9 @@ func (t *transaction) create(rec *Record, meta []byte) error {
 		return err
 	}
 	if t.c.Renewed() {
-		err = endedError(t.files.CreateFor(t.ctx, &t.file, t.name, meta, payload, marked(rec)))
+		err = endedError(t.files.CreateFor(t.ctx, &t.file, t.name.File, meta, payload, marked(rec)))
 	} else {
-		err = t.files.Create(t.ctx, t.name, meta, payload, marked(rec))
+		err = t.files.Create(t.ctx, t.name.File, meta, payload, marked(rec))
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return ErrExists
@@ -221,7 +222,7 @@ func endedError(err error) error {
 func (t *transaction) end() error {
 	gone, err := t.bury(&t.file)
 	if !gone && t.c.NewKey() != "" {
-		err = errors.Join(err, t.files.Dir().Remove(t.name))
+		err = errors.Join(err, t.files.Dir().Remove(t.name.File))
 	}
 	return err
 }
@@ -265,20 +266,20 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 	if err != nil {
 		return false, err
 	}
-	name := st.filename(key)
+	name := st.template.Name(key)
 	// Without the lock first: most touches come too early to do anything. A file
 	// that is dated in the future gets the right time at once.
-	info, err := st.files.Dir().Lstat(name)
+	info, err := st.files.Dir().Lstat(name.File)
 	now := time.Now()
 	if idle := now.Sub(info.ModTime); err == nil && 0 <= idle && idle < interval &&
-		!st.with(timeouts{s.IdleTimeout(), s.Lifetime()}).ended(now, s.Created(), info.ModTime) {
+		!st.timeouts.With(sessionfile.Timeouts{Idle: s.IdleTimeout(), Lifetime: s.Lifetime()}).Ended(now, s.Created(), info.ModTime) {
 		return false, nil
 	}
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
 	var file slotfile.Lock
-	locked, err := st.files.TryLock(name, &file)
+	locked, err := st.files.TryLock(name.File, &file)
 	switch {
 	case locked:
 		defer file.Unlock()
@@ -299,19 +300,19 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 
 // touch is Touch for a file whose lock is held. What the file says counts:
 // another request may have changed the session's timeout.
-func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock, name string) error {
+func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock, name sessionfile.Name) error {
 	now := time.Now()
-	h, ok := parseHeader(string(file.Meta()))
+	h, ok := sessionfile.ParseHeader(string(file.Meta()))
 	if !ok {
 		return ErrCorrupt
 	}
-	if st.with(h.own).ended(now, h.created, file.ModTime()) {
+	if st.timeouts.With(h.Own).Ended(now, h.Created, file.ModTime()) {
 		return ErrDeleted
 	}
-	var wanted []header // the better first
-	if longest := h.longest(st.timeouts); longest != h.timeouts {
+	var wanted []sessionfile.Header // the better first
+	if longest := h.Longest(st.timeouts); longest != h.Timeouts {
 		grown := h
-		grown.timeouts = longest
+		grown.Timeouts = longest
 		wanted = append(wanted, grown)
 	}
 	if !st.isSealedNow(file.Payload()) {
@@ -330,13 +331,13 @@ func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock
 
 // remake writes the session of a file whose lock is held anew, into that file or,
 // with another header, into a new one.
-func (st *FilesystemSessionStore) remake(ctx context.Context, file *slotfile.Lock, h header, name string) error {
+func (st *FilesystemSessionStore) remake(ctx context.Context, file *slotfile.Lock, h sessionfile.Header, name sessionfile.Name) error {
 	was := string(file.Meta())
 	rec, err := st.decode(h, was, name, string(file.Payload()))
 	if err != nil {
 		return err
 	}
-	meta := h.append(nil)
+	meta := h.Append(nil)
 	payload, err := st.sealed(&rec, string(meta), name)
 	if err != nil {
 		return err

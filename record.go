@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions/internal/fields"
+	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
 // A Record is a session as a store keeps it.
@@ -34,6 +35,11 @@ type Record struct {
 	// Damaged marks a record that is there and cannot be read. It can be ended,
 	// and neither loaded nor saved. Its times are given if they are known.
 	Damaged bool
+}
+
+// timeouts returns the session's own.
+func (rec *Record) timeouts() sessionfile.Timeouts {
+	return sessionfile.Timeouts{Idle: rec.IdleTimeout, Lifetime: rec.Lifetime}
 }
 
 // A Field is one value as it is stored: its Key and its encoding, Value.

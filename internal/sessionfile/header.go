@@ -1,0 +1,144 @@
+// Package sessionfile has the form of session files as far as the store and the
+// pruner share it: the names, the header, and the rule of expiry. It knows nothing
+// of values or sessions.
+package sessionfile
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// formatName begins every session file.
+const formatName = "sessions 1"
+
+// A Header is the line of text at the beginning of a session file:
+//
+//	sessions 1 created=2026-11-20T21:56:59.123456789Z idle-timeout=1209600s lifetime=0s own-idle-timeout=2592000s authenticated=2026-11-20T21:56:59Z owner=<tag> private=true codec=json sealed=true
+//
+// followed by what package slotfile adds. The last fields stand there only when
+// they say something.
+type Header struct {
+	Created time.Time
+
+	// The longest timeouts of the stores that have written the file: with
+	// them, a pruner that is told nothing knows when the session has ended in
+	// all of those.
+	Timeouts
+
+	// The session's Own Timeouts, zero for none. The file is marked when there
+	// is one (see package slotfile).
+	Own Timeouts
+
+	AuthenticatedAt time.Time // zero for never
+	Persistence     uint8     // sessions.Persistence
+
+	Owner   string // a tag that stands for the owner, "" for none
+	Private bool   // the payload begins with a line of its own
+	Codec   string
+	Sealed  bool
+}
+
+// Append appends the text to dst.
+func (h Header) Append(dst []byte) []byte {
+	dst = append(dst, formatName...)
+	dst = h.Created.UTC().AppendFormat(append(dst, " created="...), time.RFC3339Nano)
+	dst = appendDuration(append(dst, " idle-timeout="...), h.Idle)
+	dst = appendDuration(append(dst, " lifetime="...), h.Lifetime)
+	if h.Own.Idle > 0 {
+		dst = appendDuration(append(dst, " own-idle-timeout="...), h.Own.Idle)
+	}
+	if h.Own.Lifetime > 0 {
+		dst = appendDuration(append(dst, " own-lifetime="...), h.Own.Lifetime)
+	}
+	if !h.AuthenticatedAt.IsZero() {
+		dst = h.AuthenticatedAt.UTC().AppendFormat(append(dst, " authenticated="...), time.RFC3339Nano)
+	}
+	if h.Persistence > 0 {
+		dst = strconv.AppendUint(append(dst, " persistence="...), uint64(h.Persistence), 10)
+	}
+	if h.Owner != "" {
+		dst = append(append(dst, " owner="...), h.Owner...)
+	}
+	if h.Private {
+		dst = append(dst, " private=true"...)
+	}
+	dst = append(append(dst, " codec="...), h.Codec...)
+	if h.Sealed {
+		dst = append(dst, " sealed=true"...)
+	}
+	return dst
+}
+
+// appendDuration writes a duration as time.ParseDuration reads it: in seconds, or
+// in nanoseconds where it has a fraction of one.
+func appendDuration(dst []byte, d time.Duration) []byte {
+	if d%time.Second == 0 {
+		return append(strconv.AppendInt(dst, int64(d/time.Second), 10), 's')
+	}
+	return append(strconv.AppendInt(dst, int64(d), 10), "ns"...)
+}
+
+// ParseHeader is the inverse of Append.
+func ParseHeader(meta string) (h Header, ok bool) {
+	rest, ok := strings.CutPrefix(meta, formatName)
+	if !ok {
+		return h, false
+	}
+	for rest != "" {
+		if rest[0] != ' ' {
+			return h, false
+		}
+		pair := rest[1:]
+		if end := strings.IndexByte(pair, ' '); end >= 0 {
+			pair = pair[:end]
+		}
+		rest = rest[1+len(pair):]
+		equals := strings.IndexByte(pair, '=')
+		if equals < 0 || !h.set(pair[:equals], pair[equals+1:]) {
+			return h, false
+		}
+	}
+	return h, !h.Created.IsZero() && h.Codec != ""
+}
+
+// set takes over one pair. A name that is not known is of a later version that
+// still calls itself 1, and so can be left aside.
+func (h *Header) set(name, value string) bool {
+	var err error
+	switch name {
+	case "created":
+		h.Created, err = time.Parse(time.RFC3339Nano, value)
+	case "idle-timeout":
+		h.Idle, err = parseDuration(value)
+	case "lifetime":
+		h.Lifetime, err = parseDuration(value)
+	case "own-idle-timeout":
+		h.Own.Idle, err = parseDuration(value)
+	case "own-lifetime":
+		h.Own.Lifetime, err = parseDuration(value)
+	case "authenticated":
+		h.AuthenticatedAt, err = time.Parse(time.RFC3339Nano, value)
+	case "persistence":
+		var n uint64
+		n, err = strconv.ParseUint(value, 10, 8)
+		h.Persistence = uint8(n)
+	case "private":
+		h.Private = value == "true"
+	case "owner":
+		h.Owner = value
+	case "codec":
+		h.Codec = value
+	case "sealed":
+		h.Sealed = value == "true"
+	}
+	return err == nil
+}
+
+// parseDuration reads what appendDuration wrote.
+func parseDuration(text string) (time.Duration, error) {
+	if text == "0s" { // the usual one
+		return 0, nil
+	}
+	return time.ParseDuration(text)
+}

@@ -1,0 +1,37 @@
+package sessionfile
+
+import (
+	"cmp"
+	"time"
+)
+
+// Timeouts say when sessions end. Zero means never.
+type Timeouts struct {
+	Idle     time.Duration // for sessions without a timeout of their own
+	Lifetime time.Duration
+}
+
+// Ended is the one rule of expiry, for Get, Save, Touch, List and Prune alike: a
+// session ends when it was not used for as long as its idle timeout, and when its
+// lifetime is over. In files, the modification time is the last use, and nothing
+// else.
+func (t Timeouts) Ended(now, created, used time.Time) bool {
+	return t.Idle > 0 && now.Sub(used) >= t.Idle || t.Lifetime > 0 && now.Sub(created) >= t.Lifetime
+}
+
+// With returns the timeouts of a session that has some of its own.
+func (t Timeouts) With(own Timeouts) Timeouts {
+	return Timeouts{cmp.Or(own.Idle, t.Idle), cmp.Or(own.Lifetime, t.Lifetime)}
+}
+
+// Longest returns, of each timeout, the one that ends sessions later.
+func (t Timeouts) Longest(o Timeouts) Timeouts {
+	return Timeouts{longer(t.Idle, o.Idle), longer(t.Lifetime, o.Lifetime)}
+}
+
+func longer(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return 0
+	}
+	return max(a, b)
+}
