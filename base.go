@@ -95,7 +95,7 @@ const (
 // newTimeouts fills in the defaults of a store's timeouts.
 func newTimeouts(idle, lifetime time.Duration) (sessionfile.Timeouts, error) {
 	t := sessionfile.Timeouts{Idle: cmp.Or(idle, DefaultIdleTimeout), Lifetime: cmp.Or(lifetime, DefaultLifetime)}
-	err := errors.Join(checkTimeout("IdleTimeout", t.Idle), checkTimeout("Lifetime", t.Lifetime))
+	err := errors.Join(sessionfile.CheckTimeout("IdleTimeout", t.Idle), sessionfile.CheckTimeout("Lifetime", t.Lifetime))
 	if t.Idle == Never {
 		t.Idle = 0
 	}
@@ -103,18 +103,6 @@ func newTimeouts(idle, lifetime time.Duration) (sessionfile.Timeouts, error) {
 		t.Lifetime = 0
 	}
 	return t, err
-}
-
-// checkTimeout refuses timeouts below a second. IdleTimeout: 3600 is 3.6
-// microseconds, and would end every session before its next request.
-func checkTimeout(name string, d time.Duration) error {
-	switch {
-	case d < 0:
-		return fmt.Errorf("%s is negative", name)
-	case 0 < d && d < time.Second:
-		return fmt.Errorf("%s is %v, want a second or more; an hour is time.Hour", name, d)
-	}
-	return nil
 }
 
 // ErrNotStored is what a [Backend] returns for a key that has no record. Get does

@@ -239,7 +239,7 @@ func (st *FilesystemSessionStore) namesIn(ctx context.Context, dir *dirfs.Dir) i
 				yield(sessionfile.Name{}, err)
 				return
 			}
-			if name, ok := st.template.Parse(entry.Name, st.form); ok && entry.Type.IsRegular() && !yield(name, nil) {
+			if name, ok := st.template.ParseForm(entry.Name, st.form); ok && entry.Type.IsRegular() && !yield(name, nil) {
 				return
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 func init() { children["without the right to write"] = childWithoutTheRight }
@@ -26,7 +27,7 @@ func readsOn(store *sessions.FilesystemSessionStore, id string) error {
 		err = errors.New("the session is not there")
 	}
 	if err == nil {
-		_, err = store.Prune(background, sessions.PruneOptions{DryRun: true})
+		_, err = store.Prune(background, prune.Options{DryRun: true})
 	}
 	n := 0
 	for _, listErr := range store.List(background) {
@@ -101,7 +102,7 @@ func childWithoutTheRight() error {
 	if err != nil {
 		return err
 	}
-	report, err := store.Prune(background, sessions.PruneOptions{IdleTimeout: time.Hour})
+	report, err := store.Prune(background, prune.Options{IdleTimeout: time.Hour})
 	if !errors.Is(err, unix.EACCES) || report.Failed != 1 || report.Removed != 0 {
 		return fmt.Errorf("Prune = %+v, %v; want EACCES", report, err)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 // A removable store has a directory that a test may remove, and sessions in it.
@@ -101,7 +102,7 @@ var storeSteps = []step{
 	}},
 	{"DeleteAll", nil, func(r *removable, _ *sessions.Session) error { return wantNone(r.DeleteAll(background)) }},
 	{"Prune", nil, func(r *removable, _ *sessions.Session) error {
-		report, err := r.Prune(background, sessions.PruneOptions{})
+		report, err := r.Prune(background, prune.Options{})
 		return wantNone(report.Sessions, err)
 	}},
 }
@@ -214,7 +215,7 @@ func TestDirectoryOfThePathDotIsNeverMadeAgain(t *testing.T) {
 		if err := r.Save(background, r.New()); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, sessions.ErrDeleted) {
 			t.Errorf("Save of a new session = %v, want fs.ErrNotExist", err)
 		}
-		if _, err := r.Prune(background, sessions.PruneOptions{}); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := r.Prune(background, prune.Options{}); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("Prune = %v, want fs.ErrNotExist", err)
 		}
 		if err := first(r.List(background)); !errors.Is(err, fs.ErrNotExist) {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 const days = 24 * time.Hour
@@ -32,22 +33,22 @@ func wantEnded(t *testing.T, store *sessions.FilesystemSessionStore, o sessions.
 	if got := len(list(t, store)) == 0; got != want {
 		t.Errorf("List: ended %v, want %v", got, want)
 	}
-	stranger := newStore(t, sessions.FilesystemOptions{Path: o.Path})
-	for who, prune := range map[string]func() (sessions.PruneReport, error){
-		"Prune": func() (sessions.PruneReport, error) {
-			return store.Prune(background, sessions.PruneOptions{DryRun: true})
+	exact := o.Lifetime > 0 // without, files without marks need not be opened
+	for who, act := range map[string]func() (prune.Report, error){
+		"Prune": func() (prune.Report, error) {
+			return store.Prune(background, prune.Options{DryRun: true, Exact: exact})
 		},
-		"Prune with a IdleTimeout": func() (sessions.PruneReport, error) {
-			return store.Prune(background, sessions.PruneOptions{DryRun: true, IdleTimeout: time.Minute})
+		"Prune with a IdleTimeout": func() (prune.Report, error) {
+			return store.Prune(background, prune.Options{DryRun: true, Exact: exact, IdleTimeout: time.Minute})
 		},
-		"Prune by a stranger": func() (sessions.PruneReport, error) {
-			return stranger.Prune(background, sessions.PruneOptions{DryRun: true, AnyStore: true})
+		"Prune by a stranger": func() (prune.Report, error) {
+			return pruneFiles(t, o.Path, prune.Options{DryRun: true})
 		},
-		"Prune by a stranger with a IdleTimeout": func() (sessions.PruneReport, error) {
-			return stranger.Prune(background, sessions.PruneOptions{DryRun: true, AnyStore: true, IdleTimeout: time.Minute})
+		"Prune by a stranger with a IdleTimeout": func() (prune.Report, error) {
+			return pruneFiles(t, o.Path, prune.Options{DryRun: true, IdleTimeout: time.Minute})
 		},
 	} {
-		if r, err := prune(); err != nil || r.Removed == 1 != want || r.Sessions != 1 {
+		if r, err := act(); err != nil || r.Removed == 1 != want || r.Sessions != 1 {
 			t.Errorf("%s: %d of %d removed, %v; want ended %v", who, r.Removed, r.Sessions, err, want)
 		}
 	}
@@ -515,11 +516,14 @@ func TestTimeoutsOfAllLengthsHold(t *testing.T) {
 				if get(t, store, s.ID()).New() || len(list(t, store)) != 1 {
 					t.Error("after 50 years the session has ended")
 				}
-				stranger := newStore(t, sessions.FilesystemOptions{Path: o.Path})
-				for _, r := range []sessions.PruneReport{
-					prune(t, store, sessions.PruneOptions{DryRun: true}),
-					prune(t, stranger, sessions.PruneOptions{DryRun: true, AnyStore: true}),
-					prune(t, store, sessions.PruneOptions{DryRun: true, IdleTimeout: math.MaxInt64}),
+				byStranger, err := pruneFiles(t, o.Path, prune.Options{DryRun: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range []prune.Report{
+					pruneStore(t, store, prune.Options{DryRun: true, Exact: true}),
+					byStranger,
+					pruneStore(t, store, prune.Options{DryRun: true, Exact: true, IdleTimeout: math.MaxInt64}),
 				} {
 					if r.Live != 1 {
 						t.Errorf("after 50 years Prune finds %d alive of %d", r.Live, r.Sessions)
@@ -530,7 +534,18 @@ func TestTimeoutsOfAllLengthsHold(t *testing.T) {
 	}
 }
 
-func prune(t *testing.T, store *sessions.FilesystemSessionStore, o sessions.PruneOptions) sessions.PruneReport {
+// pruneFiles prunes a directory without its store.
+func pruneFiles(t *testing.T, dir string, o prune.Options) (prune.Report, error) {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	return prune.Run(background, root, o)
+}
+
+func pruneStore(t *testing.T, store *sessions.FilesystemSessionStore, o prune.Options) prune.Report {
 	t.Helper()
 	r, err := store.Prune(background, o)
 	if err != nil {
@@ -561,7 +576,7 @@ func TestNewFilesystemSessionStoreRefusesTimeoutsBelowASecond(t *testing.T) {
 			t.Errorf("%v: got %v", d, err)
 		}
 		store := newStore(t, sessions.FilesystemOptions{})
-		if _, err := store.Prune(background, sessions.PruneOptions{IdleTimeout: d}); err == nil || !strings.Contains(err.Error(), "IdleTimeout is") {
+		if _, err := store.Prune(background, prune.Options{IdleTimeout: d}); err == nil || !strings.Contains(err.Error(), "IdleTimeout is") {
 			t.Errorf("Prune with %v: got %v", d, err)
 		}
 	}

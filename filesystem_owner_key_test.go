@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 // A ringSealer has several keys. The first one seals, all open.
@@ -148,7 +149,7 @@ func TestTheOwnersKeyIsMadeByTheFirstOwnerAndNobodyElse(t *testing.T) {
 	if _, err := os.Stat(keyFile(dir)); err != nil {
 		t.Error(err)
 	}
-	if report, err := store.Prune(background, sessions.PruneOptions{AnyStore: true, RemoveCorrupt: true}); err != nil ||
+	if report, err := store.Prune(background, prune.Options{RemoveCorrupt: true}); err != nil ||
 		report.Foreign != 0 || report.Entries != 2 {
 		t.Errorf("Prune counts %d names, %d foreign, %v; want the two sessions", report.Entries, report.Foreign, err)
 	}

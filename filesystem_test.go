@@ -387,6 +387,11 @@ func TestAnExpiredIDIsNotAdopted(t *testing.T) {
 
 func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
+func exists(file string) bool {
+	_, err := os.Lstat(file)
+	return err == nil
+}
+
 // age sets a file's modification time that far into the past.
 func age(t testing.TB, path string, d time.Duration) {
 	t.Helper()

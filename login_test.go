@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 func TestLoginKeepsTheValuesOfAnAnonymousSessionUnderANewID(t *testing.T) {
@@ -148,7 +149,7 @@ func TestLifetimeOfASessionsOwnTakesTheStoresPlace(t *testing.T) {
 	if err := store.Save(background, shorter); !errors.Is(err, sessions.ErrDeleted) {
 		t.Errorf("Save after the lifetime = %v, want ErrDeleted", err)
 	}
-	if r, err := store.Prune(background, sessions.PruneOptions{}); err != nil || r.Removed != 1 {
+	if r, err := store.Prune(background, prune.Options{}); err != nil || r.Removed != 1 {
 		t.Errorf("Prune = %+v, %v", r, err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // also by those.
 //
 // What a store can do beyond this is found by asking whether it implements
-// [Updater], [Toucher], [Clearer], [Pruner] or [OwnerStore].
+// [Updater], [Toucher], [Clearer] or [OwnerStore].
 //
 // A store of one's own is a [Backend], two methods, and a [Base], which does the
 // rest. The example of package storetest is one, and the package says what is
@@ -90,17 +90,6 @@ type Clearer interface {
 	// goes on after an error and returns all of them joined. A session that is
 	// saved or renewed at the same moment is ended, or begins after the end.
 	DeleteAll(ctx context.Context) (int, error)
-}
-
-// A Pruner is a store whose ended sessions stay where they are until somebody
-// clears them away: command sessprune from cron, or the application from a
-// ticker of its own. Nobody has to, for safety: a session that has ended is not
-// loaded any more.
-type Pruner interface {
-	// Prune removes what has ended, without getting in the way of requests. A
-	// session that was just saved or touched is never lost. The report is valid
-	// whatever the error.
-	Prune(ctx context.Context, o PruneOptions) (PruneReport, error)
 }
 
 // An OwnerStore is a store that finds sessions by their owner: for the page on

@@ -193,13 +193,6 @@ var capabilityChecks = []check{
 				load(ctx, store, id)
 			}
 		}),
-	withCapability("PruneKeepsWhatLives", "Pruner", "Prune removes no session that has not expired.",
-		func(ctx context.Context, store sessions.SessionStore, pruner sessions.Pruner) {
-			id := saved(ctx, store, map[string]any{"a": int64(1)}).ID()
-			_, err := pruner.Prune(ctx, sessions.PruneOptions{IdleTimeout: time.Hour})
-			need(err, "prune")
-			want(load(ctx, store, id).Get("a") == int64(1), "a value changed")
-		}),
 }
 
 // withCapability is a check for stores that are a C.

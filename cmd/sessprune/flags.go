@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
 // A config is what the command line says.
@@ -82,6 +84,8 @@ func (c *config) check() error {
 	refuse(c.corrupt != "keep" && c.corrupt != "delete", "--corrupt=%s: want keep or delete", c.corrupt)
 	refuse(c.progress != "auto" && c.progress != "always" && c.progress != "never",
 		"--progress=%s: want auto, always or never", c.progress)
+	_, err := sessionfile.ParseTemplate(c.template, sessionfile.Hash.Length())
+	refuse(err != nil, "--template %v", err)
 	refuse(c.verbose && c.quiet, "--verbose and --quiet exclude each other")
 	refuse(given("metrics-file") && c.metricsFile == "", "--metrics-file: which file?")
 	refuse(c.flags.NArg() == 0, "no directory given")

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 // many is how often a test does something: a number that the environment can
@@ -78,7 +79,7 @@ func TestASessionThatWasSavedIsNeverLost(t *testing.T) {
 	}()
 	removed, rounds, busy := 0, 0, 0
 	for ; ; rounds++ {
-		report, err := store.Prune(context.Background(), sessions.PruneOptions{})
+		report, err := store.Prune(context.Background(), prune.Options{})
 		if err != nil {
 			t.Error(err)
 		}

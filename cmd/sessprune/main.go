@@ -4,7 +4,7 @@
 //	sessprune --idle-timeout 336h /var/lib/app/sessions
 //
 // See sessprune --help. All judgement about which file goes is in
-// [sessions.FilesystemSessionStore.Prune].
+// package [github.com/sessfs/sessions/prune].
 package main
 
 import (
@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	var results []result
 	for _, dir := range c.dirs {
-		r := prune(ctx, c, dir, stderr)
+		r := pruneDirectory(ctx, c, dir, stderr)
 		r.print(c, stdout, stderr)
 		results = append(results, r)
 	}

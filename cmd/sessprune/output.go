@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 // print tells a person of one directory: what was done on standard output,
@@ -38,7 +38,7 @@ func (r *result) print(c *config, stdout, stderr io.Writer) {
 }
 
 // summary is one line about a directory.
-func summary(n sessions.PruneReport) string {
+func summary(n prune.Report) string {
 	removed := "removed"
 	if n.DryRun {
 		removed = "would be removed"
@@ -63,9 +63,9 @@ func summary(n sessions.PruneReport) string {
 }
 
 // printEvent is a line of --verbose. Standard output is for what scripts read.
-func printEvent(w io.Writer, dir string, dryRun bool, e sessions.PruneEvent) {
+func printEvent(w io.Writer, dir string, dryRun bool, e prune.Event) {
 	action := string(e.Action)
-	if dryRun && e.Action == sessions.PruneRemoved {
+	if dryRun && e.Action == prune.Removed {
 		action = "would remove"
 	}
 	if e.Corrupt {
@@ -79,7 +79,7 @@ func printEvent(w io.Writer, dir string, dryRun bool, e sessions.PruneEvent) {
 }
 
 // printReport draws the histograms.
-func printReport(w io.Writer, c *config, n sessions.PruneReport) {
+func printReport(w io.Writer, c *config, n prune.Report) {
 	var names []string
 	var counts []int
 	for i, b := range n.Ages {
@@ -125,13 +125,13 @@ func draw(w io.Writer, title string, names []string, counts []int) {
 // A goner says what would go at an age.
 type goner struct {
 	idleTimeout time.Duration
-	sessions.PruneAges
+	prune.Ages
 }
 
 // wouldGo counts, for the age at which each bucket begins, what is as old.
-func wouldGo(n sessions.PruneReport) []goner {
+func wouldGo(n prune.Report) []goner {
 	var g []goner
-	var sum sessions.PruneAges
+	var sum prune.Ages
 	for i := len(n.Ages) - 1; i > 0; i-- {
 		sum.Sessions += n.Ages[i].Sessions
 		sum.Bytes += n.Ages[i].Bytes

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 // showsProgress says whether there is to be a bar.
@@ -35,9 +35,9 @@ func isTerminal(w io.Writer) bool {
 }
 
 // progressBar draws a bar, over and over in one line, and wipes it at the end.
-func progressBar(w io.Writer) (draw func(sessions.PruneProgress), end func()) {
+func progressBar(w io.Writer) (draw func(prune.Progress), end func()) {
 	const width = 30
-	draw = func(p sessions.PruneProgress) {
+	draw = func(p prune.Progress) {
 		done := min(1, float64(p.Entries)/float64(max(p.Total, 1)))
 		if p.Total == 0 {
 			done = 1

@@ -5,23 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"os"
 
-	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 // A result is what became of one directory.
 type result struct {
 	dir    string
-	report sessions.PruneReport
+	report prune.Report
 	err    error // what it exits with code for
 	code   int
 }
 
-// prune deals with one directory. As root it does so with the rights of the
+// pruneDirectory deals with one directory. As root it does so with the rights of the
 // directory's owner alone: whatever that user puts into the directory, links
 // and mounts among it, lets nobody do more than that user can do anyway.
-func prune(ctx context.Context, c *config, dir string, stderr io.Writer) (r result) {
+func pruneDirectory(ctx context.Context, c *config, dir string, stderr io.Writer) (r result) {
 	r = result{dir: dir, code: exitRefused}
 	regain, err := enter(dir)
 	if err != nil {
@@ -35,33 +35,27 @@ func prune(ctx context.Context, c *config, dir string, stderr io.Writer) (r resu
 	}()
 	// The directory is the current one by now: a path could lead elsewhere, or
 	// through a directory that the owner cannot enter.
-	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{
-		Path:             ".",
-		FilenameTemplate: c.template,
-		IdleTimeout:      sessions.Never, // as the files and the flags say
-		Lifetime:         sessions.Never,
-		Logger:           slog.New(slog.DiscardHandler),
-	})
+	root, err := os.OpenRoot(".")
 	if err != nil {
 		r.err = err
 		return r
 	}
-	defer store.Close()
+	defer root.Close()
 	end := func() {}
 	o := c.options(dir, stderr)
 	if showsProgress(c, stderr) {
 		o.Progress, end = progressBar(stderr)
 	}
-	r.report, err = store.Prune(ctx, o)
+	r.report, err = prune.Run(ctx, root, o)
 	end()
 	r.judge(c, err)
 	return r
 }
 
-func (c *config) options(dir string, stderr io.Writer) sessions.PruneOptions {
-	o := sessions.PruneOptions{
+func (c *config) options(dir string, stderr io.Writer) prune.Options {
+	o := prune.Options{
 		IdleTimeout:   c.idleTimeout,
-		AnyStore:      true,
+		Template:      c.template,
 		RemoveCorrupt: c.corrupt == "delete",
 		DryRun:        c.dryRun || c.report,
 		Limit:         c.limit,
@@ -69,7 +63,7 @@ func (c *config) options(dir string, stderr io.Writer) sessions.PruneOptions {
 		Rate:          c.rate,
 	}
 	if c.verbose {
-		o.Observe = func(e sessions.PruneEvent) { printEvent(stderr, dir, o.DryRun, e) }
+		o.Observe = func(e prune.Event) { printEvent(stderr, dir, o.DryRun, e) }
 	}
 	return o
 }
@@ -80,17 +74,17 @@ func (r *result) judge(c *config, err error) {
 	r.err, r.code = err, exitDone
 	n := &r.report
 	switch {
-	case errors.Is(err, sessions.ErrPruning):
+	case errors.Is(err, prune.ErrRunning):
 		r.err, r.code = errors.New("is being pruned by somebody else; nothing was done"), exitRunning
 	case n.Failed > 0:
 		r.code = exitFailed
-	case n.Stopped == sessions.PruneCanceled:
+	case n.Stopped == prune.StopCanceled:
 		r.err, r.code = errors.New("stopped by a signal"), exitStopped
 	case err != nil:
 		r.code = exitFailed
-	case n.Stopped == sessions.PruneLimit:
+	case n.Stopped == prune.StopLimit:
 		r.err, r.code = errors.New("stopped by --limit"), exitStopped
-	case n.Stopped == sessions.PruneBudget:
+	case n.Stopped == prune.StopBudget:
 		r.err, r.code = errors.New("stopped by --time-budget"), exitStopped
 	case n.Sessions+n.Temp+n.TempRemoved+n.Vanished == 0 && n.Unmatched > 0:
 		r.err = fmt.Errorf("none of its %d files is a session of the template %q: wrong directory, or --template, or the files are not the directory's owner's",

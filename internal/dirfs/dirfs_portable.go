@@ -36,6 +36,26 @@ func Open(path string) (*Dir, error) {
 	return d, nil
 }
 
+// FromRoot opens an opened directory once more.
+func FromRoot(root *os.Root) (*Dir, error) {
+	d := &Dir{path: filepath.Clean(root.Name())}
+	own, err := root.OpenRoot(".")
+	if err != nil {
+		return nil, d.bare("open", err)
+	}
+	d.root = own
+	return d, nil
+}
+
+// Root returns the directory, opened once more. The Root must be closed.
+func (d *Dir) Root() (*os.Root, error) {
+	root, err := d.root.OpenRoot(".")
+	if err != nil {
+		return nil, d.bare("open", err)
+	}
+	return root, nil
+}
+
 // bare is Error for errors of package os, which carry the name of the file.
 func (d *Dir) bare(op string, err error) error { return d.Error(op, cause(err)) }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 const (
@@ -167,7 +168,7 @@ func pruneLater(t *testing.T, store *sessions.FilesystemSessionStore, dir string
 			t.Error(err)
 		}
 	}
-	if _, err := store.Prune(background, sessions.PruneOptions{}); err != nil {
+	if _, err := store.Prune(background, prune.Options{}); err != nil {
 		t.Error(err)
 	}
 	if left := temps(); len(left) > 0 {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 // deadly are the deeds in each of whose system calls the victim is killed.
@@ -212,7 +213,7 @@ func (s *scene) pruneTemps(d deed) {
 	for _, name := range s.temps() {
 		s.age(filepath.Join(s.dir, name))
 	}
-	if _, err := s.store.Prune(background, sessions.PruneOptions{}); err != nil {
+	if _, err := s.store.Prune(background, prune.Options{}); err != nil {
 		s.Errorf("%s %d: Prune: %v", d.Call, d.N, err)
 	}
 	if names := s.temps(); len(names) > 0 {
@@ -255,7 +256,7 @@ func TestAProcessMayBeKilledBetweenLinkAndUnlink(t *testing.T) {
 				}
 			}
 			for range 2 { // the session may come before its second name
-				if _, err := s.store.Prune(background, sessions.PruneOptions{}); err != nil {
+				if _, err := s.store.Prune(background, prune.Options{}); err != nil {
 					t.Error(err)
 				}
 			}

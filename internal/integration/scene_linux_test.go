@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 // A scene is a directory in which a victim does one deed at a time, and a store
@@ -250,7 +251,7 @@ func (s *scene) endsAfter(id string, timeout time.Duration) bool {
 		if err != nil {
 			s.Fatal(err)
 		}
-		r, err := s.store.Prune(background, sessions.PruneOptions{DryRun: true, IdleTimeout: 20 * time.Minute})
+		r, err := s.store.Prune(background, prune.Options{DryRun: true, IdleTimeout: 20 * time.Minute})
 		if err != nil || r.Removed == 1 != got.New() {
 			s.Errorf("idle for %v, it is loaded: %v; Prune removes %d, %v", idle, !got.New(), r.Removed, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 // A deed is what a victim is told to do, while its system calls fail.
@@ -103,7 +104,7 @@ var deeds = map[string]func(*victimState, *sessions.FilesystemSessionStore, *ses
 	},
 	"touch": touch,
 	"prune": func(_ *victimState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
-		_, err := store.Prune(background, sessions.PruneOptions{})
+		_, err := store.Prune(background, prune.Options{})
 		return err
 	},
 }

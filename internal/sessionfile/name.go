@@ -70,19 +70,19 @@ func ParseTemplate(text string, keyLength int) (Template, error) {
 // Name returns the name of the file of a key.
 func (t Template) Name(key string) Name { return Name{t.prefix + key + t.suffix, key} }
 
-// Parse is the inverse of Name, for keys of a form.
-func (t Template) Parse(file string, f Form) (Name, bool) {
-	name, ok := t.parse(file)
-	return name, ok && f.Matches(name.Key)
-}
-
-// ParseAny is Parse for keys of every form.
-func (t Template) ParseAny(file string) (Name, bool) {
-	name, ok := t.parse(file)
+// Parse is the inverse of Name, for keys of every form.
+func (t Template) Parse(file string) (Name, bool) {
+	name, ok := t.cut(file)
 	return name, ok && (UUID.Matches(name.Key) || isHexOfAnyLength(name.Key))
 }
 
-func (t Template) parse(file string) (Name, bool) {
+// ParseForm is Parse for keys of one form.
+func (t Template) ParseForm(file string, f Form) (Name, bool) {
+	name, ok := t.cut(file)
+	return name, ok && f.Matches(name.Key)
+}
+
+func (t Template) cut(file string) (Name, bool) {
 	if len(file) < len(t.prefix)+len(t.suffix) || !strings.HasPrefix(file, t.prefix) || !strings.HasSuffix(file, t.suffix) {
 		return Name{}, false
 	}

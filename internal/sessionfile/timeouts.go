@@ -2,6 +2,7 @@ package sessionfile
 
 import (
 	"cmp"
+	"fmt"
 	"time"
 )
 
@@ -34,4 +35,16 @@ func longer(a, b time.Duration) time.Duration {
 		return 0
 	}
 	return max(a, b)
+}
+
+// CheckTimeout refuses timeouts below a second. IdleTimeout: 3600 is 3.6
+// microseconds, and would end every session before its next request.
+func CheckTimeout(name string, d time.Duration) error {
+	switch {
+	case d < 0:
+		return fmt.Errorf("%s is negative", name)
+	case 0 < d && d < time.Second:
+		return fmt.Errorf("%s is %v, want a second or more; an hour is time.Hour", name, d)
+	}
+	return nil
 }

@@ -1,4 +1,4 @@
-package sessions
+package prune
 
 import (
 	"context"
@@ -14,25 +14,25 @@ import (
 )
 
 const (
-	// pruneWorkers: the system locks a directory while a name in it is
+	// workerCount: the system locks a directory while a name in it is
 	// removed, so that more than two bring nothing (measured on ext4 and
 	// tmpfs).
-	pruneWorkers = 2
+	workerCount = 2
 
-	// pruneBatch is how many sessions that seem to have ended a worker gathers
+	// batchSize is how many sessions that seem to have ended a worker gathers
 	// before it removes them. While one does so the other looks for more: two
 	// that remove at once spend a third of their time in waiting for the
 	// directory's lock.
-	pruneBatch = 64
+	batchSize = 64
 
-	// maxPruneErrors is how many errors a Prune remembers.
-	maxPruneErrors = 10
+	// maxErrors is how many errors a Prune remembers.
+	maxErrors = 10
 )
 
-// A pruneWorker goes through some of the names.
-type pruneWorker struct {
+// A worker goes through some of the names.
+type worker struct {
 	*pruning
-	report     PruneReport
+	report     Report
 	buf        []byte
 	candidates []candidate
 }
@@ -48,7 +48,7 @@ type candidate struct {
 	err     error
 }
 
-func (w *pruneWorker) run(ctx context.Context) {
+func (w *worker) run(ctx context.Context) {
 	w.report.addBuckets()
 	defer w.flush(ctx)
 	var names []dirfs.Entry
@@ -78,11 +78,8 @@ func (w *pruneWorker) run(ctx context.Context) {
 }
 
 // look deals with one name.
-func (w *pruneWorker) look(ctx context.Context, e dirfs.Entry) {
-	_, isSession := w.template.Parse(e.Name, w.form)
-	if w.o.AnyStore {
-		_, isSession = w.template.ParseAny(e.Name)
-	}
+func (w *worker) look(ctx context.Context, e dirfs.Entry) {
+	_, isSession := w.template.Parse(e.Name)
 	temp := strings.HasSuffix(e.Name, sessionfile.TempSuffix)
 	if !e.Type.IsRegular() || !temp && !isSession {
 		w.foreign(e)
@@ -111,7 +108,7 @@ func (p *pruning) owned(info dirfs.Info) bool {
 	return info.Mode.IsRegular() && info.UID == p.self.UID && info.Device == p.self.Device
 }
 
-func (w *pruneWorker) foreign(e dirfs.Entry) {
+func (w *worker) foreign(e dirfs.Entry) {
 	w.report.Foreign++
 	switch {
 	case strings.HasPrefix(e.Name, "."):
@@ -123,25 +120,27 @@ func (w *pruneWorker) foreign(e dirfs.Entry) {
 }
 
 // session deals with a session file.
-func (w *pruneWorker) session(ctx context.Context, name string, info dirfs.Info) {
-	if !w.rule.byTime(info) {
+func (w *worker) session(ctx context.Context, name string, info dirfs.Info) {
+	var v verdict
+	var err error
+	if w.rule.tellsByTime(info) {
+		v = w.rule.judgeTime(info.ModTime)
+	} else {
 		// A look inside without its lock, in order not to get in anybody's way.
-		if v, err := w.peek(name, info); err != nil || v == live || v == endless {
-			w.settle(name, info, v, err)
-			return
-		}
-	} else if !w.rule.isIdle(info.ModTime) {
-		w.settle(name, info, live, nil)
+		v, err = w.peek(name, info)
+	}
+	if err != nil || v == live || v == endless {
+		w.settle(name, info, v, err)
 		return
 	}
 	w.candidates = append(w.candidates, candidate{name: name, info: info})
-	if len(w.candidates) >= pruneBatch || w.o.Rate > 0 {
+	if len(w.candidates) >= batchSize || w.o.Rate > 0 {
 		w.flush(ctx)
 	}
 }
 
 // flush judges the candidates under their locks, and removes those that have ended.
-func (w *pruneWorker) flush(ctx context.Context) {
+func (w *worker) flush(ctx context.Context) {
 	candidates := w.candidates
 	w.candidates = w.candidates[:0]
 	if len(candidates) == 0 || !w.pace(ctx) {
@@ -164,7 +163,7 @@ func (w *pruneWorker) flush(ctx context.Context) {
 		if c.opened {
 			c.file.Close()
 		}
-		if !errors.Is(c.err, errPruneLimit) {
+		if !errors.Is(c.err, errLimit) {
 			w.settle(c.name, c.info, c.verdict, c.err)
 		}
 	}
@@ -175,7 +174,7 @@ func (w *pruneWorker) flush(ctx context.Context) {
 var errBusy = errors.New("busy")
 
 // peek judges a session without its lock.
-func (w *pruneWorker) peek(name string, info dirfs.Info) (verdict, error) {
+func (w *worker) peek(name string, info dirfs.Info) (verdict, error) {
 	suspect, err := slotfile.NewSuspect(w.dir, name)
 	if err != nil {
 		return live, err
@@ -187,7 +186,7 @@ func (w *pruneWorker) peek(name string, info dirfs.Info) (verdict, error) {
 // remove takes the lock of a candidate, judges it by what it is now, and removes it
 // if it has ended. That is the last word: until the lock is given up nobody can save
 // or touch the session.
-func (w *pruneWorker) remove(c *candidate) {
+func (w *worker) remove(c *candidate) {
 	locked, err := c.file.TryLock()
 	if err == nil && !locked {
 		err = errBusy
@@ -206,7 +205,7 @@ func (w *pruneWorker) remove(c *candidate) {
 }
 
 // judge finds the verdict about a candidate whose lock is held.
-func (w *pruneWorker) judge(c *candidate) error {
+func (w *worker) judge(c *candidate) error {
 	info, err := c.file.Info()
 	switch {
 	case err != nil:
@@ -217,16 +216,15 @@ func (w *pruneWorker) judge(c *candidate) error {
 		return slotfile.ErrCorrupt
 	}
 	c.info = info
-	switch {
-	case !w.rule.byTime(info):
+	if w.rule.tellsByTime(info) {
+		c.verdict = w.rule.judgeTime(info.ModTime)
+	} else {
 		c.verdict, err = w.read(c.file, info)
-	case w.rule.isIdle(info.ModTime):
-		c.verdict = ended
 	}
 	return err
 }
 
-func (w *pruneWorker) read(suspect slotfile.Suspect, info dirfs.Info) (verdict, error) {
+func (w *worker) read(suspect slotfile.Suspect, info dirfs.Info) (verdict, error) {
 	read := suspect.Header
 	if w.o.RemoveCorrupt {
 		read = suspect.Read
@@ -239,7 +237,7 @@ func (w *pruneWorker) read(suspect slotfile.Suspect, info dirfs.Info) (verdict, 
 }
 
 // settle counts what became of a session file.
-func (w *pruneWorker) settle(name string, info dirfs.Info, v verdict, err error) {
+func (w *worker) settle(name string, info dirfs.Info, v verdict, err error) {
 	r := &w.report
 	age := w.rule.now.Sub(info.ModTime)
 	switch {
@@ -251,7 +249,7 @@ func (w *pruneWorker) settle(name string, info dirfs.Info, v verdict, err error)
 		return
 	}
 	r.count(age, info.Size)
-	event := PruneEvent{Age: age, Size: info.Size, Corrupt: v == damaged}
+	event := Event{Age: age, Size: info.Size, Corrupt: v == damaged}
 	switch {
 	case errors.Is(err, errBusy):
 		r.Busy++
@@ -265,7 +263,7 @@ func (w *pruneWorker) settle(name string, info dirfs.Info, v verdict, err error)
 		w.gone(name, event)
 	case v == damaged:
 		r.Corrupt++
-		event.File, event.Action = sessionfile.ShortHash(name), PruneKept
+		event.File, event.Action = sessionfile.ShortHash(name), Kept
 		w.observe(event)
 	default:
 		r.live(age, info.Size)
@@ -276,21 +274,21 @@ func (w *pruneWorker) settle(name string, info dirfs.Info, v verdict, err error)
 }
 
 // gone notes a file that was removed.
-func (w *pruneWorker) gone(name string, e PruneEvent) {
+func (w *worker) gone(name string, e Event) {
 	w.report.RemovedBytes += e.Size
 	w.removed.Add(1)
 	if w.o.Observe != nil {
-		e.File, e.Action = sessionfile.ShortHash(name), PruneRemoved
+		e.File, e.Action = sessionfile.ShortHash(name), Removed
 		w.observe(e)
 	}
 }
 
 // failed notes a file that could not be handled.
-func (w *pruneWorker) failed(name string, err error) {
+func (w *worker) failed(name string, err error) {
 	w.report.Failed++
 	hash := sessionfile.ShortHash(name)
 	w.remember(fmt.Errorf("file %s: %w", hash, err))
-	w.observe(PruneEvent{File: hash, Action: PruneFailed, Err: err})
+	w.observe(Event{File: hash, Action: Failed, Err: err})
 }
 
 // temp deals with an unfinished file. Nobody has it open but its writer, who
@@ -298,7 +296,7 @@ func (w *pruneWorker) failed(name string, err error) {
 // has no rename that replaces nothing, a new file is linked to its name before
 // the unfinished one is unlinked, and the writer may have been killed in between.
 // A session that is in use keeps both: its file does not get old.
-func (w *pruneWorker) temp(ctx context.Context, name string, info dirfs.Info) {
+func (w *worker) temp(ctx context.Context, name string, info dirfs.Info) {
 	age := w.rule.now.Sub(info.ModTime)
 	if age < staleTempAge {
 		w.report.Temp++
@@ -320,5 +318,5 @@ func (w *pruneWorker) temp(ctx context.Context, name string, info dirfs.Info) {
 	if info.Links > 1 {
 		info.Size = 0 // which stays, under the other name
 	}
-	w.gone(name, PruneEvent{Age: age, Size: info.Size})
+	w.gone(name, Event{Age: age, Size: info.Size})
 }

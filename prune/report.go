@@ -1,16 +1,16 @@
-package sessions
+package prune
 
 import (
 	"math"
 	"time"
 )
 
-// A PruneReport says what [Pruner.Prune] found and did.
-type PruneReport struct {
+// A Report says what [Run] found and did.
+type Report struct {
 	Started  time.Time
 	Duration time.Duration
-	DryRun   bool      // nothing was removed; Removed and the like say what would have been
-	Stopped  PruneStop // why it ended early; "" when it did not
+	DryRun   bool // nothing was removed; Removed and the like say what would have been
+	Stopped  Stop // why it ended early; "" when it did not
 
 	Entries  int // names in the directory, without those of the store's own files
 	Sessions int // session files among them: the sum of the next five, and those of Failed
@@ -39,60 +39,60 @@ type PruneReport struct {
 	Oldest       time.Duration // the longest idle time among Live
 
 	// Ages and Sizes tell of all session files, before anything was removed.
-	Ages  []PruneAges
-	Sizes []PruneSizes
+	Ages  []Ages
+	Sizes []Sizes
 }
 
-// PruneAges counts session files by the time since they were last saved or
+// Ages counts session files by the time since they were last saved or
 // touched: those of less than Under, and not of less than the Under before.
-type PruneAges struct {
+type Ages struct {
 	Under    time.Duration // zero, in the last one: no bound
 	Sessions int
 	Bytes    int64
 }
 
-// PruneSizes counts session files by their size: those of at most UpTo, and of
+// Sizes counts session files by their size: those of at most UpTo, and of
 // more than the UpTo before.
-type PruneSizes struct {
+type Sizes struct {
 	UpTo     int64 // bytes; zero, in the last one: no bound
 	Sessions int
 	Bytes    int64
 }
 
-// PruneStop says why a [Pruner.Prune] did not go through the whole directory.
-type PruneStop string
+// Stop says why a [Run] did not go through the whole directory.
+type Stop string
 
 const (
-	PruneLimit    PruneStop = "limit"    // PruneOptions.Limit
-	PruneBudget   PruneStop = "time"     // PruneOptions.TimeBudget
-	PruneCanceled PruneStop = "canceled" // the context
+	StopLimit    Stop = "limit"    // Options.Limit
+	StopBudget   Stop = "time"     // Options.TimeBudget
+	StopCanceled Stop = "canceled" // the context
 )
 
-// PruneProgress says how far a [Pruner.Prune] is.
-type PruneProgress struct {
+// Progress says how far a [Run] is.
+type Progress struct {
 	Entries int // names that were looked at
 	Total   int // names there were at the beginning
 	Removed int // files removed
 	Elapsed time.Duration
 }
 
-// A PruneEvent is what [Pruner.Prune] did about one file.
-type PruneEvent struct {
+// A Event is what [Run] did about one file.
+type Event struct {
 	File    string // a short hash of the file's name
-	Action  PruneAction
+	Action  Action
 	Age     time.Duration // since the file was last saved or touched
 	Size    int64         // bytes
-	Err     error         // of PruneFailed
+	Err     error         // of Failed
 	Corrupt bool          // the file is a damaged session's
 }
 
-// PruneAction is what became of a file.
-type PruneAction string
+// Action is what became of a file.
+type Action string
 
 const (
-	PruneRemoved PruneAction = "removed"
-	PruneKept    PruneAction = "kept"
-	PruneFailed  PruneAction = "failed"
+	Removed Action = "removed"
+	Kept    Action = "kept"
+	Failed  Action = "failed"
 )
 
 const (
@@ -104,34 +104,34 @@ const (
 // The bounds are what people set timeouts to, and the file sizes that the
 // doubling of slots gives.
 var (
-	pruneAges  = [...]time.Duration{time.Hour, 6 * time.Hour, day, 2 * day, 7 * day, 14 * day, 30 * day, 90 * day, 365 * day, math.MaxInt64}
-	pruneSizes = [...]int64{4 * kib, 8 * kib, 16 * kib, 64 * kib, 256 * kib, mib, math.MaxInt64}
+	ageBounds  = [...]time.Duration{time.Hour, 6 * time.Hour, day, 2 * day, 7 * day, 14 * day, 30 * day, 90 * day, 365 * day, math.MaxInt64}
+	sizeBounds = [...]int64{4 * kib, 8 * kib, 16 * kib, 64 * kib, 256 * kib, mib, math.MaxInt64}
 )
 
 // addBuckets makes all buckets, empty.
-func (r *PruneReport) addBuckets() {
-	for _, under := range pruneAges {
-		r.Ages = append(r.Ages, PruneAges{Under: under})
+func (r *Report) addBuckets() {
+	for _, under := range ageBounds {
+		r.Ages = append(r.Ages, Ages{Under: under})
 	}
-	for _, upTo := range pruneSizes {
-		r.Sizes = append(r.Sizes, PruneSizes{UpTo: upTo})
+	for _, upTo := range sizeBounds {
+		r.Sizes = append(r.Sizes, Sizes{UpTo: upTo})
 	}
 	r.Ages[len(r.Ages)-1].Under = 0
 	r.Sizes[len(r.Sizes)-1].UpTo = 0
 }
 
 // count puts a session file into its buckets.
-func (r *PruneReport) count(age time.Duration, size int64) {
+func (r *Report) count(age time.Duration, size int64) {
 	r.Sessions++
-	for i, under := range pruneAges {
-		if age < under || i == len(pruneAges)-1 {
+	for i, under := range ageBounds {
+		if age < under || i == len(ageBounds)-1 {
 			r.Ages[i].Sessions++
 			r.Ages[i].Bytes += size
 			break
 		}
 	}
-	for i, upTo := range pruneSizes {
-		if size <= upTo || i == len(pruneSizes)-1 {
+	for i, upTo := range sizeBounds {
+		if size <= upTo || i == len(sizeBounds)-1 {
 			r.Sizes[i].Sessions++
 			r.Sizes[i].Bytes += size
 			break
@@ -140,7 +140,7 @@ func (r *PruneReport) count(age time.Duration, size int64) {
 }
 
 // live notes a session that stays.
-func (r *PruneReport) live(age time.Duration, size int64) {
+func (r *Report) live(age time.Duration, size int64) {
 	r.Live++
 	r.LiveBytes += size
 	r.Oldest = max(r.Oldest, age)
@@ -150,7 +150,7 @@ func (r *PruneReport) live(age time.Duration, size int64) {
 }
 
 // add adds the numbers of another worker.
-func (r *PruneReport) add(o *PruneReport) {
+func (r *Report) add(o *Report) {
 	for _, sum := range []struct{ to, from *int }{
 		{&r.Entries, &o.Entries}, {&r.Sessions, &o.Sessions}, {&r.Removed, &o.Removed}, {&r.Live, &o.Live},
 		{&r.Busy, &o.Busy}, {&r.Corrupt, &o.Corrupt}, {&r.CorruptRemoved, &o.CorruptRemoved},

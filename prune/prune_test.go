@@ -1,4 +1,4 @@
-package sessions_test
+package prune_test
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/prune"
 )
 
 // A pruned is a directory, and the store that its sessions are in.
@@ -71,7 +72,7 @@ func (p *pruned) put(name, content string, age time.Duration) string {
 	return file
 }
 
-func (p *pruned) prune(o sessions.PruneOptions) sessions.PruneReport {
+func (p *pruned) prune(o prune.Options) prune.Report {
 	p.t.Helper()
 	report, err := p.Prune(context.Background(), o)
 	if err != nil {
@@ -126,22 +127,22 @@ func TestPruneRemovesJustWhatGetDoesNotLoadAnyMore(t *testing.T) {
 			if test.ended {
 				want = 1
 			}
-			if r := p.prune(sessions.PruneOptions{DryRun: true}); r.Removed != want || r.Sessions != 1 || !exists(p.file(s)) {
+			exact := test.lifetime > 0 // without, files without marks need not be opened
+			if r := p.prune(prune.Options{DryRun: true, Exact: exact}); r.Removed != want || r.Sessions != 1 || !exists(p.file(s)) {
 				t.Errorf("DryRun: %+v", r)
 			}
 			// Those who have no options of their own find the same in the files.
-			stranger := newPruned(t, sessions.FilesystemOptions{Path: p.dir, IDs: sessions.UUIDs()})
-			if r := stranger.prune(sessions.PruneOptions{AnyStore: true, DryRun: true}); r.Removed != want || r.Sessions != 1 {
-				t.Errorf("AnyStore: %+v", r)
+			if r := run(t, p.dir, prune.Options{DryRun: true}); r.Removed != want || r.Sessions != 1 {
+				t.Errorf("without a store: %+v", r)
 			}
-			if r := p.prune(sessions.PruneOptions{}); r.Removed != want || r.Live != 1-want || exists(p.file(s)) == test.ended {
+			if r := p.prune(prune.Options{Exact: exact}); r.Removed != want || r.Live != 1-want || exists(p.file(s)) == test.ended {
 				t.Errorf("got %+v", r)
 			}
 		})
 	}
 }
 
-func TestPruneWithMaxAgeSparesSessionsWhoseOwnTimeoutIsLonger(t *testing.T) {
+func TestPruneWithIdleTimeoutSparesSessionsWhoseOwnTimeoutIsLonger(t *testing.T) {
 	const h = time.Hour
 	for _, test := range []struct {
 		store, timeout, age, idleTimeout time.Duration
@@ -157,12 +158,15 @@ func TestPruneWithMaxAgeSparesSessionsWhoseOwnTimeoutIsLonger(t *testing.T) {
 		{store: 24 * h, timeout: 24 * h, age: 25 * h, idleTimeout: 2 * h, ended: true},
 		{store: h, age: 3 * h, idleTimeout: 24 * h},
 	} {
-		for _, any := range []bool{false, true} {
+		for name, do := range map[string]func(p *pruned, o prune.Options) prune.Report{
+			"with a store":    (*pruned).prune,
+			"without a store": func(p *pruned, o prune.Options) prune.Report { return run(t, p.dir, o) },
+		} {
 			p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: test.store})
 			s := p.session(test.age, test.timeout)
-			p.prune(sessions.PruneOptions{IdleTimeout: test.idleTimeout, AnyStore: any})
+			do(p, prune.Options{IdleTimeout: test.idleTimeout})
 			if exists(p.file(s)) == test.ended {
-				t.Errorf("%+v, AnyStore %v: it is there: %v", test, any, !test.ended)
+				t.Errorf("%+v, %s: it is there: %v", test, name, !test.ended)
 			}
 		}
 	}
@@ -170,7 +174,7 @@ func TestPruneWithMaxAgeSparesSessionsWhoseOwnTimeoutIsLonger(t *testing.T) {
 
 // A timeout of the session's own must show in its file's size, however that was
 // set: Prune looks into no other file.
-func TestEveryWayOfSavingTellsPruneOfTheSessionsOwnTimeout(t *testing.T) {
+func TestPruneIsToldOfTheSessionsOwnTimeoutByEveryWayOfSaving(t *testing.T) {
 	ctx := context.Background()
 	for _, own := range []time.Duration{time.Hour, 24 * time.Hour, 48 * time.Hour} {
 		for name, save := range map[string]func(*pruned, *sessions.Session) error{
@@ -204,7 +208,7 @@ func TestEveryWayOfSavingTellsPruneOfTheSessionsOwnTimeout(t *testing.T) {
 					t.Fatal(err)
 				}
 				p.age(p.file(s), 45*time.Minute)
-				p.prune(sessions.PruneOptions{IdleTimeout: 30 * time.Minute, AnyStore: true})
+				run(t, p.dir, prune.Options{IdleTimeout: 30 * time.Minute})
 				if !exists(p.file(s)) {
 					t.Errorf("%s, IdleTimeout %v, own timeout %v: the session is gone", name, store, own)
 				}
@@ -248,7 +252,7 @@ func TestPruneLeavesAloneWhatIsNoSession(t *testing.T) {
 		stay = append(stay, p.file(linked), filepath.Join(p.dir, "backup"), link)
 		foreign, unmatched = foreign+3, unmatched+2
 	}
-	r := p.prune(sessions.PruneOptions{RemoveCorrupt: true})
+	r := p.prune(prune.Options{RemoveCorrupt: true})
 	for _, file := range stay {
 		if !exists(file) {
 			t.Errorf("%s is gone", filepath.Base(file))
@@ -277,12 +281,12 @@ func TestPruneKeepsDamagedFilesUnlessToldOtherwise(t *testing.T) {
 	}
 	whole := p.session(0, 0)
 
-	var events []sessions.PruneEvent
-	o := sessions.PruneOptions{Observe: func(e sessions.PruneEvent) { events = append(events, e) }}
+	var events []prune.Event
+	o := prune.Options{Observe: func(e prune.Event) { events = append(events, e) }}
 	if r := p.prune(o); r.Corrupt != 2 || r.CorruptRemoved != 0 || !exists(old) {
 		t.Errorf("got %+v", r)
 	}
-	if len(events) != 2 || events[0].Action != sessions.PruneKept || !events[0].Corrupt || len(events[0].File) != 8 {
+	if len(events) != 2 || events[0].Action != prune.Kept || !events[0].Corrupt || len(events[0].File) != 8 {
 		t.Errorf("got %+v", events)
 	}
 	o.RemoveCorrupt = true
@@ -311,7 +315,7 @@ func TestPruneReadsJustTheFilesThatMaySaySomethingElse(t *testing.T) {
 	} {
 		p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 		file := p.put("session_"+strings.Repeat("0", 64)+".sess", strings.Repeat("x", int(test.size)), 2*time.Hour)
-		r := p.prune(sessions.PruneOptions{})
+		r := p.prune(prune.Options{})
 		if r.Removed == 0 != test.read || r.Corrupt == 1 != test.read || exists(file) != test.read {
 			t.Errorf("%s: got %+v", test.name, r)
 		}
@@ -320,7 +324,7 @@ func TestPruneReadsJustTheFilesThatMaySaySomethingElse(t *testing.T) {
 
 func TestPruneLeavesASessionThatSomebodyIsSaving(t *testing.T) {
 	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 24 * time.Hour})
-	o := sessions.PruneOptions{IdleTimeout: time.Hour}
+	o := prune.Options{IdleTimeout: time.Hour}
 	s := p.session(2*time.Hour, 0)
 	err := p.Update(context.Background(), s, func(*sessions.Session) error {
 		if r := p.prune(o); r.Busy != 1 || r.Removed != 0 {
@@ -354,9 +358,9 @@ func TestPruneJudgesBySavesAndTouchesThatComeBeforeItsLock(t *testing.T) {
 		for range 4 {
 			all = append(all, p.session(2*time.Hour, 0))
 		}
-		var r sessions.PruneReport
+		var r prune.Report
 		var pruning sync.WaitGroup
-		pruning.Go(func() { r = p.prune(sessions.PruneOptions{IdleTimeout: time.Hour, Rate: 0.001}) })
+		pruning.Go(func() { r = p.prune(prune.Options{IdleTimeout: time.Hour, Rate: 0.001}) })
 		synctest.Wait() // the first is gone, and the second waits for its turn
 		left := 0
 		for i, s := range all {
@@ -391,7 +395,7 @@ func TestPruneHoldsNoLockWhileItObserves(t *testing.T) {
 		ctx, cancel := context.WithTimeout(background, 20*time.Second)
 		defer cancel()
 		seen, old := 0, time.Now().Add(-2*time.Hour)
-		p.prune(sessions.PruneOptions{IdleTimeout: time.Hour, DryRun: dryRun, Observe: func(sessions.PruneEvent) {
+		p.prune(prune.Options{IdleTimeout: time.Hour, DryRun: dryRun, Observe: func(prune.Event) {
 			seen++
 			for _, s := range all {
 				err := p.Save(ctx, s)
@@ -414,7 +418,7 @@ func TestPruneKeepsItsRateHoweverLateItsTimersAre(t *testing.T) {
 		for _, late := range []time.Duration{0, 60 * time.Microsecond, time.Millisecond, 15 * time.Millisecond} {
 			for _, pause := range []time.Duration{0, time.Hour} { // of files that stay
 				const seconds = 10
-				got, want := sessions.PacedFiles(rate, pause, seconds*time.Second, time.Microsecond, late), int(rate*seconds)
+				got, want := prune.PacedFiles(rate, pause, seconds*time.Second, time.Microsecond, late), int(rate*seconds)
 				if got < want*98/100 || got > want*101/100+2 {
 					t.Errorf("%v a second after %v, with timers that are late by %v: %d files in %d s", rate, pause, late, got, seconds)
 				}
@@ -430,8 +434,8 @@ func TestPruneWaitsForEverAtARateOfNextToNothing(t *testing.T) {
 			for range 3 {
 				p.session(2*time.Hour, 0)
 			}
-			r := p.prune(sessions.PruneOptions{Rate: rate, TimeBudget: time.Hour})
-			if r.Removed != 1 || r.Stopped != sessions.PruneBudget {
+			r := p.prune(prune.Options{Rate: rate, TimeBudget: time.Hour})
+			if r.Removed != 1 || r.Stopped != prune.StopBudget {
 				t.Errorf("a rate of %v removed %d and stopped by %q", rate, r.Removed, r.Stopped)
 			}
 		})
@@ -445,11 +449,11 @@ func TestPruneRemovesAsManyAsItsLimitSays(t *testing.T) {
 		p.session(2*time.Hour, 0)
 	}
 	for _, limit := range []int{1, 63, 65} {
-		if r := p.prune(sessions.PruneOptions{IdleTimeout: time.Hour, Limit: limit}); r.Removed != limit || r.Stopped != sessions.PruneLimit {
+		if r := p.prune(prune.Options{IdleTimeout: time.Hour, Limit: limit}); r.Removed != limit || r.Stopped != prune.StopLimit {
 			t.Errorf("limit %d: %d removed, stopped by %q", limit, r.Removed, r.Stopped)
 		}
 	}
-	if r := p.prune(sessions.PruneOptions{IdleTimeout: time.Hour, Limit: 21}); r.Removed != 21 || r.Stopped != "" {
+	if r := p.prune(prune.Options{IdleTimeout: time.Hour, Limit: 21}); r.Removed != 21 || r.Stopped != "" {
 		t.Errorf("all that is left: %d removed, stopped by %q", r.Removed, r.Stopped)
 	}
 }
@@ -459,23 +463,23 @@ func TestPruneStopsWhenItIsToldTo(t *testing.T) {
 	for range 40 {
 		p.session(2*time.Hour, 0)
 	}
-	if r := p.prune(sessions.PruneOptions{Limit: 7}); r.Removed != 7 || r.Stopped != sessions.PruneLimit {
+	if r := p.prune(prune.Options{Limit: 7}); r.Removed != 7 || r.Stopped != prune.StopLimit {
 		t.Errorf("Limit: got %+v", r)
 	}
 	start := time.Now()
-	r := p.prune(sessions.PruneOptions{Rate: 20, TimeBudget: 320 * time.Millisecond})
-	if r.Removed < 2 || r.Removed > 8 || r.Stopped != sessions.PruneBudget || time.Since(start) > 10*time.Second {
+	r := p.prune(prune.Options{Rate: 20, TimeBudget: 320 * time.Millisecond})
+	if r.Removed < 2 || r.Removed > 8 || r.Stopped != prune.StopBudget || time.Since(start) > 10*time.Second {
 		t.Errorf("TimeBudget: got %+v", r)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	r, err := p.Prune(ctx, sessions.PruneOptions{})
-	if !errors.Is(err, context.Canceled) || r.Stopped != sessions.PruneCanceled || r.Removed != 0 {
+	r, err := p.Prune(ctx, prune.Options{})
+	if !errors.Is(err, context.Canceled) || r.Stopped != prune.StopCanceled || r.Removed != 0 {
 		t.Errorf("canceled: got %v, %+v", err, r)
 	}
-	var last sessions.PruneProgress
-	left := p.prune(sessions.PruneOptions{DryRun: true}).Sessions
-	r = p.prune(sessions.PruneOptions{Limit: left, Progress: func(now sessions.PruneProgress) { last = now }})
+	var last prune.Progress
+	left := p.prune(prune.Options{DryRun: true}).Sessions
+	r = p.prune(prune.Options{Limit: left, Progress: func(now prune.Progress) { last = now }})
 	if r.Stopped != "" || r.Removed != left || last.Entries != left || last.Total != left || last.Removed != left {
 		t.Errorf("got %+v, %+v", r, last)
 	}
@@ -483,7 +487,7 @@ func TestPruneStopsWhenItIsToldTo(t *testing.T) {
 
 func TestPruneRefusesNegativeOptions(t *testing.T) {
 	p := newPruned(t, sessions.FilesystemOptions{})
-	_, err := p.Prune(context.Background(), sessions.PruneOptions{IdleTimeout: -1, Limit: -1, TimeBudget: -1, Rate: -1})
+	_, err := p.Prune(context.Background(), prune.Options{IdleTimeout: -1, Limit: -1, TimeBudget: -1, Rate: -1})
 	for _, what := range []string{"IdleTimeout", "Limit", "TimeBudget", "Rate"} {
 		if err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("got %v, want something about %s", err, what)
@@ -491,21 +495,21 @@ func TestPruneRefusesNegativeOptions(t *testing.T) {
 	}
 }
 
-func TestOnePrunerAtATime(t *testing.T) {
+func TestPruneRunsOnceAtATime(t *testing.T) {
 	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 	other := newPruned(t, sessions.FilesystemOptions{Path: p.dir, IdleTimeout: time.Hour})
 	p.session(2*time.Hour, 0)
 	inside := false
-	p.prune(sessions.PruneOptions{Observe: func(sessions.PruneEvent) {
+	p.prune(prune.Options{Observe: func(prune.Event) {
 		inside = true
-		if _, err := other.Prune(context.Background(), sessions.PruneOptions{}); !errors.Is(err, sessions.ErrPruning) {
+		if _, err := other.Prune(context.Background(), prune.Options{}); !errors.Is(err, prune.ErrRunning) {
 			t.Errorf("got %v, want ErrPruning", err)
 		}
 	}})
 	if !inside {
 		t.Error("nothing was pruned")
 	}
-	other.prune(sessions.PruneOptions{})
+	other.prune(prune.Options{})
 }
 
 // A file that goes while Prune is on its way to it is no error, as long as it
@@ -521,7 +525,7 @@ func TestPruneDoesNotMindFilesThatVanish(t *testing.T) {
 			os.Remove(filepath.Join(p.dir, name))
 		}
 	}()
-	r := p.prune(sessions.PruneOptions{})
+	r := p.prune(prune.Options{})
 	if r.Failed != 0 {
 		t.Errorf("got %+v", r)
 	}
@@ -538,7 +542,7 @@ func TestPruneReportsAgesAndSizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.age(p.file(large), 400*24*time.Hour)
-	r := p.prune(sessions.PruneOptions{DryRun: true})
+	r := p.prune(prune.Options{DryRun: true})
 	if a := r.Ages; a[0].Sessions != 1 || a[1].Sessions != 1 || a[len(a)-1].Sessions != 1 || a[len(a)-1].Under != 0 {
 		t.Errorf("got %+v", a)
 	}
@@ -559,7 +563,7 @@ func TestPruneSaysWhichFilesItCouldNotHandle(t *testing.T) {
 	if err := os.Chmod(p.file(bad), 0); err != nil {
 		t.Fatal(err)
 	}
-	r, err := p.Prune(context.Background(), sessions.PruneOptions{})
+	r, err := p.Prune(context.Background(), prune.Options{})
 	if !errors.Is(err, fs.ErrPermission) || strings.Contains(err.Error(), bad.ID()) || r.Failed != 1 || r.Removed != 1 || exists(p.file(good)) {
 		t.Errorf("got %v, %+v", err, r)
 	}
@@ -579,7 +583,7 @@ func TestPruneTakesNoMoreMemoryForMoreFiles(t *testing.T) {
 	}
 	seen := 0
 	var heap [2]uint64
-	p.prune(sessions.PruneOptions{DryRun: true, Observe: func(sessions.PruneEvent) {
+	p.prune(prune.Options{DryRun: true, Observe: func(prune.Event) {
 		if seen++; seen == 2000 || seen == 8000 {
 			var stats runtime.MemStats
 			runtime.GC()
@@ -613,12 +617,12 @@ func TestPruneRemovesTheSecondNameThatAKilledWriterLeft(t *testing.T) {
 			t.Skip(err)
 		}
 		p.age(p.file(s), row.age)
-		report := p.prune(sessions.PruneOptions{DryRun: row.dry})
+		report := p.prune(prune.Options{DryRun: row.dry})
 		if report.TempRemoved != row.removed || report.Failed != 0 {
 			t.Errorf("after %v: %+v; want %d unfinished files removed", row.age, report, row.removed)
 		}
 		if row.age > 24*h { // in one go or, by the order of the names, two
-			p.prune(sessions.PruneOptions{})
+			p.prune(prune.Options{})
 		} else if report.RemovedBytes != 0 {
 			t.Errorf("after %v: %d bytes removed, want none", row.age, report.RemovedBytes)
 		}
@@ -628,5 +632,102 @@ func TestPruneRemovesTheSecondNameThatAKilledWriterLeft(t *testing.T) {
 		if got := get(t, p, s.ID()); got.New() != (row.left == 0) {
 			t.Errorf("after %v the session is %v", row.age, got)
 		}
+	}
+}
+
+// With a lifetime Prune still opens no file without a mark. It can be late then,
+// and never early.
+func TestPruneWithALifetimeGoesByTheShorterTimeout(t *testing.T) {
+	const h, m = time.Hour, time.Minute
+	for _, row := range []struct {
+		idleTimeout, lifetime time.Duration
+		size                  int // of a file that cannot be read
+		age                   time.Duration
+		removed, corrupt      int
+	}{
+		{2 * h, h, 3584, 61 * m, 1, 0},
+		{2 * h, h, 3584, 59 * m, 0, 0},
+		{h, 2 * h, 3584, 61 * m, 1, 0},
+		{h, 2 * h, 3584, 59 * m, 0, 0},
+		{prune.Never, h, 3584, 61 * m, 1, 0},
+		{prune.Never, h, 3584, 59 * m, 0, 0},
+		{h, prune.Never, 3584, 61 * m, 1, 0},
+		{prune.Never, prune.Never, 3584, 10000 * h, 0, 0},
+		{0, h, 3584, 61 * m, 0, 1}, // an idle timeout that the file has
+		{2 * h, h, 4096, 61 * m, 0, 1},
+	} {
+		p := newPruned(t, sessions.FilesystemOptions{})
+		p.put("session_"+strings.Repeat("0", 64)+".sess", strings.Repeat("x", row.size), row.age)
+		for _, exact := range []bool{true, false} {
+			r := run(t, p.dir, prune.Options{IdleTimeout: row.idleTimeout, Lifetime: row.lifetime, Exact: exact})
+			if exact && r.Corrupt != 1 || !exact && (r.Removed != row.removed || r.Corrupt != row.corrupt) {
+				t.Errorf("%+v, exact %v: %+v", row, exact, r)
+			}
+		}
+	}
+}
+
+// A session that is past its lifetime and was used since is not loaded, and is
+// removed at once by Exact alone.
+func TestPruneWithALifetimeRemovesLaterUnlessExact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 2 * time.Hour, Lifetime: time.Hour})
+		s := p.session(0, 0)
+		time.Sleep(61 * time.Minute) // by the bubble's clock
+		p.age(p.file(s), 20*time.Minute)
+		if !get(t, p, s.ID()).New() {
+			t.Error("the session is loaded after its lifetime")
+		}
+		if r := p.prune(prune.Options{}); r.Live != 1 {
+			t.Errorf("got %+v", r)
+		}
+		if r := p.prune(prune.Options{Exact: true, DryRun: true}); r.Removed != 1 {
+			t.Errorf("exact: got %+v", r)
+		}
+		p.age(p.file(s), 61*time.Minute)
+		if r := p.prune(prune.Options{}); r.Removed != 1 {
+			t.Errorf("an hour after its last use: got %+v", r)
+		}
+	})
+}
+
+func TestPruneOfAStoreCountsEveryFormOfID(t *testing.T) {
+	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
+	for _, o := range []sessions.FilesystemOptions{
+		{IDs: sessions.RandomIDs(16)}, {IDs: sessions.RandomIDs(64)}, {IDs: sessions.UUIDs()}, {HashNames: true},
+	} {
+		o.Path = p.dir
+		other := newPruned(t, o)
+		save(t, other, other.New())
+	}
+	for _, name := range names(t, p.dir) {
+		p.age(filepath.Join(p.dir, name), 2*time.Hour)
+	}
+	if r := p.prune(prune.Options{}); r.Removed != 4 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestPruneStaysInTheOpenedDirectory(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a directory that is open cannot be renamed here")
+	}
+	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
+	p.session(2*time.Hour, 0)
+	root := openRoot(t, p.dir)
+	away := p.dir + "-away"
+	if err := errors.Join(os.Rename(p.dir, away), os.Mkdir(p.dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	p.put("session_"+strings.Repeat("0", 64)+".sess", strings.Repeat("x", 3584), 2*time.Hour)
+	if r := p.prune(prune.Options{DryRun: true}); r.Removed != 1 {
+		t.Errorf("by the store: %+v", r)
+	}
+	r, err := prune.Run(background, root, prune.Options{IdleTimeout: time.Hour})
+	if err != nil || r.Removed != 1 {
+		t.Errorf("by an opened directory: %+v, %v", r, err)
+	}
+	if here, there := len(names(t, p.dir)), len(names(t, away)); here != 1 || there != 0 {
+		t.Errorf("%d files are left in the new directory, %d in the opened one", here, there)
 	}
 }

@@ -1,4 +1,4 @@
-package sessions
+package prune
 
 import (
 	"context"
@@ -11,13 +11,13 @@ import (
 	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
-// A pruning is one call of Prune.
+// A pruning is one call of Run.
 type pruning struct {
-	*FilesystemSessionStore
-	dir  *dirfs.Dir
-	o    PruneOptions
-	rule pruneRule
-	self dirfs.Info // of the directory
+	dir      *dirfs.Dir
+	self     dirfs.Info // of the directory
+	template sessionfile.Template
+	o        Options
+	rule     rule
 
 	stop    context.CancelCauseFunc
 	left    atomic.Int64 // of o.Limit
@@ -26,30 +26,22 @@ type pruning struct {
 	cut     atomic.Bool // something was left undone
 	total   int         // for o.Progress
 
-	names pruneNames
+	names nameQueue
 
-	removing sync.Mutex // see pruneBatch
+	removing sync.Mutex // see batchSize
 	pacer    *pacer     // for o.Rate
 
 	mu   sync.Mutex // guards errs and calls of o.Observe
 	errs []error
 }
 
-func (st *FilesystemSessionStore) newPruning(dir *dirfs.Dir, o PruneOptions, now time.Time) (*pruning, error) {
-	p := &pruning{FilesystemSessionStore: st, dir: dir, o: o, rule: st.pruneRule(o, now), pacer: newPacer(o.Rate, now)}
-	p.left.Store(int64(o.Limit))
-	var err error
-	p.self, err = dir.Stat()
-	return p, err
-}
-
 // run fills in the report. It returns after its goroutines.
-func (p *pruning) run(parent context.Context, report *PruneReport) error {
+func (p *pruning) run(parent context.Context, report *Report) error {
 	ctx, stop := context.WithCancelCause(parent)
 	defer stop(nil)
 	p.stop = stop
 	if p.o.TimeBudget > 0 {
-		timer := time.AfterFunc(p.o.TimeBudget, func() { stop(errPruneBudget) })
+		timer := time.AfterFunc(p.o.TimeBudget, func() { stop(errBudget) })
 		defer timer.Stop()
 	}
 	if p.o.Progress != nil {
@@ -63,7 +55,7 @@ func (p *pruning) run(parent context.Context, report *PruneReport) error {
 		return err
 	}
 	defer p.names.list.Close()
-	workers := make([]pruneWorker, pruneWorkers)
+	workers := make([]worker, workerCount)
 	var running sync.WaitGroup
 	for i := range workers {
 		running.Go(func() {
@@ -80,16 +72,16 @@ func (p *pruning) run(parent context.Context, report *PruneReport) error {
 }
 
 // result says how it ended.
-func (p *pruning) result(ctx, parent context.Context, report *PruneReport) error {
+func (p *pruning) result(ctx, parent context.Context, report *Report) error {
 	// What ends just after the last file was dealt with has stopped nothing.
 	if err := context.Cause(ctx); err != nil && p.cut.Load() {
 		switch {
-		case errors.Is(err, errPruneLimit):
-			report.Stopped = PruneLimit
-		case errors.Is(err, errPruneBudget):
-			report.Stopped = PruneBudget
+		case errors.Is(err, errLimit):
+			report.Stopped = StopLimit
+		case errors.Is(err, errBudget):
+			report.Stopped = StopBudget
 		default:
-			report.Stopped = PruneCanceled
+			report.Stopped = StopCanceled
 			p.errs = append(p.errs, parent.Err())
 		}
 	}
@@ -114,7 +106,7 @@ func (p *pruning) countEntries(ctx context.Context) error {
 // showProgress calls o.Progress until the returned function is called.
 func (p *pruning) showProgress(started time.Time) (end func()) {
 	show := func() {
-		p.o.Progress(PruneProgress{
+		p.o.Progress(Progress{
 			Entries: int(p.entries.Load()),
 			Total:   p.total,
 			Removed: int(p.removed.Load()),
@@ -162,13 +154,13 @@ func (p *pruning) pace(ctx context.Context) bool {
 	return true
 }
 
-// take counts one file more towards o.Limit. The error is errPruneLimit when that
+// take counts one file more towards o.Limit. The error is errLimit when that
 // is reached, which ends the pruning.
 func (p *pruning) take() error {
 	if p.o.Limit > 0 && p.left.Add(-1) < 0 {
 		p.cut.Store(true)
-		p.stop(errPruneLimit)
-		return errPruneLimit
+		p.stop(errLimit)
+		return errLimit
 	}
 	return nil
 }
@@ -180,12 +172,12 @@ func (p *pruning) giveBack() { p.left.Add(1) }
 func (p *pruning) remember(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.errs) < maxPruneErrors {
+	if len(p.errs) < maxErrors {
 		p.errs = append(p.errs, err)
 	}
 }
 
-func (p *pruning) observe(e PruneEvent) {
+func (p *pruning) observe(e Event) {
 	if p.o.Observe == nil {
 		return
 	}

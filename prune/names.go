@@ -1,4 +1,4 @@
-package sessions
+package prune
 
 import (
 	"sync"
@@ -7,17 +7,17 @@ import (
 )
 
 const (
-	// pruneChunk is how many names are brought into the order of their inodes.
+	// chunkSize is how many names are brought into the order of their inodes.
 	// With fewer, the system writes the same inodes to the disk again and
 	// again, with more it does so with the directory (measured on ext4).
-	pruneChunk = 128 << 10
+	chunkSize = 128 << 10
 
-	// pruneShare is how many of them a worker takes.
-	pruneShare = 1024
+	// shareSize is how many of them a worker takes.
+	shareSize = 1024
 )
 
-// pruneNames hands out the names in a directory to workers.
-type pruneNames struct {
+// nameQueue hands out the names in a directory to workers.
+type nameQueue struct {
 	list *dirfs.List
 
 	mu    sync.Mutex
@@ -27,17 +27,17 @@ type pruneNames struct {
 
 // next appends some names to dst. The error is io.EOF when there are none any
 // more.
-func (n *pruneNames) next(dst []dirfs.Entry) ([]dirfs.Entry, error) {
+func (n *nameQueue) next(dst []dirfs.Entry) ([]dirfs.Entry, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.given == len(n.chunk) {
 		var err error
 		n.given = 0
-		if n.chunk, err = n.list.NextByInode(n.chunk[:0], pruneChunk); err != nil {
+		if n.chunk, err = n.list.NextByInode(n.chunk[:0], chunkSize); err != nil {
 			return dst, err
 		}
 	}
-	share := n.chunk[n.given:min(n.given+pruneShare, len(n.chunk))]
+	share := n.chunk[n.given:min(n.given+shareSize, len(n.chunk))]
 	n.given += len(share)
 	return append(dst, share...), nil
 }
