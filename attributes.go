@@ -69,6 +69,14 @@ func (q *asked) last() (at uint64) {
 	return at
 }
 
+// attributes returns which attributes were asked for.
+func (q *asked) attributes() Attributes {
+	return Attributes{
+		Created: q[toRenew] > 0, AuthenticatedAt: q[toLogin] > 0, IdleTimeout: q[toSetIdleTimeout] > 0, Lifetime: q[toSetLifetime] > 0,
+		Persistence: q[toSetPersistence] > 0, Owner: q[toSetOwner] > 0, Meta: q[toSetMeta] > 0,
+	}
+}
+
 // set takes over from b what was asked for after that time.
 func (a *attributes) set(b attributes, q *asked, after uint64) {
 	if q[toRenew] > after {
@@ -151,12 +159,6 @@ func (s *Session) Login(owner string) {
 	s.owner, s.asked[toSetOwner] = owner, s.touch()
 }
 
-func (s *Session) isLoggingIn() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.asked[toLogin] > 0
-}
-
 // Destroy ends the session with the next save, and its cookie with it. To be
 // called at logout (ASVS 5.0 7.4.1). All values are gone at once; what is set
 // afterwards, a farewell flash message say, goes into a session of a new ID.
@@ -164,12 +166,6 @@ func (s *Session) Destroy() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.destroy()
-}
-
-func (s *Session) isDestroyed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.asked[toDestroy] > 0
 }
 
 // destroy leaves nothing of what the session was asked for before.

@@ -327,7 +327,7 @@ func (b *Base) endLost(ctx context.Context, c *Change, to func(context.Context, 
 	if !c.deletes {
 		ctx = context.WithValue(ctx, reasonKey{}, EndedByLogout)
 	}
-	lost := &Session{state: state{home: b, key: c.plan.lost, stored: true}}
+	lost := &Session{state: state{home: b, key: c.plan.lost, adopted: true}}
 	if err := b.commit(ctx, &Change{base: b, s: lost, deletes: true}, to); err != nil && !errors.Is(err, ErrCorrupt) {
 		return err
 	}
@@ -336,14 +336,16 @@ func (b *Base) endLost(ctx context.Context, c *Change, to func(context.Context, 
 
 // carryOut is commit for those who have the session's turn.
 func (b *Base) carryOut(ctx context.Context, c *Change, to func(context.Context, *Change) error) error {
-	err := to(ctx, c)
+	err := c.try(ctx, to)
 	for n := 1; n < maxAdopted && errors.Is(err, ErrExists) && c.s.adopted && c.update == nil; n++ {
-		err = to(ctx, c)
+		err = c.try(ctx, to)
 	}
 	switch {
 	case err != nil:
 	case !c.applied:
 		return errNotApplied
+	case c.err != nil:
+		err = c.err // which Commit did not return
 	default:
 		err = b.endLost(ctx, c, to)
 	}
@@ -351,7 +353,7 @@ func (b *Base) carryOut(ctx context.Context, c *Change, to func(context.Context,
 	case err == nil:
 		c.carriedOut()
 		return nil
-	case err == c.err, errors.Is(err, ErrExists), errors.Is(err, ErrDeleted), errors.Is(err, ErrTooLarge), errors.Is(err, ErrCorrupt):
+	case c.err != nil, errors.Is(err, ErrExists), errors.Is(err, ErrDeleted), errors.Is(err, ErrTooLarge), errors.Is(err, ErrCorrupt):
 		return err
 	case c.deletes:
 		return fmt.Errorf("sessions: delete: %w", err)

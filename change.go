@@ -1,6 +1,8 @@
 package sessions
 
 import (
+	"context"
+	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -54,31 +56,16 @@ func (c *Change) Apply(stored *Record) error {
 
 func (c *Change) apply(stored *Record) error {
 	c.end() // of an Update, what the function did before
-	c.plan = plan{key: c.Key()}
-	ends, login := c.deletes || c.s.isDestroyed(), c.s.isLoggingIn()
-	switch {
-	case stored == nil || ends:
-	case login && (stored.Damaged || c.base.Expired(stored)):
-		c.plan.ended = c.plan.key
-		stored = nil
-	case stored.Damaged:
-		return ErrCorrupt
-	case c.base.Expired(stored):
-		return ErrDeleted
-	}
+	c.plan = plan{key: c.Key(), expired: stored != nil && !stored.Damaged && c.base.Expired(stored)}
 	if c.deletes {
-		c.plan.lost = c.s.lost
-		if stored != nil {
-			c.plan.ended = c.plan.key
-		}
-		c.plan.key = ""
+		c.s.planEnd(&c.plan, stored)
 		return nil
 	}
 	if c.update == nil {
 		return c.s.plan(&c.plan, c.base, stored)
 	}
 	u := &updating{s: c.s}
-	if err := u.begin(stored); err != nil {
+	if err := u.begin(stored, c.plan.expired); err != nil {
 		return err
 	}
 	c.updated = u
@@ -87,6 +74,12 @@ func (c *Change) apply(stored *Record) error {
 	}
 	c.updated.join()
 	return c.updated.work.plan(&c.plan, c.base, stored)
+}
+
+// try calls a Commit.
+func (c *Change) try(ctx context.Context, commit func(context.Context, *Change) error) error {
+	c.applied, c.err = false, nil
+	return commit(ctx, c)
 }
 
 // end takes back what the function of an Update did, unless it was carried out.
@@ -122,8 +115,9 @@ func (c *Change) Fresh() bool { return c.plan.fresh }
 // Renewed reports whether the session goes on under NewKey: Ended is where it was.
 func (c *Change) Renewed() bool { return c.plan.renews }
 
-// Same reports whether Record is what is stored already, so that only the idle
-// timeout restarts.
+// Same reports whether Record is what was passed to Apply, so that only the idle
+// timeout restarts. It does not say so of what is stored when that has moved:
+// a server that merges looks at Set, Deleted and Attributes.
 func (c *Change) Same() bool { return c.plan.same }
 
 // Record returns what is to be stored under NewKey, with all values in Data.
@@ -136,11 +130,34 @@ func (c *Change) Record() *Record {
 	return &p.record
 }
 
-// BuildsOn returns the version that the change was applied to. It is false when
-// the change may be applied to any state of the session: Set, Deleted and the
-// like say all of it. Otherwise another version needs another Apply.
+// BuildsOn returns the version of the record that was passed to Apply, "" for
+// none, and whether the change holds for that one alone. Exact are an Update, a
+// renewal, and each change in a store with KeepMissingID, where another visitor may
+// have the ID by now: when another version is stored, or nothing any more, Apply
+// is called again with that. What is not exact may be carried out on any state of
+// the session that is stored: a save by Cleared, Deleted, Set and Attributes, an
+// end by removing Ended. When nothing is stored any more a save needs Apply again,
+// since it is ErrDeleted or a login that begins anew, and an end is done.
 func (c *Change) BuildsOn() (version string, exact bool) {
-	return c.plan.version, c.update != nil || c.plan.ended != ""
+	return c.plan.version, c.update != nil || c.plan.renews || c.base.opts.KeepMissingID
+}
+
+// Attributes names those attributes of a [Record] that a change sets.
+type Attributes struct {
+	Created, AuthenticatedAt, IdleTimeout, Lifetime, Persistence, Owner, Meta bool
+}
+
+// Attributes returns Record without its values, and which attributes the change
+// sets: all when it is Fresh. The others are those of the record that was passed
+// to Apply.
+func (c *Change) Attributes() (rec Record, set Attributes) {
+	p := &c.plan
+	rec = p.record
+	rec.Data, rec.Fields = "", nil
+	if p.fresh {
+		return rec, Attributes{true, true, true, true, true, true, true}
+	}
+	return rec, p.sets
 }
 
 // Cleared reports whether the values that are stored go, before those of Set come.
@@ -194,6 +211,8 @@ type plan struct {
 	renews, merges       bool
 
 	version string // of what is stored
+	expired bool   // what is stored has
+	sets    Attributes
 	clock   uint64 // the session's, when the plan was made
 	changes []change
 
@@ -204,26 +223,69 @@ type plan struct {
 	few [2]change // room for the changes of most saves
 }
 
-// check compares what the session thinks is stored with what is, and returns
-// that: nil when it is another session's.
-func (s *Session) check(stored *Record) (*Record, error) {
-	another := stored != nil && s.isAnother(stored)
+// check judges what is stored. It returns the record that a change builds on, nil
+// for none, and whether what is stored ends with the change.
+func (s *Session) check(stored *Record, expired bool) (on *Record, ends bool, err error) {
+	taken := stored != nil && !s.stored && !s.adopted
+	absent := s.stored && stored == nil || stored != nil && s.isAnother(stored)
+	login := s.asked[toLogin] > 0
 	switch {
 	case s.err != nil:
-		return nil, s.err
-	case s.asked[toDestroy] > 0 && another && s.stored:
-		return nil, nil
-	case s.asked[toDestroy] > 0:
-		return stored, nil // there or not, it ends
-	case another || s.stored && stored == nil:
-		if s.asked[toLogin] > 0 {
-			return nil, nil // which begins a session of its own
-		}
-		return nil, ErrDeleted
-	case !s.stored && stored != nil && !s.adopted:
-		return nil, ErrExists
+		return nil, false, s.err
+	case s.asked[toDestroy] > 0 && !(taken && !s.isEmpty()):
+		return nil, s.ends(stored), nil // there or not
+	case taken:
+		return nil, false, ErrExists
+	case absent && login:
+		return nil, false, nil // which begins a session of its own
+	case absent:
+		return nil, false, ErrDeleted
+	case stored == nil:
+		return nil, false, nil
+	case login && (stored.Damaged || expired || s.becameAnothers(stored)):
+		return nil, true, nil
+	case stored.Damaged:
+		return nil, false, ErrCorrupt
+	case expired:
+		return nil, false, ErrDeleted
 	}
-	return stored, nil
+	return stored, false, s.takeCodec(stored.Codec)
+}
+
+// ends reports whether what is stored goes when the session ends: not another
+// session, nor one that took the ID of a session which was never stored.
+func (s *Session) ends(stored *Record) bool {
+	return stored != nil && (s.adopted || s.stored && !s.isAnother(stored))
+}
+
+// planEnd is plan for Delete.
+func (s *Session) planEnd(p *plan, stored *Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ends(stored) {
+		p.ended = p.key
+	}
+	p.key, p.lost = "", s.lost
+}
+
+// becameAnothers reports whether another request has given the session, under the
+// same ID, to an owner who is not the one that logs in.
+func (s *Session) becameAnothers(stored *Record) bool {
+	return stored.Owner != "" && stored.Owner != s.owner && stored.Owner != s.base.Owner
+}
+
+// takeCodec makes an adopted session one of the codec that another store, which
+// has adopted it before, has given it. A Backend may leave the name out.
+func (s *Session) takeCodec(name string) error {
+	if name == s.codec.Name() || name == "" {
+		return nil
+	}
+	codec := codecNamed(name, s.home.opts.Codec)
+	if !s.adopted || codec == nil {
+		return fmt.Errorf("sessions: save: the stored session is encoded by codec %q, and not by %q", name, s.codec.Name())
+	}
+	s.codec = codec
+	return nil
 }
 
 // isAnother reports whether what is stored under the session's ID may be
@@ -243,37 +305,35 @@ func (s *Session) isAnother(stored *Record) bool {
 }
 
 // plan finds out what the save has to do.
-func (s *Session) plan(p *plan, b *Base, stored *Record) (err error) {
+func (s *Session) plan(p *plan, b *Base, stored *Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if stored, err = s.check(stored); err != nil {
+	on, ends, err := s.check(stored, p.expired)
+	if err != nil {
 		return err
 	}
-	p.clock, p.id, p.cleared = s.clock, s.id, s.asked[toClear] > 0
+	p.clock, p.id, p.cleared, p.sets = s.clock, s.id, s.asked[toClear] > 0, s.asked.attributes()
 	if s.asked[toDestroy] > 0 || s.asked[toRenew] > 0 {
 		p.lost = s.lost
 	}
+	p.renews = on != nil && s.asked[toRenew] > 0
+	if ends || p.renews {
+		p.ended = p.key
+	}
 	if (s.stored || s.adopted) && (s.asked[toDestroy] > 0 || s.asked[toRenew] > 0) {
-		if stored != nil {
-			p.ended = p.key
-		}
 		p.id = b.renewedID(s)
 		p.key = b.opts.Key(p.id)
 	}
 	p.record = s.attributes.record(s.codec.Name())
-	if s.asked[toDestroy] > 0 {
-		if s.isEmpty() {
-			p.key, p.encoded = "", true
-			return nil
-		}
-		stored = nil
+	if s.asked[toDestroy] > 0 && s.isEmpty() {
+		p.key, p.encoded = "", true
+		return nil
 	}
-	p.fresh = stored == nil || p.ended != ""
-	p.renews = p.ended != "" && stored != nil
+	p.fresh = on == nil || p.renews
 	if p.changes, err = s.changes(p.few[:0]); err != nil {
 		return err
 	}
-	return s.merge(p, stored)
+	return s.merge(p, on)
 }
 
 // merge fills in what is to be stored: what is, with what was changed.
@@ -346,6 +406,9 @@ func (s *Session) saved(p *plan) {
 	s.modified = s.clock != p.clock
 	if !p.encoded {
 		p.record.Fields = slices.Clip(p.fields)
+	}
+	if p.record.Used.IsZero() {
+		p.record.Used = time.Now() // for a store that passes Base to Apply
 	}
 	s.rebase(p.record, p.fields)
 }

@@ -89,11 +89,15 @@ func (b *Base) observeCommit(ctx context.Context, started time.Time, c *Change, 
 
 func (b *Base) observeSave(ctx context.Context, started time.Time, p *plan) {
 	switch {
-	case p.ended != "" && p.renews:
+	case p.renews:
 		b.observe(ctx, started, nil, EventSaved, "")
 		b.observe(ctx, started, nil, EventRenewed, "")
 	case p.ended != "":
-		b.observe(ctx, started, nil, EventEnded, EndedByLogout)
+		reason := EndedByLogout
+		if p.expired {
+			reason = EndedByExpiry
+		}
+		b.observe(ctx, started, nil, EventEnded, reason)
 		if p.key != "" {
 			b.observe(ctx, started, nil, EventCreated, "")
 		}

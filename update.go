@@ -15,11 +15,11 @@ type updating struct {
 
 // begin brings the session up to what is stored, and copies it. What was
 // changed in it stays changed.
-func (u *updating) begin(stored *Record) error {
+func (u *updating) begin(stored *Record, expired bool) error {
 	s := u.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stored, err := s.check(stored)
+	on, _, err := s.check(stored, expired)
 	if err != nil {
 		return err
 	}
@@ -28,13 +28,17 @@ func (u *updating) begin(stored *Record) error {
 	}
 	u.was = s.state
 	u.was.cells = maps.Clone(s.cells)
-	if stored != nil && s.asked[toDestroy] == 0 {
-		fields, err := s.parse(stored)
+	switch {
+	case on != nil:
+		fields, err := s.parse(on)
 		if err != nil {
 			return err
 		}
 		s.noteInPlace()
-		s.rebase(*stored, fields)
+		s.rebase(*on, fields)
+	case s.stored && s.asked[toDestroy] == 0: // it has ended, and a login begins another one
+		s.noteInPlace()
+		s.rebase(Record{Codec: s.codec.Name()}, nil)
 	}
 	u.began = s.clock
 	u.work = &Session{state: s.snapshot(), turn: turn{taken: true, updating: true}}
