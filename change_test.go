@@ -276,7 +276,7 @@ func TestAdoptedSessionTakesTheCodecOfTheOneThatAdoptedItBefore(t *testing.T) {
 	}
 	second.Set("second", "x")
 	v.put(id, func(rec *sessions.Record) {
-		*rec = sessions.Record{Codec: "json", Created: first.Created(), Data: `{"first":"y"}`}
+		*rec = sessions.Record{Codec: "json", Created: first.Created(), Used: time.Now(), Data: `{"first":"y"}`}
 	})
 	if err := asGob.Save(background, second); err != nil {
 		t.Fatal(err)

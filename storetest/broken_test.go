@@ -66,6 +66,16 @@ func TestBrokenStoresAreFound(t *testing.T) {
 		{"deletes everybody's sessions", "SessionsByOwner", func(m *Memory) sessions.SessionStore { return greedy{m} }},
 		{"deletes not quite all", "DeleteAllEndsAll", func(m *Memory) sessions.SessionStore { return lazy{m} }},
 		{"shows half a save", "ReadersNeverSeeHalfASave", func(m *Memory) sessions.SessionStore { return &halving{Memory: m} }},
+		{"forgets the login", "LoginLifetimePersistenceAndMetaComeBack", forgetting(func(rec *sessions.Record) { rec.AuthenticatedAt = time.Time{} })},
+		{"forgets the lifetime", "LoginLifetimePersistenceAndMetaComeBack", forgetting(func(rec *sessions.Record) { rec.Lifetime = 0 })},
+		{"forgets the persistence", "LoginLifetimePersistenceAndMetaComeBack", forgetting(func(rec *sessions.Record) { rec.Persistence = 0 })},
+		{"forgets Meta", "LoginLifetimePersistenceAndMetaComeBack", forgetting(func(rec *sessions.Record) { rec.Meta = "" })},
+		{"never ends by a lifetime", "OwnLifetimeEndsASession", forgetting(func(rec *sessions.Record) { rec.Lifetime = 0 })},
+		{"loses the other request's owner", "DifferentAttributesAreBothKept", func(m *Memory) sessions.SessionStore { return overwriting{m} }},
+		{"keeps the old ID at a login", "LoginIsARenewal", func(m *Memory) sessions.SessionStore { return keepingOldID{m} }},
+		{"refuses a login after a logout", "LoginAfterTheEndBeginsAnew", func(m *Memory) sessions.SessionStore { return refusing{m} }},
+		{"refuses a login after expiry", "LoginAfterExpiryBeginsAnew", func(m *Memory) sessions.SessionStore { return refusing{m} }},
+		{"hands values on to another owner", "LoginOfAnotherOwnerBeginsAnew", func(m *Memory) sessions.SessionStore { return handingOn{m} }},
 		{"forgets the owner", "CreatedTimeoutAndOwnerComeBack", func(m *Memory) sessions.SessionStore { return ownerless{m} }},
 	} {
 		t.Run(test.what, func(t *testing.T) {
@@ -321,6 +331,58 @@ func (b *halving) Save(ctx context.Context, s *sessions.Session) error {
 		time.Sleep(time.Millisecond)
 	}
 	return overwriting{b.Memory}.Save(ctx, s)
+}
+
+// forgetting saves less of a record.
+func forgetting(forget func(*sessions.Record)) func(*Memory) sessions.SessionStore {
+	return func(m *Memory) sessions.SessionStore { return forgetful{m, forget} }
+}
+
+type forgetful struct {
+	*Memory
+	forget func(*sessions.Record)
+}
+
+func (b forgetful) Save(ctx context.Context, s *sessions.Session) error {
+	err := b.Memory.Save(ctx, s)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if rec, ok := b.kept[s.ID()]; ok {
+		b.forget(&rec)
+		b.kept[s.ID()] = rec
+	}
+	return err
+}
+
+// refusing saves nothing over what has ended.
+type refusing struct{ *Memory }
+
+func (b refusing) Save(ctx context.Context, s *sessions.Session) error {
+	b.mu.Lock()
+	ended := !s.New() && b.find(s.ID()) == nil
+	b.mu.Unlock()
+	if ended {
+		return sessions.ErrDeleted
+	}
+	return b.Memory.Save(ctx, s)
+}
+
+// handingOn keeps the values when the ID changes.
+type handingOn struct{ *Memory }
+
+func (b handingOn) Save(ctx context.Context, s *sessions.Session) error {
+	b.mu.Lock()
+	id := s.ID()
+	old, stored := b.kept[id]
+	b.mu.Unlock()
+	err := b.Memory.Save(ctx, s)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if rec, ok := b.kept[s.ID()]; ok && stored && s.ID() != id {
+		rec.Data = old.Data
+		b.kept[s.ID()] = rec
+	}
+	return err
 }
 
 type ownerless struct{ *Memory }

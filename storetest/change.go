@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/sessfs/sessions"
 )
@@ -100,6 +101,64 @@ var changeChecks = []check{
 			need(store.Save(ctx, a), "A's save")
 			want(load(ctx, store, a.ID()).Get("b") == "B", "what B saved is lost")
 		}),
+	twoRequests("DifferentAttributesAreBothKept", "A sets the owner and a timeout, B sets Meta and a lifetime: all are there.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			a.SetOwner("ann")
+			a.SetIdleTimeout(time.Hour)
+			b.SetMeta("device")
+			b.SetLifetime(2 * time.Hour)
+			need(store.Save(ctx, a), "A's save")
+			need(store.Save(ctx, b), "B's save")
+			s := load(ctx, store, a.ID())
+			want(s.Owner() == "ann" && s.IdleTimeout() == time.Hour, "A's owner %q, timeout %v", s.Owner(), s.IdleTimeout())
+			want(s.Meta() == "device" && s.Lifetime() == 2*time.Hour, "B's Meta %q, lifetime %v", s.Meta(), s.Lifetime())
+			want(b.Owner() == "ann" && !b.Modified(), "after its save B does not hold A's owner")
+		}),
+	twoRequests("LoginIsARenewal", "A logs in, B saves under the old ID: A keeps the values under a new ID, the old one never works again.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			old := a.ID()
+			a.Login("ann")
+			need(store.Save(ctx, a), "A's save")
+			b.Set("b", "B")
+			err := store.Save(ctx, b)
+			want(errors.Is(err, sessions.ErrDeleted), "B's save is %v, want ErrDeleted", err)
+			gone(ctx, store, old, "the session's owner logged in")
+			s := load(ctx, store, a.ID())
+			want(a.ID() != old && s.Owner() == "ann" && s.Get("old") == "kept", "owner %q, old = %v", s.Owner(), s.Get("old"))
+			want(len(list(ctx, store)) == 1, "%d sessions are stored", len(list(ctx, store)))
+		}),
+	twoRequests("LoginAfterTheEndBeginsAnew", "A logs out, B logs in later: B's save stores a session of its own, with what B has set alone.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			old := a.ID()
+			a.Destroy()
+			need(store.Save(ctx, a), "A's save")
+			b.Login("ann")
+			b.Set("b", "B")
+			need(store.Save(ctx, b), "B's save")
+			gone(ctx, store, old, "the session was destroyed")
+			s := load(ctx, store, b.ID())
+			want(s.Owner() == "ann" && s.Len() == 1 && s.Get("b") == "B", "%d values of %q came back", s.Len(), s.Owner())
+			want(b.Len() == 1 && !b.Modified(), "after its save B holds %d values", b.Len())
+		}),
+	{
+		name: "LoginOfAnotherOwnerBeginsAnew",
+		rule: "A login of another owner ends the session, and nothing of it is in the new one.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			s := store.New()
+			s.Login("ann")
+			s.Set("hers", int64(1))
+			s.SetMeta("her device")
+			need(store.Save(ctx, s), "save")
+			old := s.ID()
+			s.Login("bob")
+			s.Set("his", int64(1))
+			need(store.Save(ctx, s), "save")
+			gone(ctx, store, old, "another owner logged in")
+			loaded := load(ctx, store, s.ID())
+			want(loaded.Owner() == "bob" && loaded.Len() == 1 && loaded.Get("his") == int64(1) && loaded.Meta() == "",
+				"%d values of %q came back, Meta %q", loaded.Len(), loaded.Owner(), loaded.Meta())
+		}),
+	},
 	twoRequests("NestedChangeIsCarriedAlone", "A changes inside a value and says so, B sets b: both are kept, and no more is carried than changed.",
 		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
 			a.Get("untouched") // handed out, and not changed

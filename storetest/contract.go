@@ -115,6 +115,24 @@ var contractChecks = []check{
 		}),
 	},
 	{
+		name: "LoginLifetimePersistenceAndMetaComeBack",
+		rule: "When a session's owner logged in, its own lifetime, the persistence of its cookie and its Meta are stored with it.",
+		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+			s := store.New()
+			s.Login("ann")
+			s.SetLifetime(time.Hour)
+			s.SetPersistence(sessions.PersistIdle)
+			s.SetMeta("a device =\n\"%☃")
+			at := s.AuthenticatedAt()
+			need(store.Save(ctx, s), "save")
+			loaded := load(ctx, store, s.ID())
+			want(loaded.AuthenticatedAt().Sub(at).Abs() < time.Second, "the time of the login moved by %v", loaded.AuthenticatedAt().Sub(at))
+			want(loaded.Lifetime() == time.Hour, "the session's own lifetime came back as %v", loaded.Lifetime())
+			want(loaded.Persistence() == sessions.PersistIdle, "the persistence came back as %v", loaded.Persistence())
+			want(loaded.Meta() == s.Meta(), "Meta came back as %q", loaded.Meta())
+		}),
+	},
+	{
 		name: "SaveIfModified",
 		rule: "SaveIfModified saves a session that should be saved, and no other.",
 		run: straight(func(ctx context.Context, store sessions.SessionStore) {

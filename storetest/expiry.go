@@ -75,6 +75,39 @@ var expiryChecks = []check{
 			need(store.Delete(ctx, s), "delete of an expired session")
 			return true
 		}),
+	expiry("LoginAfterExpiryBeginsAnew", "A login over a session that has expired stores one of its own, with what its request has set alone.", idleTimeout,
+		func(ctx context.Context, store sessions.SessionStore) bool {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			old := s.ID()
+			time.Sleep(idleTimeout + idleTimeout/10)
+			s.Login("ann")
+			s.Set("b", int64(1))
+			before := time.Now()
+			need(store.Save(ctx, s), "save of a login")
+			gone(ctx, store, old, "the session has expired")
+			if !alive(ctx, store, s.ID(), before) {
+				return false
+			}
+			want(s.Owner() == "ann" && s.Len() == 1 && s.Get("b") == int64(1), "%d values of %q", s.Len(), s.Owner())
+			return true
+		}),
+	expiry("OwnLifetimeEndsASession", "A session with a lifetime of its own ends by that, saved or not.", ownIdleTimeout,
+		func(ctx context.Context, store sessions.SessionStore) bool {
+			s := store.New()
+			s.SetLifetime(ownIdleTimeout / 2)
+			created := s.Created()
+			need(store.Save(ctx, s), "save")
+			time.Sleep(ownIdleTimeout / 4)
+			s.Set("a", int64(1))
+			err := store.Save(ctx, s)
+			if time.Since(created) >= ownIdleTimeout/2 {
+				return false
+			}
+			need(err, "save")
+			time.Sleep(ownIdleTimeout / 4)
+			gone(ctx, store, s.ID(), "the session's lifetime is over")
+			return true
+		}),
 	expiry("OwnTimeoutTakesTheStoresPlace", "A session with a timeout of its own expires by that, be it longer or shorter.", ownIdleTimeout,
 		func(ctx context.Context, store sessions.SessionStore) bool {
 			longer, shorter := store.New(), store.New()
