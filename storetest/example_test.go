@@ -13,7 +13,7 @@ import (
 )
 
 // A mapStore is a store of one's own: a map, a lock, and a [sessions.Base], which
-// does the rest.
+// does the rest. The project's examples/sqlstore is one in an SQL database.
 type mapStore struct {
 	*sessions.Base
 	mu      sync.Mutex
