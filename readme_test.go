@@ -2,7 +2,10 @@ package sessions_test
 
 import (
 	"errors"
-	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,26 +13,63 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
-// The README's programs are built as a newcomer would build them: in a module
-// of their own, made by the README's command, whose go.sum is then what every
-// importer gets.
-func TestReadmesProgramsBuildAndImportLittle(t *testing.T) {
+// The README's program is built as a newcomer would build it: in a module of
+// its own, made by the README's command, whose go.sum is then that of every
+// importer.
+func TestReadmesProgramCountsAndImportsLittle(t *testing.T) {
+	dir := t.TempDir()
+	address := freeAddress(t)
+	program := strings.Replace(readmesBlocks(t, "go", 1)[0], "localhost:8080", address, 1)
+	if lines := strings.Count(program, "\n"); lines > 45 {
+		t.Errorf("the program has %d lines, want 45 at most", lines)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	buildInNewModule(t, dir)
+	checkSums(t, filepath.Join(dir, "go.sum"))
+
+	cmd := exec.Command(filepath.Join(dir, "newcomer"))
+	cmd.Dir, cmd.Stderr = dir, os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait() // its error is the kill
+	defer cmd.Process.Kill()
+	if got, want := visitThrice(t, "http://"+address), "visits: 3\n"; got != want {
+		t.Errorf("after three visits got %q, want %q", got, want)
+	}
+	checkHead(t, dir)
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	return "localhost:" + port
+}
+
+// buildInNewModule runs the README's commands for a module of one's own.
+func buildInNewModule(t *testing.T, dir string) {
+	t.Helper()
 	root, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	writeReadmesPrograms(t, dir)
 	commands := []string{"go mod init example.com/newcomer"}
-	for _, text := range readmeBlocks(t, "sh") {
+	for _, text := range readmesBlocks(t, "sh", 2) {
 		if strings.HasPrefix(text, "go mod edit ") {
 			commands = append(commands, strings.Split(text, " && ")...)
 		}
 	}
-	commands = append(commands, "go vet ./...", "go build -o "+os.DevNull+" ./...")
-	for _, command := range commands {
+	for _, command := range append(commands, "go vet ./...", "go build -o newcomer .") {
 		args := strings.Fields(command)
 		for i := range args {
 			args[i] = strings.ReplaceAll(args[i], "/path/to/checkout", root)
@@ -43,7 +83,11 @@ func TestReadmesProgramsBuildAndImportLittle(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", command, err, out)
 		}
 	}
-	sums, err := os.ReadFile(filepath.Join(dir, "go.sum"))
+}
+
+func checkSums(t *testing.T, path string) {
+	t.Helper()
+	sums, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,79 +100,136 @@ func TestReadmesProgramsBuildAndImportLittle(t *testing.T) {
 	}
 }
 
-// writeReadmesPrograms writes the README's programs. The first is whole; the
-// others are parts of one.
-func writeReadmesPrograms(t *testing.T, dir string) {
+// visitThrice returns the page of the last visit. The first waits for the server.
+func visitThrice(t *testing.T, site string) (page string) {
 	t.Helper()
-	programs := readmeBlocks(t, "go")
-	if len(programs) == 0 || !strings.HasPrefix(programs[0], "package main\n") {
-		t.Fatal("the README has no whole program")
-	}
-	for i, text := range programs {
-		switch {
-		case strings.HasPrefix(text, "package main\n"):
-		case strings.HasPrefix(text, "func "):
-			text = readmeImports + "var store sessions.SessionStore\n\nfunc main() { http.HandleFunc(\"/\", handle) }\n\n" + text
-		default:
-			text = strings.ReplaceAll(text, "…", "if err != nil { panic(err) }")
-			text = readmeImports + "func main() {\n" + text + "\n_ = mw\n}\n"
-		}
-		path := filepath.Join(dir, fmt.Sprint("program", i), "main.go")
-		if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// readmeImports begin a program that a part of the README is put into.
-const readmeImports = `package main
-
-import (
-	"fmt"
-	"net/http"
-	"os"
-	"time"
-
-	"github.com/sessfs/sessions"
-	"github.com/sessfs/sessions/securecookie"
-)
-
-var _, _, _, _, _ = fmt.Sprint, http.NotFound, os.Getenv, time.Now, securecookie.ParseKeys
-
-`
-
-// readmeBlocks returns the README's code blocks of a language.
-func readmeBlocks(t *testing.T, language string) (blocks []string) {
-	t.Helper()
-	readme, err := os.ReadFile("README.md")
+	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllSubmatch(readme, -1) {
-		blocks = append(blocks, string(m[1]))
+	client := &http.Client{Jar: jar}
+	resp, err := client.Get(site)
+	for deadline := time.Now().Add(time.Minute); err != nil && time.Now().Before(deadline); resp, err = client.Get(site) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	for n := 1; err == nil; n++ {
+		text, readErr := io.ReadAll(resp.Body)
+		if err := errors.Join(readErr, resp.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if n == 3 {
+			return string(text)
+		}
+		resp, err = client.Get(site)
+	}
+	t.Fatal(err)
+	return ""
+}
+
+// checkHead runs the README's command that shows a session's file. Times and
+// checksums are the run's own.
+func checkHead(t *testing.T, dir string) {
+	t.Helper()
+	readme := readText(t, "README.md")
+	m := regexp.MustCompile("`(head .*?)` shows\n\n```text\n((?s:.*?))```").FindStringSubmatch(readme)
+	if m == nil {
+		t.Fatal("the README shows no session's file")
+	}
+	if _, err := exec.LookPath("head"); err != nil {
+		t.Skip("skipped: no head: ", err)
+	}
+	cmd := exec.Command("/bin/sh", "-c", m[1])
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changing = regexp.MustCompile(`created=\S+|\b[0-9a-f]{8,}\b`)
+	got, want := changing.ReplaceAllString(string(out), "…"), changing.ReplaceAllString(m[2], "…")
+	if got != want {
+		t.Errorf("%s\ngot  %q\nwant %q", m[1], got, want)
+	}
+}
+
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// readmesBlocks returns the README's code blocks of a language.
+func readmesBlocks(t *testing.T, language string, atLeast int) (blocks []string) {
+	t.Helper()
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(readText(t, "README.md"), -1) {
+		blocks = append(blocks, m[1])
+	}
+	if len(blocks) < atLeast {
+		t.Fatalf("the README has %d blocks of %s, want %d", len(blocks), language, atLeast)
 	}
 	return blocks
 }
 
-// Each command's own tests run it.
-func TestReadmesCommandsNameWhatIsThere(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
+// texts are the Markdown files that a newcomer or an operator reads.
+func texts(t *testing.T) (paths []string) {
+	t.Helper()
+	for _, pattern := range []string{"*.md", "docs/*.md", "cmd/*/README.md", "bench/README.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: found %d: %v", pattern, len(found), err)
+		}
+		paths = append(paths, found...)
 	}
-	found := 0
-	for _, m := range regexp.MustCompile(`(?:cd (\w+) && )?go (?:run|build -o \S+) (\./\S+?)[\s`+"`"+`]`).FindAllStringSubmatch(string(readme), -1) {
-		found++
-		cmd := exec.Command("go", "vet", m[2])
-		cmd.Dir = m[1]
-		if out, err := cmd.CombinedOutput(); err != nil {
-			if strings.Contains(string(out), "dial tcp") {
-				t.Skipf("needs the network: %s", out)
+	return paths
+}
+
+// Each command's own tests run it.
+func TestReadmesCommandsNameExistingPrograms(t *testing.T) {
+	command := regexp.MustCompile(`(?:cd (\w+) && )?go (?:run|build -o \S+) (\./\S+?)[\s` + "`" + `]`)
+	found := map[string]bool{}
+	for _, path := range texts(t) {
+		for _, m := range command.FindAllStringSubmatch(readText(t, path), -1) {
+			if found[m[0]] {
+				continue
 			}
-			t.Errorf("%s: %v\n%s", m[0], err, out)
+			found[m[0]] = true
+			cmd := exec.Command("go", "vet", m[2])
+			cmd.Dir = m[1]
+			if out, err := cmd.CombinedOutput(); err != nil {
+				if strings.Contains(string(out), "dial tcp") {
+					t.Skipf("needs the network: %s", out)
+				}
+				t.Errorf("%s: %s: %v\n%s", path, m[0], err, out)
+			}
 		}
 	}
-	if found < 5 {
-		t.Errorf("found %d commands", found)
+	if len(found) < 4 {
+		t.Errorf("found %d commands", len(found))
+	}
+}
+
+// A link leads to a file, and the name of a test in the texts to a test.
+func TestReadmesLinksAndNamesOfTestsExist(t *testing.T) {
+	sources, err := exec.Command("grep", "-rhoE", "--include=*_test.go", `^func (Test|Fuzz)\w+`, ".").Output()
+	if err != nil {
+		t.Skip("skipped: no grep: ", err)
+	}
+	tests := strings.Fields(strings.ReplaceAll(string(sources), "func ", ""))
+	code := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
+	link, name := regexp.MustCompile(`\]\(([^):#]+)[^):]*\)`), regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`")
+	for _, path := range texts(t) {
+		text := readText(t, path)
+		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(text, ""), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+		for _, m := range name.FindAllStringSubmatch(text, -1) {
+			if !slices.Contains(tests, m[1]) {
+				t.Errorf("%s: no test is named %s", path, m[1])
+			}
+		}
 	}
 }

@@ -26,7 +26,7 @@ type operator struct {
 
 func newOperator(t *testing.T) operator {
 	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
