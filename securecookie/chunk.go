@@ -14,12 +14,12 @@ import (
 
 // MaxChunks is the greatest number of cookies for one session: 20, of the 50
 // that browsers keep at least for a domain (RFC 6265bis 6.1). Cookies named
-// with a higher number than 19 are nobody's, and are left alone.
+// with a higher number than 19 are left alone.
 const MaxChunks = 20
 
 const (
 	// maxCookie is how many bytes of name and value together browsers take.
-	// RFC 6265bis 5.7 says 4,096; some browsers have counted the equals sign,
+	// RFC 6265bis 5.7 has 4,096; some browsers have counted the equals sign,
 	// and older ones took three bytes less.
 	maxCookie = 4093
 
@@ -62,7 +62,7 @@ type nameSet uint32
 
 func chunkName(i int) nameSet { return 2 << i }
 
-// split seals a session and cuts it into what fits in cookies.
+// split seals a session and cuts it into values that fit in cookies.
 func (c *Carrier) split(plaintext []byte, t Times) (parts, error) {
 	size := encodedLen(overheadSize + timesSize + len(plaintext))
 	if size <= maxCookie-len(c.template.Name) {
@@ -93,7 +93,7 @@ func (c *Carrier) split(plaintext []byte, t Times) (parts, error) {
 // nameOfSet is the name that a set of chunks is sealed for.
 func (c *Carrier) nameOfSet(prefix string) string { return c.template.Name + ";" + prefix }
 
-// found is what a header has of a session's cookies.
+// found is the part of a header that is a session's cookies.
 type found struct {
 	c     *Carrier
 	names nameSet
@@ -113,9 +113,9 @@ func (s *slot) all() []string {
 	return s.values[:s.n]
 }
 
-// find looks through Cookie headers for what is this session's, by its exact
+// find looks through Cookie headers for this session's cookies, by their exact
 // names, once and without allocating: a header may have thousands of others.
-// Whoever writes =name=value (CVE-2023-23934) has written a cookie without a
+// =name=value (CVE-2023-23934) is a cookie without a
 // name.
 func (c *Carrier) find(header []string) (f found) {
 	f.c = c
@@ -151,7 +151,7 @@ func parsePair(s string) (i int, value string, ok bool) {
 }
 
 // parseNumber reads a decimal number of one or two digits without a leading
-// zero. Larger ones are nobody's.
+// zero. Larger ones are not ours.
 func parseNumber(s string) (n int, ok bool) {
 	if len(s) < 1 || len(s) > 2 || len(s) == 2 && s[0] == '0' {
 		return 0, false
@@ -166,7 +166,7 @@ func parseNumber(s string) (n int, ok bool) {
 }
 
 // candidates are the whole values that the cookies may hold, at most four of
-// them, and for what each was sealed.
+// them, and the name for which each was sealed.
 func (f *found) candidates(yield func(name, value string) bool) {
 	for _, value := range f.slots[0].all() {
 		if len(f.c.template.Name)+len(value) <= maxCookie && !yield(f.c.template.Name, value) {
@@ -233,7 +233,7 @@ func (c *Carrier) set(response http.Header, request []string, cookie http.Cookie
 	}
 }
 
-// without gives what the names in n, but not in other, end in.
+// without returns the ends of the names in n that are not in other.
 func (n nameSet) without(other nameSet) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		n &^= other

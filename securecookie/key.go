@@ -15,7 +15,7 @@ import (
 )
 
 // KeySize is the size, in bytes, of a generated master key, and the least
-// that [NewKey] and [KeyFromSecret] accept: 256 bits, what AES-256 can use.
+// that [NewKey] and [KeyFromSecret] accept: 256 bits, the key of AES-256.
 const KeySize = 32
 
 const (
@@ -33,9 +33,8 @@ const (
 	infoKeyID      = "github.com/sessfs/sessions/securecookie 1 key id"
 )
 
-// ErrKey is what [NewKey], [KeyFromSecret], [ParseKey] and [ParseKeys]
-// refuse with. The error that wraps it says what is wrong, and never what
-// the key or the secret was.
+// ErrKey is the error of [NewKey], [KeyFromSecret], [ParseKey] and [ParseKeys].
+// The error that wraps it names the fault, and never has the key or the secret.
 var ErrKey = errors.New("securecookie: unusable key")
 
 // A Key is a master key: secret bytes that a [KeyRing] derives its
@@ -44,9 +43,9 @@ var ErrKey = errors.New("securecookie: unusable key")
 //
 // A Key does not change and may be copied and used by several goroutines.
 // Printing, logging or encoding one, alone or inside other values, shows at
-// most its id; only [Key.Reveal] gives the secret.
+// most its id; only [Key.Reveal] returns the secret.
 type Key struct {
-	// Package fmt does not call the methods of unexported fields. What it
+	// Package fmt does not call the methods of unexported fields. The text that it
 	// prints of a Key inside somebody's struct is an address, and with a verb
 	// that does not suit it, such as %s, what is behind the first pointer,
 	// but not what is behind the second.
@@ -112,8 +111,8 @@ func KeyFromSecret(secret string) (Key, error) {
 	return newKey(b)
 }
 
-// newKey derives, once, what sealing and opening need. Doing it for every
-// message was measured to cost twice the time of the rest together.
+// newKey derives the keys of sealing and opening, once. Deriving them for every
+// message took twice the time of the rest together.
 func newKey(b []byte) (Key, error) {
 	prk, err := hkdf.Extract(sha256.New, b, nil)
 	if err != nil {

@@ -17,13 +17,13 @@ const (
 	noExpiry  = math.MaxInt64   // later than any now, so that a decoder needs no special case
 )
 
-// Times says when a cookie is valid. They are kept to the millisecond,
+// Times are the limits of a cookie's validity. They are kept to the millisecond,
 // rounded down, and must lie between 1970 and 9999.
 type Times struct {
 	// IssuedAt is when the cookie was sealed; the zero Time stands for now.
 	IssuedAt time.Time
 
-	// Idle is the instant from which a session that nobody used is over;
+	// Idle is the instant from which an unused session is over;
 	// the zero Time means none. A later cookie moves it.
 	Idle time.Time
 
@@ -48,7 +48,7 @@ func (t Times) appendTo(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// parseTimes reads what appendTo wrote and reports whether now is in the
+// parseTimes reads times written by appendTo and reports whether now is in the
 // time in which the cookie is valid.
 func parseTimes(b []byte, now time.Time) (Times, bool) {
 	var at [3]time.Time

@@ -21,8 +21,8 @@ type token struct {
 	issued time.Time
 }
 
-// appendSession appends what is sealed of a session: the layout that the
-// package comment describes.
+// appendSession appends the data of a session that are sealed, in the layout of
+// the package comment.
 func appendSession(dst []byte, id string, rec *sessions.Record) ([]byte, error) {
 	raw, err := hex.DecodeString(id)
 	if err != nil || len(raw) != sessionIDSize {
@@ -59,8 +59,8 @@ func fromUnixNano(n uint64) time.Time {
 	return time.Unix(0, int64(n)).UTC()
 }
 
-// sessionFixed is what the layout begins with: layout, ID, creation, persistence.
-// sessionOverhead is what it takes at most beside owner, meta and values: also
+// sessionFixed is the size of the layout's beginning: layout, ID, creation, persistence.
+// sessionOverhead is its greatest size beside owner, meta and values: also
 // six uvarints and the codec's name. Both are in bytes.
 const (
 	sessionFixed    = 1 + sessionIDSize + 8 + 1
@@ -71,7 +71,7 @@ func appendText(dst []byte, text string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
-// parseSession reads what appendSession wrote. That this was sealed does not make it right: another
+// parseSession reads data written by appendSession. That they were sealed does not make it right: another
 // program may share the keys.
 func parseSession(b []byte) (t token, ok bool) {
 	if len(b) < sessionFixed || b[0] != sessionLayout1 {
@@ -105,7 +105,7 @@ func parseSession(b []byte) (t token, ok bool) {
 	return t, true
 }
 
-// cutText returns the text that b begins with, and what follows it.
+// cutText returns the text that b begins with, and the rest.
 func cutText(b []byte) (text, rest []byte, ok bool) {
 	size, n := binary.Uvarint(b)
 	if n <= 0 || size > uint64(len(b)-n) {

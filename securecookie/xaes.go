@@ -46,7 +46,7 @@ func newXAES(key []byte) (*xaes, error) {
 }
 
 // subkey fills key with the key of the message whose nonce begins with
-// derive. The caller gives the memory because what is passed to a
+// derive. The caller brings the memory because an argument of a
 // [cipher.Block] escapes to the heap.
 func (x *xaes) subkey(key *[32]byte, derive []byte) {
 	for i := range 2 {
@@ -85,7 +85,7 @@ func (x *xaes) seal(key *[32]byte, dst, plaintext, additional []byte) ([]byte, e
 	return aead.Seal(dst[:len(dst)+deriveSize], nil, plaintext, additional), nil
 }
 
-// open returns, in new memory, what seal appended the encryption of.
+// open returns, in new memory, the data that seal encrypted.
 func (x *xaes) open(key *[32]byte, sealed, additional []byte) ([]byte, error) {
 	if len(sealed) < deriveSize {
 		return nil, ErrInvalid

@@ -269,7 +269,7 @@ type panicking struct{}
 func (panicking) MarshalJSON() ([]byte, error) { panic("a mistake of the application") }
 func (panicking) GobEncode() ([]byte, error)   { panic("a mistake of the application") }
 
-// invalidIDs are what attackers send, by what is wrong with it.
+// invalidIDs are those that attackers send, by their fault.
 func invalidIDs(store sessions.SessionStore) map[string]string {
 	valid := store.GenerateKey()
 	return map[string]string{

@@ -136,7 +136,7 @@ func alive(ctx context.Context, store sessions.SessionStore, id string, before t
 	return false
 }
 
-// expiry is a check that says whether it came to a result.
+// expiry is a check that reports whether it came to a result.
 func expiry(name, rule string, idleTimeout time.Duration, do func(ctx context.Context, store sessions.SessionStore) bool) check {
 	return check{
 		name:    name,

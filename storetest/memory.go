@@ -67,7 +67,7 @@ func (m *Memory) lock(ctx context.Context) error {
 	return nil
 }
 
-// find returns what is kept under the ID and has not expired.
+// find returns the session that is kept under the ID and has not expired.
 func (m *Memory) find(id string) *sessions.Record {
 	rec, ok := m.kept[id]
 	if !ok || m.Expired(&rec) {

@@ -8,12 +8,11 @@
 //		})
 //	}
 //
-// Each check is a subtest that says which rule it found broken. Checks of a
-// capability that the store lacks are skipped, and say which. [NewMemory] is a
+// Each check is a subtest that names the rule it found broken. Checks of a
+// capability that the store lacks are skipped, and name it. [NewMemory] is a
 // store that passes all of them, and small enough to start from.
 //
-// What one process cannot see, that of several processes or machines, is not
-// tried.
+// The crossings of several processes or machines are not tried.
 package storetest
 
 import (
@@ -26,7 +25,7 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// Options is what a store under test has to be made with.
+// Options are the options with which a store under test has to be made.
 type Options struct {
 	// IdleTimeout is the store's idle timeout, a second or two in the checks of
 	// expiry; zero, in all others, means none. For a store that has none
@@ -57,8 +56,8 @@ func Run(t *testing.T, newStore func(t *testing.T, o Options) sessions.SessionSt
 	}
 }
 
-// A check is one rule and how to find out whether a store keeps it. The error
-// of run says how it does not, or is lacking.
+// A check is one rule and a trial of it. The error of run tells how a store
+// breaks the rule, or is lacking.
 type check struct {
 	name    string
 	rule    string
@@ -149,7 +148,7 @@ func gone(ctx context.Context, store sessions.SessionStore, id, why string) {
 	want(s.New() && s.ID() != id && s.Len() == 0, "%s, and its ID still gives a session", why)
 }
 
-// keyOf returns what the store lists a session as.
+// keyOf returns the key under which the store lists a session.
 func keyOf(store sessions.SessionStore, s *sessions.Session) string {
 	if k, ok := store.(interface {
 		KeyOf(*sessions.Session) (string, error)
@@ -160,7 +159,7 @@ func keyOf(store sessions.SessionStore, s *sessions.Session) string {
 	return s.ID()
 }
 
-// list returns what is listed.
+// list returns the listed keys.
 func list(ctx context.Context, store sessions.SessionStore) map[string]bool {
 	ids := make(map[string]bool)
 	for id, err := range store.List(ctx) {

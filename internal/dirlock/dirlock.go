@@ -3,10 +3,10 @@
 //
 // flock(2) of one file would let those who share it overlap for ever while
 // another waits to be alone. So there are two files, the lock and the turn.
-// Whoever wants to be alone locks the turn first, and keeps it. Then it makes the
-// lock file one byte long. Whoever wants to share the lock and finds a byte in
-// its file waits for the turn. The byte alone keeps nobody out: when the process
-// that wrote it has died, the turn is free.
+// A caller who wants to be alone locks the turn first, and keeps it. Then it makes
+// the lock file one byte long. A caller who wants to share the lock and finds a
+// byte in its file waits for the turn. The byte alone has no effect: when the
+// process that wrote it has died, the turn is free.
 package dirlock
 
 import (
@@ -32,7 +32,7 @@ type Lock struct {
 	alone chan struct{} // has one element while an attempt to be alone goes on
 
 	mu      sync.Mutex
-	waiting *wait // nil when nobody waits to share
+	waiting *wait // nil when none waits to share
 }
 
 // New returns the lock of a directory that has files of these names for it.
@@ -46,7 +46,7 @@ type Hold struct {
 	group *wait // nil, or those who have the file together
 }
 
-// Share waits until nobody has the lock alone, or waits for that.
+// Share waits until the lock is not had alone, nor waited for alone.
 func (l *Lock) Share(ctx context.Context) (Hold, error) {
 	if h, ok, err := l.tryShare(); ok || err != nil {
 		return h, err
@@ -84,7 +84,7 @@ func (l *Lock) tryShare() (h Hold, ok bool, err error) {
 	}
 }
 
-// Release gives up the lock.
+// Release releases the lock.
 func (h Hold) Release() {
 	if h.group == nil {
 		h.file.Close()
@@ -93,8 +93,8 @@ func (h Hold) Release() {
 	h.group.leave()
 }
 
-// A wait is what some goroutines that want to share the lock wait for together,
-// and then share.
+// A wait is one wait of several goroutines that want to share the lock: they wait
+// together, and then share.
 type wait struct {
 	lock *Lock
 	done chan struct{} // closed when hold or err is set
@@ -118,7 +118,7 @@ func (l *Lock) wait() *wait {
 	return l.waiting
 }
 
-// run gives the lock to all who wait for it by then. Were they to try again
+// run shares the lock with all who wait for it by then. Were they to try again
 // instead, the next one who wants to be alone could come before them.
 func (w *wait) run() {
 	files, err := w.lock.take(nil)
@@ -132,7 +132,7 @@ func (w *wait) run() {
 	close(w.done)
 }
 
-// leave is for who does not wait any more, or gives up the hold.
+// leave ends a wait, or releases the hold.
 func (w *wait) leave() {
 	w.lock.mu.Lock()
 	defer w.lock.mu.Unlock()
@@ -141,8 +141,8 @@ func (w *wait) leave() {
 	}
 }
 
-// Exclude waits until nobody else has the lock. From then on nobody else gets
-// it until release is called.
+// Exclude waits until no other caller has the lock. From then on none gets it
+// until release is called.
 func (l *Lock) Exclude(ctx context.Context) (release func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -203,7 +203,7 @@ func (a *attempt) release() {
 	<-a.lock.alone
 }
 
-// errAbandoned ends an attempt that nobody waits for any more.
+// errAbandoned ends an attempt that is not waited for any more.
 var errAbandoned = errors.New("abandoned")
 
 // tookTurn notes that the turn file of the pair is locked.
@@ -273,7 +273,7 @@ func (l *Lock) takeBoth(files pair, a *attempt) (linked bool, err error) {
 		err = a.tookTurn(files)
 	}
 	if err == nil {
-		// Whoever has the turn, even shared, knows that nobody else waits to be alone.
+		// The turn, even shared, proves that no other caller waits to be alone.
 		err = files.lock.Truncate(waiting)
 	}
 	if err == nil {
@@ -310,7 +310,7 @@ func (p pair) close() {
 }
 
 // openLock opens the lock file. With it, both files are made: on a disk that is
-// full meanwhile, whoever wants to be alone finds them there.
+// full meanwhile, a caller who wants to be alone finds them there.
 func (l *Lock) openLock() (dirfs.File, error) {
 	f, err := l.dir.OpenWrite(l.name)
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -1,6 +1,6 @@
 // Package fields keeps the values of a session in one text, each findable by its
 // key without decoding any: a JSON object, or pairs of a key and a value, each
-// behind its length. It knows nothing of sessions or of what encoded a value.
+// behind its length. It knows nothing of sessions or of the encoder of a value.
 package fields
 
 import (
@@ -61,7 +61,7 @@ func (f Format) Parse(data string) (fields []Field, err error) {
 		return nil, err
 	}
 	for i := 1; i < len(fields); i++ {
-		if fields[i].Key <= fields[i-1].Key { // not what Encode wrote
+		if fields[i].Key <= fields[i-1].Key { // not written by Encode
 			return Sort(fields)
 		}
 	}
@@ -144,8 +144,8 @@ func uvarint(s string) (uint64, int) {
 }
 
 // parseObject finds the members of a JSON object. It follows strings and
-// brackets without recursion, so that no depth of nesting costs anything; that
-// what stands between them is JSON is left to whoever decodes a value.
+// brackets without recursion, so that no depth of nesting costs anything. Whether
+// the text between them is JSON is left to the decoder of a value.
 func parseObject(data string) ([]Field, error) {
 	p := scanner{data: data}
 	if !p.take('{') {
@@ -297,7 +297,7 @@ func AppendString(dst []byte, s string) []byte {
 		return AppendQuoted(dst, s)
 	}
 	dst = append(dst, '"')
-	for _, r := range s { // what is not UTF-8 becomes U+FFFD
+	for _, r := range s { // bytes that are not UTF-8 become U+FFFD
 		switch {
 		case r == '"' || r == '\\':
 			dst = append(dst, '\\', byte(r))
@@ -310,7 +310,7 @@ func AppendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// AppendQuoted is AppendString of what is plain.
+// AppendQuoted is AppendString for plain text.
 func AppendQuoted(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	dst = append(dst, s...)

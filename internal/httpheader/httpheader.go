@@ -59,7 +59,7 @@ func Personal(h http.Header) {
 	}
 }
 
-// Restore makes h what it was before, apart from the cookies in keep that h
+// Restore makes h as it was before, apart from the cookies in keep that h
 // still sets.
 func Restore(h, before http.Header, keep []string) {
 	kept := slices.DeleteFunc(slices.Clone(h[setCookie]), func(line string) bool { return !slices.Contains(keep, line) })

@@ -9,7 +9,7 @@ import (
 	"github.com/sessfs/sessions/internal/dirfs"
 )
 
-// A directory is what a Files has in the place of a directory that was removed.
+// A directory is the successor of a Files' directory that was removed.
 type directory struct {
 	mu  sync.Mutex // orders replacements and Close
 	now atomic.Pointer[dirfs.Dir]

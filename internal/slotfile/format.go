@@ -40,7 +40,7 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// slotSizeFor gives the size of slots that hold a payload of n bytes: the
+// slotSizeFor returns the size of slots that hold a payload of n bytes: the
 // smallest with which header and slots fill 4096 bytes, or twice, four times
 // … as much, so that the usual session is one block of its file system.
 func slotSizeFor(n int) int {
@@ -62,7 +62,7 @@ func isRoomy(slotSize, payload int) bool {
 	return slotSize+sector >= 4*(slotSizeFor(payload)+sector)
 }
 
-// A SizeKind is what the size of a file tells about it.
+// A SizeKind is the kind of a file, as its size tells it.
 type SizeKind int
 
 const (
@@ -73,8 +73,8 @@ const (
 
 // SizeOf returns the kind of a file of n bytes. A file gets all of its slots when
 // it is made and keeps its size. A marked file has a blank sector behind its
-// slots: whoever looks for marked files need not open the others. A copy of the
-// file has the mark, too, which could not be said of a mode bit or an attribute.
+// slots: a search for marked files need not open the others. A copy of the file
+// has the mark, too, unlike a mode bit or an attribute.
 func SizeOf(n int64) SizeKind {
 	switch {
 	case isBlocks(n + sector):
@@ -136,7 +136,7 @@ func appendHeader(dst, meta []byte, slotSize int) ([]byte, error) {
 	return append(dst, '\n'), nil
 }
 
-// parseHeader reads what appendHeader wrote. The text aliases b.
+// parseHeader reads a header written by appendHeader. The text aliases b.
 func parseHeader(b []byte) (meta []byte, slotSize int, ok bool) {
 	if len(b) < headerSize {
 		return nil, 0, false
@@ -197,8 +197,8 @@ func appendSlot(dst []byte, seq uint64, dead bool, payload string) []byte {
 	return append(dst, '\n')
 }
 
-// parseSlot reads what appendSlot wrote from the bytes of a slot, which may be
-// anything. Whether the payload is whole is not looked at. The result aliases b.
+// parseSlot reads a slot written by appendSlot. The bytes may be anything. It does
+// not check the payload. The result aliases b.
 func parseSlot(b []byte) slot {
 	if len(b) < slotHead {
 		return slot{}
@@ -261,12 +261,12 @@ type image struct {
 	newest int
 
 	// torn says that a slot is not whole, or may not be: a save was under way,
-	// or was broken off. An older slot's payload is nobody's business: that
+	// or was broken off. An older slot's payload does not matter: that
 	// the head is whole, and older, tells that no newer save had finished.
 	torn bool
 }
 
-// err says why the image is no record: ErrCorrupt, or fs.ErrNotExist for a
+// err is the reason why the image is no record: ErrCorrupt, or fs.ErrNotExist for a
 // tombstone.
 func (img *image) err() error {
 	switch {
@@ -278,7 +278,7 @@ func (img *image) err() error {
 	return nil
 }
 
-// noImage is what a damaged file gives.
+// noImage is the image of a damaged file.
 var noImage = image{newest: -1, torn: true}
 
 // parseSlots fills in the slots from a file's bytes, of which there may be too few.

@@ -6,7 +6,7 @@ import (
 )
 
 // keyed is a set of locks, one a name, that are waited for under a context.
-// Whoever waits is served in the order of arrival.
+// Those who wait are served in the order of arrival.
 type keyed struct {
 	mu     sync.Mutex
 	used   map[string]*semaphore
@@ -16,8 +16,8 @@ type keyed struct {
 // maxUnused is more than most processes save at once.
 const maxUnused = 64
 
-// A semaphore holds one token. It lives in keyed.used while somebody has it
-// or waits for it.
+// A semaphore holds one token. It lives in keyed.used while it is held or
+// waited for.
 type semaphore struct {
 	token chan struct{}
 	users int // guarded by keyed.mu
@@ -51,7 +51,7 @@ func (k *keyed) lock(ctx context.Context, name string) (*semaphore, error) {
 	}
 }
 
-// next returns a semaphore that nobody uses, with k.mu held. None is taken from
+// next returns an unused semaphore, with k.mu held. None is taken from
 // another keyed: a channel that was made in a bubble of testing/synctest cannot be
 // used outside of it.
 func (k *keyed) next() *semaphore {
@@ -64,7 +64,7 @@ func (k *keyed) next() *semaphore {
 	return s
 }
 
-// unlock gives up what lock returned for the name.
+// unlock releases the semaphore that lock returned for the name.
 func (k *keyed) unlock(name string, s *semaphore) {
 	<-s.token
 	k.leave(name, s)

@@ -10,8 +10,8 @@ import (
 	"github.com/sessfs/sessions/internal/dirfs"
 )
 
-// A Lock is the right to change one record. While somebody has it, nobody
-// else, in this process or another, can write or remove the record. It is for
+// A Lock is the right to change one record. While it is held, no other goroutine,
+// in this process or another, can write or remove the record. It is for
 // one goroutine, and lives in a variable of the caller's.
 type Lock struct {
 	files *Files
@@ -21,7 +21,7 @@ type Lock struct {
 	file  dirfs.File
 	buf   *[]byte
 	info  dirfs.Info
-	img   image // what the file holds, in buf
+	img   image // the file's content, in buf
 	err   error // ErrCorrupt when img is nothing
 	moved bool
 }
@@ -46,7 +46,7 @@ func (s *Files) TryLock(name string, l *Lock) (bool, error) {
 	return err == nil, err
 }
 
-// noTime has ended: what it is waited under is had at once or not at all.
+// noTime has ended: a lock that is waited for under it is had at once or not at all.
 var noTime = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -103,7 +103,7 @@ func (l *Lock) open(ctx context.Context) (err error) {
 		}
 		l.file.Close()
 		// While we waited, the record was removed, moved into a new file
-		// or replaced by an operator: start over with what has the name now.
+		// or replaced by an operator: start over with the file that has the name now.
 	}
 }
 
@@ -123,11 +123,11 @@ const movedBit = 0o100
 // statNamed describes an open file. Its Links are zero when it no longer has the
 // name.
 //
-// A link count of one says so, and that is the usual case. But if there was a
-// hard link, a backup perhaps, one is also what is left after the record has
-// moved into a new file, or an operator has removed the name. So the name is
-// looked at where there is more than one link, or where movedBit says that there
-// may be another file of that name.
+// A link count of one is the usual case, and sufficient. But if there was a hard
+// link, a backup perhaps, one is also the count after the record has moved into a
+// new file, or an operator has removed the name. So the name is looked at where
+// there is more than one link, or where movedBit is set and there may be another
+// file of that name.
 func statNamed(dir *dirfs.Dir, f dirfs.File, name string) (dirfs.Info, error) {
 	info, err := f.Stat()
 	if err != nil || info.Links == 0 || info.Links == 1 && info.Mode&movedBit == 0 {
@@ -140,7 +140,7 @@ func statNamed(dir *dirfs.Dir, f dirfs.File, name string) (dirfs.Info, error) {
 	return info, err
 }
 
-// Unlock gives up the lock. It must be called exactly once.
+// Unlock releases the lock. It must be called exactly once.
 func (l *Lock) Unlock() {
 	buffers.Put(l.buf)
 	l.release()
@@ -151,7 +151,7 @@ func (l *Lock) release() {
 	l.files.locks.unlock(l.name, l.sem)
 }
 
-// Err says why there is no record to write to although there is a file:
+// Err returns the reason why there is no record to write to although there is a file:
 // ErrCorrupt, or fs.ErrNotExist for one whose removal was broken off. Such a
 // file can be removed, not written.
 func (l *Lock) Err() error {
@@ -164,7 +164,7 @@ func (l *Lock) Err() error {
 // Meta returns the header's text, valid until Unlock. Err must be nil.
 func (l *Lock) Meta() []byte { return l.img.meta }
 
-// Payload returns what the record holds, valid until Unlock. Err must be nil.
+// Payload returns the record's payload, valid until Unlock. Err must be nil.
 func (l *Lock) Payload() []byte { return l.img.slots[l.img.newest].payload }
 
 // ModTime is the file's modification time as it was when the lock was taken.
@@ -173,16 +173,15 @@ func (l *Lock) ModTime() time.Time { return l.info.ModTime }
 // Write replaces the record: in place, if the header's text is still the same
 // and the payload fits into a slot, otherwise by a new file, marked or not. The
 // text has to say which: the same text stands in files of one kind. After an
-// error the record is what it was, or what it should have become, never anything
-// else; it is fs.ErrNotExist when somebody who asks for no lock has removed the
-// file. A Lock is for one Write or Remove that succeeds; see Moved.
+// error the record is as it was, or as it should have become, never anything
+// else; it is fs.ErrNotExist when the file was removed without its lock. A Lock is for one Write or Remove that succeeds; see Moved.
 //
 // A record that has become much smaller (see isRoomy) also gets a new file. If
 // that fails, on a full disk for one, the old file will do.
 func (l *Lock) Write(ctx context.Context, meta []byte, payload string, marked bool) error {
 	newest := l.img.newest
 	seq := l.img.slots[newest].seq + 1
-	// Nobody saves 2^64 times, but a file can say so: then a new one begins at 1.
+	// 2^64 saves are impossible, but a file can claim them: then a new one begins at 1.
 	fits := seq > 0 && bytes.Equal(meta, l.img.meta) && slotHead+len(payload)+1 <= l.img.slotSize
 	if !fits || isRoomy(l.img.slotSize, len(payload)) {
 		err := l.move(ctx, meta, max(seq, 1), payload, marked)
@@ -193,7 +192,7 @@ func (l *Lock) Write(ctx context.Context, meta []byte, payload string, marked bo
 	return l.overwrite(1-newest, seq, false, payload)
 }
 
-// move writes the record into a new file and gives that the name. It reports
+// move writes the record into a new file and renames that to the name. It reports
 // whether the file has it, which it may in spite of an error.
 func (l *Lock) move(ctx context.Context, meta []byte, seq uint64, payload string, marked bool) error {
 	return l.files.place(ctx, l.dir, meta, seq, payload, marked, func(temp string) error {
@@ -217,8 +216,8 @@ func (l *Lock) move(ctx context.Context, meta []byte, seq uint64, payload string
 func (l *Lock) Moved() bool { return l.moved }
 
 // check finds out, when a new file is about to get a name, whether the record is
-// still there. The new file took its time, in which somebody who asks for no lock
-// may have removed it: it must not come back.
+// still there. The new file took its time, in which the record may have been removed
+// without its lock: it must not come back.
 func (l *Lock) check() error {
 	linked, err := l.linked()
 	if err == nil && !linked {
@@ -227,9 +226,9 @@ func (l *Lock) check() error {
 	return err
 }
 
-// Confirm is for a caller who finds that the record is what it was to become:
-// it waits, with Files.Sync, until that is on the disk. Whoever wrote it may
-// have been killed before.
+// Confirm is for a caller who finds the record already as wanted: it waits, with
+// Files.Sync, until that is on the disk. The record's writer may have been killed
+// before.
 func (l *Lock) Confirm() error {
 	if !l.files.Sync {
 		return nil
@@ -241,9 +240,9 @@ func (l *Lock) Confirm() error {
 }
 
 // syncName waits, with Files.Sync, until the file's name is on the disk, if a
-// slot that nobody has written yet says that nobody has waited for that:
-// whoever renamed this file over another may be about to, or was killed before.
-// Otherwise a power cut would bring back the other file, and what is acknowledged
+// slot that was never written shows that it was not waited for yet: the writer
+// that renamed this file over another may be about to, or was killed before.
+// Otherwise a power cut would bring back the other file, and saves acknowledged
 // in this one would be lost.
 func (l *Lock) syncName(which int) error {
 	if slot := l.img.slots[which]; !l.files.Sync || !slot.valid || slot.seq > 0 {
@@ -260,8 +259,8 @@ func (l *Lock) overwrite(which int, seq uint64, dead bool, payload string) error
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	b := appendSlot((*buf)[:0], seq, dead, payload)
-	// Spaces over what stood there before: a value that was deleted does not
-	// stay readable in the file behind a shorter one. What a torn save has left
+	// Spaces over the old payload: a value that was deleted does not
+	// stay readable in the file behind a shorter one. The rest of a torn save
 	// may be anywhere.
 	used := l.img.slotSize
 	if old := l.img.slots[which]; old.valid && !l.img.torn {
@@ -280,7 +279,7 @@ func (l *Lock) overwrite(which int, seq uint64, dead bool, payload string) error
 }
 
 // SetModTime sets the file's modification time. That an operator has removed
-// the file since its lock was taken is no error: it was still there for what was
+// the file since its lock was taken is no error: it was still there for the work
 // done under the lock before.
 func (l *Lock) SetModTime(t time.Time) error {
 	err := l.dir.SetModTime(l.name, t)
@@ -291,7 +290,7 @@ func (l *Lock) SetModTime(t time.Time) error {
 }
 
 // Remove removes the record and its file. First a tombstone goes into the
-// file: with it the record is gone for whoever has the file open, and, with
+// file: with it the record is gone for readers that have the file open, and, with
 // Files.Sync, also after a power cut that takes the removal of the name back.
 // So the record can be gone although there is an error: then its name is still
 // there and Remove can be tried again.
@@ -308,7 +307,7 @@ func (l *Lock) Remove() (gone bool, err error) {
 		return buried, errors.Join(err, removeErr)
 	}
 	if l.files.Sync && !buried {
-		return true, l.dir.Sync() // the name alone says that it is gone
+		return true, l.dir.Sync() // the name alone tells that it is gone
 	}
 	return true, nil
 }

@@ -47,10 +47,10 @@ func (s *Files) shareNaming(ctx context.Context, dir *dirfs.Dir, rename func() e
 	return rename()
 }
 
-// Exclude waits until nobody gives a record a name, and keeps everybody from
+// Exclude waits until no record is being given a name, and keeps all others from
 // doing so until release is called. It returns the directory that this is true
-// of. Others wait for that while they have the lock of a record, so that whoever
-// calls Exclude must not wait for such a lock before release.
+// of. Others wait for that while they have the lock of a record, so that the
+// caller of Exclude must not wait for such a lock before release.
 func (s *Files) Exclude(ctx context.Context) (dir *dirfs.Dir, release func(), err error) {
 	if dir, err = s.PresentDir(); err == nil {
 		release, err = s.namingLock(dir).Exclude(ctx)

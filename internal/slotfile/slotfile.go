@@ -5,7 +5,7 @@
 // A file has two slots. A save writes the older one, with the next sequence
 // number and a checksum, under flock(2) of the file; the newest valid slot is
 // the record. Readers take no lock. ARCHITECTURE.md has the argument why that
-// is enough, and what the usual way, a temporary file and rename(2), costs.
+// is enough, and the cost of the usual way, a temporary file and rename(2).
 package slotfile
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/sessfs/sessions/internal/dirfs"
 )
 
-// ErrCorrupt says that a file is there and is no record: its header or both
+// ErrCorrupt is the error for a file that is no record: its header or both
 // slots are damaged, or it is no regular file.
 var ErrCorrupt = errors.New("damaged file")
 
@@ -31,7 +31,7 @@ var ErrCorrupt = errors.New("damaged file")
 type Files struct {
 	Opened     *dirfs.Dir  // the directory, as it was opened first; see Dir
 	Mode       fs.FileMode // permission bits of new files
-	Sync       bool        // wait for the disk: what was acknowledged survives a power cut
+	Sync       bool        // wait for the disk: acknowledged writes survive a power cut
 	MaxPayload int         // bytes; a file that announces more is corrupt
 	TempSuffix string      // ends the names of files that are not finished yet
 	Times      bool        // Read fills in Record.ModTime, for one system call more
@@ -49,7 +49,7 @@ type Files struct {
 	naming atomic.Pointer[namingLock] // of the directory in use
 }
 
-// A Record is what a file holds.
+// A Record is the content of a file.
 type Record struct {
 	Meta    string // the header's text, the same for the life of the file
 	Payload string
@@ -97,7 +97,7 @@ func (s *Files) readUnlocked(f dirfs.File, buf *[]byte) (rec Record, torn bool, 
 			rec, err = img.record(modTime)
 			return rec, false, err
 		}
-		// What is torn may be newer than what stands beside it by more than
+		// A torn slot may be newer than the one beside it by more than
 		// one save, of which this read then missed a finished one: look again.
 		if before = 0; newest >= 0 {
 			before = img.slots[newest].seq
@@ -137,7 +137,7 @@ func (s *Files) readLocked(ctx context.Context, name string, f dirfs.File, buf *
 }
 
 // modTime is asked before the file is read: a save in between makes a record
-// look older than it is, never younger, which matters to nobody who comes
+// look older than it is, never younger, which does not matter to a caller who comes
 // after that save.
 func (s *Files) modTime(f dirfs.File) (time.Time, error) {
 	if !s.Times {
@@ -149,8 +149,8 @@ func (s *Files) modTime(f dirfs.File) (time.Time, error) {
 
 // Create makes a record under a name that has none; otherwise the error is
 // fs.ErrExist. A marked file is a sector longer, see [SizeOf]. A reader sees all
-// of the record or none. It waits for somebody who excludes others (see Exclude),
-// but no longer than ctx.
+// of the record or none. While others are excluded (see Exclude) it waits, but no
+// longer than ctx.
 func (s *Files) Create(ctx context.Context, name string, meta []byte, payload string, marked bool) error {
 	dir := s.Dir()
 	err := s.createIn(ctx, dir, name, meta, payload, marked, nil)
@@ -161,8 +161,8 @@ func (s *Files) Create(ctx context.Context, name string, meta []byte, payload st
 }
 
 // CreateFor is Create for a record that is to take the place of a locked one of
-// another name. The error is fs.ErrNotExist when somebody who asks for no lock has
-// removed that.
+// another name. The error is fs.ErrNotExist when that was removed without its
+// lock.
 func (s *Files) CreateFor(ctx context.Context, old *Lock, name string, meta []byte, payload string, marked bool) error {
 	return s.createIn(ctx, old.dir, name, meta, payload, marked, old)
 }
@@ -180,8 +180,8 @@ func (s *Files) createIn(ctx context.Context, dir *dirfs.Dir, name string, meta 
 		return err
 	})
 	if err != nil && placed {
-		// The disk did not confirm the name. Nobody was told of the record, and
-		// who tries again must not find the name taken.
+		// The disk did not confirm the name. The record was not acknowledged, and
+		// another try must not find the name taken.
 		err = errors.Join(err, dir.Remove(name))
 	}
 	return err
@@ -226,7 +226,7 @@ func (s *Files) writeTemp(dir *dirfs.Dir, temp string, content []byte) error {
 	return nil
 }
 
-// buffers holds what files are read into and put together in: the hot paths
+// buffers holds the buffers in which files are read and put together: the hot paths
 // would otherwise allocate 4 KiB at each call.
 var buffers = sync.Pool{New: func() any {
 	b := make([]byte, 0, 4096)
@@ -295,7 +295,7 @@ func (img *image) record(modTime time.Time) (Record, error) {
 		return Record{}, err
 	}
 	// One allocation for both: they are brought together in the buffer, which
-	// nobody looks at again.
+	// is not read again.
 	both := string(append(img.meta, img.slots[img.newest].payload...))
 	return Record{both[:len(img.meta)], both[len(img.meta):], modTime}, nil
 }

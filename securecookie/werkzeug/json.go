@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// maxDepth is about where Python's json gives up, too.
+	// maxDepth is about the limit of Python's json.
 	maxDepth = 1000
 
 	// maxDigits is the longest integer that Python reads or writes by
@@ -37,7 +37,7 @@ var (
 func encodeJSON(v any) ([]byte, error) { return appendJSON(nil, reflect.ValueOf(v), 0) }
 
 func appendJSON(b []byte, v reflect.Value, depth int) ([]byte, error) {
-	// The limits also end what refers to itself.
+	// The limits also end values that refer to themselves.
 	switch {
 	case depth > maxDepth:
 		return nil, errors.New("securecookie/werkzeug: nested too deeply")
@@ -113,7 +113,7 @@ func appendMap(b []byte, v reflect.Value, depth int) ([]byte, error) {
 }
 
 // appendString writes ASCII only, as Python's ensure_ascii does; DEL is
-// escaped, "/" and what HTML would want are not.
+// escaped, "/" and the characters of HTML are not.
 func appendString(b []byte, s string) ([]byte, error) {
 	if !utf8.ValidString(s) {
 		return nil, errNotUTF8
@@ -163,7 +163,7 @@ func appendBigInt(b []byte, n *big.Int) ([]byte, error) {
 
 // decodeJSON reads one JSON value, with integers and floats kept apart.
 func decodeJSON(text []byte) (any, bool) {
-	// Package json would put U+FFFD in the place of what it cannot decode,
+	// Package json would put U+FFFD in the place of bytes that it cannot decode,
 	// and a value that was changed is worse than none.
 	if !utf8.Valid(text) || hasLoneSurrogate(text) {
 		return nil, false

@@ -3,17 +3,17 @@
 // serialisation, so that an application can move to Go and keep its users
 // logged in: read the old cookies with [Codec.Unserialize], write new ones
 // with package securecookie. Where both run side by side, [Codec.Serialize]
-// writes what Python reads.
+// writes cookies that Python reads.
 //
-// Such a cookie is signed and not encrypted: whoever has it can read it. It is
+// Such a cookie is signed and not encrypted: it is readable. It is
 // not bound to the cookie's name, and its signature is HMAC-SHA-1 unless the
 // application chose otherwise. Write it only for as long as Python must read it.
 // Cookies serialised by pickle, werkzeug's old default, cannot be read: that
-// would mean to run what they say.
+// would mean to run their code.
 //
 // # Versions of Python's libraries
 //
-// They do not write the same bytes. What this package writes is, byte for byte,
+// They do not write the same bytes. The output of this package is, byte for byte,
 // that of secure_cookie with werkzeug up to 2.0, the only ones that its releases
 // (0.1.0 and 0.2.0) run with. Its unreleased code, with werkzeug 2.1 to 2.3,
 // leaves the characters !$'()*,; of keys as they are. werkzeug 0.16.1 with json
@@ -35,7 +35,7 @@
 // It also refuses, where Python raises an exception or lets them pass: bad
 // padding, keys and strings that are not UTF-8 (a lone surrogate among them), a
 // key that is there twice, an expiry that is not a number, NaN and the
-// infinities. It reads what Python raises an exception for in one case: a signed
+// infinities. It reads a cookie for which Python raises an exception in one case: a signed
 // key with characters outside of ASCII that are not escaped.
 package werkzeug
 
@@ -101,8 +101,8 @@ type Codec struct {
 // New returns a codec for the secret_key of the Python application: the bytes
 // of it, or the UTF-8 of it if it was a str. An empty secret, under which
 // anybody could sign, and a hash other than those of [Options] are refused; so
-// is, with [ErrFIPS], what FIPS 140-3 mode does not allow. A short secret is
-// not refused, because the cookies are there; but whoever has one cookie can
+// is, with [ErrFIPS], all that FIPS 140-3 mode does not allow. A short secret is
+// not refused, because the cookies are there; but the holder of one cookie can
 // try secrets at leisure.
 func New(secret string, o Options) (*Codec, error) {
 	if secret == "" {
@@ -136,11 +136,11 @@ func (c *Codec) check() error {
 // Unserialize returns the values of a cookie that was serialised under the
 // codec's secret and has not expired: nil, bool, string, int64 (or *big.Int,
 // where that is too small), float64, []any and map[string]any. The expiry is
-// not among them. Value is what [CookieValue], or net/http, gives as the
-// cookie's value.
+// not among them. Value is the cookie's value, from [CookieValue] or
+// net/http.
 //
-// Every other cookie gives an empty map and [ErrInvalid]. The map is never
-// nil, so a caller who wants what Python does, an empty session and no more
+// For every other cookie it returns an empty map and [ErrInvalid]. The map is never
+// nil, so a caller who wants Python's way, an empty session and no more
 // about it, ignores the error; who moves users over will want to count the
 // refused ones, and to tell them from sessions that are empty.
 func (c *Codec) Unserialize(value string) (map[string]any, error) {
@@ -238,9 +238,9 @@ func (c *Codec) before(expires any) bool {
 // the second of expires; the zero Time means without end. The value needs no
 // quotes in a Set-Cookie header.
 //
-// Values may be what [Codec.Unserialize] returns, any other integer, float,
+// Values may be those of [Codec.Unserialize], any other integer, float,
 // string or bool type, json.Number, and slices, arrays and maps with string
-// keys of all these; each is written as what it is underneath, and MarshalJSON
+// keys of all these; each is written as its underlying type, and MarshalJSON
 // is not called. A nil slice is written as an empty one. Anything else (bytes,
 // structs, pointers, NaN, infinities, strings that are not UTF-8), the reserved
 // key "_expires", nesting deeper than 1,000 and a result longer than 64 KiB
@@ -302,7 +302,7 @@ func CookieValue(r *http.Request, name string) string {
 // unescaper knows all that Python's library escapes in such a value.
 var unescaper = strings.NewReplacer(`\054`, ",", `\073`, ";")
 
-// String says nothing about the secret.
+// String shows nothing of the secret.
 func (c *Codec) String() string { return "werkzeug.Codec" }
 
 // GoString is [Codec.String].
