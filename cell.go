@@ -2,7 +2,7 @@ package sessions
 
 import "reflect"
 
-// A cell is what this process knows of one value beyond its field: it was
+// A cell is the state of one value in this process beyond its field: it was
 // decoded, set or deleted. A session of fifty values of which two are used has
 // fifty fields, which cost next to nothing, and two cells.
 type cell struct {
@@ -18,13 +18,13 @@ type cell struct {
 // clones share them.
 type view struct {
 	value   any
-	encoded string // what it was decoded from, or saved as
+	encoded string // the text that it was decoded from, or saved as
 	set     bool   // rather than decoded
 	untyped bool   // decoded into an interface, which leaves the type to the codec
 	next    *view  // of the same value, handed out as another type
 }
 
-// viewAs returns what was handed out as a T.
+// viewAs returns the value that was handed out as a T.
 func viewAs[T any](v *view) (T, bool) {
 	var none T
 	isInterface := reflect.TypeFor[T]().Kind() == reflect.Interface
@@ -68,15 +68,15 @@ func lookup[T any](s *Session, key string) (T, bool) {
 	if s.unmarshal(encoded, &v) != nil {
 		return none, false
 	}
-	// What can be changed in place is kept: MarkModified looks at it, and
-	// whoever asks again gets the same one.
+	// A value that can be changed in place is kept: MarkModified looks at it, and
+	// the next question gets the same one.
 	if value := reflect.ValueOf(&v).Elem(); changeable(value) {
 		s.keepView(key, c, view{value: v, encoded: encoded, untyped: value.Kind() == reflect.Interface})
 	}
 	return v, true
 }
 
-// changeable says whether a value can be changed through a copy of it.
+// changeable reports whether a value can be changed through a copy of it.
 func changeable(v reflect.Value) bool {
 	if v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -98,7 +98,7 @@ func (s *Session) keepView(key string, c *cell, v view) {
 }
 
 // encode returns the encoding that a cell's value has now, and the view that it
-// is of: nil when it is what is stored. With inPlace it looks whether a view was
+// is of: nil when it is the stored one. With inPlace it looks whether a view was
 // changed in place; of several that were, the one that was handed out last
 // counts.
 func (s *Session) encode(c *cell, inPlace bool) (from *view, data string, err error) {
@@ -120,7 +120,7 @@ func (s *Session) encode(c *cell, inPlace bool) (from *view, data string, err er
 	return nil, c.encoded, nil
 }
 
-// changedInPlace compares a value with what it was decoded from. Not every
+// changedInPlace compares a value with the text that it was decoded from. Not every
 // value has its old encoding when it is encoded again (gob writes maps in any
 // order, and an untyped Get makes a map of a struct), so different encodings
 // are compared decoded: as a T of its own, and as an untyped Get decodes.

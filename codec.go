@@ -26,7 +26,7 @@ type Codec interface {
 	// Neither may use the session, which is locked meanwhile.
 	Marshal(v any) ([]byte, error)
 
-	// Unmarshal decodes what Marshal wrote into the variable that v points
+	// Unmarshal decodes data of Marshal into the variable that v points
 	// to, which may be an *any: then it chooses the type. After an error or a
 	// panic the value counts as absent. The data may come from an attacker
 	// who can write files, so that it must not be able to run code, or to use

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Gob returns a codec for values of Go types, which an untyped Get gives back
+// Gob returns a codec for values of Go types, which an untyped Get returns
 // as they were. The types of examples, a User{} say, are registered with
 // [gob.Register]; the basic types, slices of them, [time.Time], []any and
 // map[string]any need not be.
@@ -66,13 +66,13 @@ func (gobCodec) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// maxGobDepth is far beyond what a session holds and far below what the stack
-// can take.
+// maxGobDepth is far beyond the values of a session and far below the limit of the
+// stack.
 const maxGobDepth = 1000
 
 var errTooDeep = errors.New("a cycle, or nested too deeply")
 
-// checkDepth refuses what gob would follow until the stack overflows, which no
+// checkDepth refuses values that gob would follow until the stack overflows, which no
 // program survives: gob does not look for cycles.
 func checkDepth(v reflect.Value, depth int) error {
 	if depth == 0 {

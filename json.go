@@ -41,7 +41,7 @@ func (jsonCodec) Marshal(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What is nested too deeply to be read again is encoded all the same; it
+	// A value nested too deeply to be read again is encoded all the same; it
 	// takes a bracket at each end of each level.
 	if len(data) >= 2*maxJSONDepth && !json.Valid(data) {
 		return nil, errTooDeep
@@ -168,7 +168,7 @@ func (jsonCodec) Unmarshal(data []byte, v any) error {
 	return err
 }
 
-// unmarshalAs decodes as an untyped Get does, into one of the types that it gives.
+// unmarshalAs decodes as an untyped Get does, into one of its types.
 func unmarshalAs[T any](data []byte, v *T) error {
 	var decoded any
 	if err := unmarshalAny(data, &decoded); err != nil || decoded == nil {
@@ -202,7 +202,7 @@ func plainNumbers(v any) any {
 		if n, err := v.Int64(); err == nil {
 			return n
 		}
-		f, _ := v.Float64() // what is too large becomes an infinity
+		f, _ := v.Float64() // too large a number becomes an infinity
 		return f
 	case []any:
 		for i := range v {

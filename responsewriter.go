@@ -7,7 +7,7 @@ import (
 	"net/http"
 )
 
-// writer returns what the handler writes to. It is an http.Hijacker only when
+// writer returns the handler's writer. It is an http.Hijacker only when
 // the server's own writer is: a handler may look for that to find out whether
 // it can speak WebSocket. (HTTP/2 push, which browsers have given up, is not
 // passed on.)
@@ -82,7 +82,7 @@ func (x *exchange) ReadFrom(src io.Reader) (int64, error) {
 // Flush is for handlers that look for http.Flusher.
 func (x *exchange) Flush() { x.FlushError() }
 
-// FlushError is what http.ResponseController calls. Where no writer below can
+// FlushError is called by http.ResponseController. Where no writer below can
 // flush, the response does not begin.
 func (x *exchange) FlushError() error {
 	if isOver[http.Flusher](x.w) || isOver[interface{ FlushError() error }](x.w) {

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// ErrUpdating says that a session cannot be saved or ended now, since the
-// function of an Update of it runs (see [Updater]): waiting for the Update's end
+// ErrUpdating is the error of a save or end of a session while the function of an
+// Update of it runs (see [Updater]): waiting for the Update's end
 // inside of it would take for ever. The middleware answers with it when the
 // response begins there. The Update itself goes on.
 var ErrUpdating = errors.New("sessions: an Update of the session is running")
@@ -60,15 +60,15 @@ func (s *Session) enqueue(home *Base) (*waiter, error) {
 	return w, nil
 }
 
-// ready says why the session cannot be committed now, be there anything to save
-// or not.
+// ready returns the reason why the session cannot be committed now, be there
+// anything to save or not.
 func (s *Session) ready() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.usable(s.home)
 }
 
-// usable says why a store cannot do anything with the session now.
+// usable returns the reason why a store cannot do anything with the session now.
 func (s *Session) usable(home *Base) error {
 	switch {
 	case s.err != nil:
@@ -81,7 +81,7 @@ func (s *Session) usable(home *Base) error {
 	return nil
 }
 
-// leave gives up a place in the queue, or the turn that came meanwhile.
+// leave returns a place in the queue, or the turn that came meanwhile.
 func (s *Session) leave(w *waiter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +96,7 @@ func (s *Session) leave(w *waiter) {
 	}
 }
 
-// release gives the turn to the next who waits.
+// release passes the turn to the next who waits.
 func (s *Session) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

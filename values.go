@@ -54,17 +54,17 @@ func (s *Session) keys() []string {
 	return keys
 }
 
-// A change is what a save carries for one key.
+// A change is the part of a save for one key.
 type change = fields.Change[changed]
 
-// changed says what a change is of.
+// changed is the kind of a change.
 type changed struct {
 	at   uint64 // the session's clock; zero for a change in place
 	from *view  // whose encoding it is
 }
 
-// changes encodes what was set, and finds what was deleted or, when the
-// session is marked, changed in place. They are sorted by key.
+// changes encodes the values that were set, and finds those that were deleted or,
+// when the session is marked, changed in place. They are sorted by key.
 func (s *Session) changes(changes []change) ([]change, error) {
 	for key, c := range s.cells {
 		switch {
@@ -89,7 +89,7 @@ func (s *Session) changes(changes []change) ([]change, error) {
 }
 
 // noteInPlace makes ordinary changes of those in place, when there may be any:
-// what a value was decoded from is about to be forgotten.
+// the text that a value was decoded from is about to be forgotten.
 func (s *Session) noteInPlace() {
 	if s.asked[toCompareInPlace] == 0 {
 		return
@@ -98,7 +98,7 @@ func (s *Session) noteInPlace() {
 		if c.changed > 0 || c.gone {
 			continue
 		}
-		// What cannot be encoded any more is the save's to report.
+		// A value that cannot be encoded any more is the save's to report.
 		if from, _, _ := s.encode(c, true); from != nil {
 			c.changed = s.asked[toCompareInPlace]
 		}

@@ -72,7 +72,7 @@ var (
 // after a directory that a user owns must be owned by the same user, who can
 // put anything there; no directory on the way may be open to everybody, unless
 // its sticky bit keeps the others' names; and no symbolic link is followed but
-// root's own. (See systemd's CVE-2018-6954 for what comes of less.)
+// root's own. (See systemd's CVE-2018-6954 for the consequences of less.)
 func openAsRoot(path string) (int, error) {
 	w := walk{fd: -1, links: maxLinks}
 	if err := w.restart(); err != nil {
@@ -103,7 +103,7 @@ func openAsRoot(path string) (int, error) {
 // A walk is how far a path was followed.
 type walk struct {
 	fd    int    // the directory
-	owner uint32 // who controls what comes next; 0 while only root does
+	owner uint32 // who controls the next element; 0 while only root does
 	links int    // how many symbolic links may still come
 }
 
@@ -155,7 +155,7 @@ func (w *walk) step(name string, last bool) (target string, err error) {
 	return "", w.pass(st.Uid)
 }
 
-// pass notes the owner of what was come to.
+// pass notes the owner of an element.
 func (w *walk) pass(owner uint32) error {
 	if w.owner != 0 && owner != w.owner {
 		return errForeignHands

@@ -30,7 +30,7 @@ const (
 // A metric is one family of the text format.
 type metric struct {
 	name, help string
-	samples    []string // what stands behind the name
+	samples    []string // the texts behind the name
 }
 
 func (m *metric) add(labels string, value float64) {
@@ -119,7 +119,7 @@ func writeMetrics(c *config, results []result) error {
 			fmt.Fprintln(&text, m.name+s)
 		}
 	}
-	// The collector reads what ends in .prom.
+	// The collector reads files that end in .prom.
 	f, err := os.CreateTemp(dir, "."+name+".*.tmp")
 	if err != nil {
 		return err

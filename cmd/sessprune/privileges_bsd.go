@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// becomeUser gives the process the effective rights of a user, and none of
+// becomeUser sets the process to the effective rights of a user, and none of
 // root's. The saved number stays root's, for the next directory and for the
-// metrics file; it lets nobody else signal or trace the process.
+// metrics file; it lets no other user signal or trace the process.
 func becomeUser(uid, gid int) (regain func() error, err error) {
 	groups, err := syscall.Getgroups()
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// becomeUser gives every thread of the process the effective rights of a user,
+// becomeUser sets every thread of the process to the effective rights of a user,
 // and none of root's: with the user's number the kernel takes all capabilities
 // from the effective set. The saved number stays root's, for the next directory
-// and for the metrics file; it lets nobody else signal or trace the process.
+// and for the metrics file; it lets no other user signal or trace the process.
 func becomeUser(uid, gid int) (regain func() error, err error) {
 	groups, err := syscall.Getgroups()
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 // A step is a request that a page's script makes, and the names of the cookies
 // that the browser has afterwards.
 type step struct {
-	path string // what is done: a size of the session's value, or "destroy"
+	path string // the step: a size of the session's value, or "destroy"
 	want string
 }
 
@@ -39,7 +39,7 @@ const scriptPage = `<!DOCTYPE html><title>steps</title><pre id="seen">waiting</p
 </script>`
 
 // A browser counts the bytes of a cookie, its number and its attributes in its
-// own way, and says nothing of one that it does not keep.
+// own way, and drops without a word one that it does not keep.
 func TestAChromiumIsLeftWithNoStaleChunk(t *testing.T) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
@@ -83,7 +83,7 @@ func chunkSteps(name string) (steps []step) {
 	add := func(size, cookies int) {
 		steps = append(steps, step{"/set?size=" + strconv.Itoa(size), names(cookies, size)})
 	}
-	// What is beside the value: 81 bytes of the seal, 40 of the session.
+	// Beside the value: 81 bytes of the seal, 40 of the session.
 	full := func(cookies int) int {
 		if cookies == 1 {
 			return (4093-len(name))*3/4 - 81 - 40
@@ -108,7 +108,7 @@ func chunkSteps(name string) (steps []step) {
 	return append(steps, destroy)
 }
 
-// newStepServer serves the page and what its script asks for.
+// newStepServer serves the page and the requests of its script.
 func newStepServer(t *testing.T, name string, o securecookie.CarrierOptions, steps []step) *httptest.Server {
 	t.Helper()
 	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{

@@ -23,8 +23,8 @@ const (
 	crashLanes   = 4 // sessions at a time
 )
 
-// saver is a process that saves a session for as long as it lives, and says
-// which of its saves has come back.
+// saver is a process that saves a session for as long as it lives, and reports
+// each save that has returned.
 var saver = program("saver", func() error {
 	store, err := openStore(sessions.FilesystemOptions{Path: os.Getenv(dirVariable)})
 	if err != nil {
@@ -69,7 +69,7 @@ func crashText(n int64) string {
 }
 
 // Processes are killed at random moments while they save. No session is
-// unreadable, none is older than what was acknowledged, and no lock is stuck.
+// unreadable, none is older than the last acknowledged save, and no lock is stuck.
 func TestAProcessMayBeKilledAtAnyMoment(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})

@@ -11,17 +11,17 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// errnos are what makes a system call fail.
+// errnos are the errors of failing system calls.
 var errnos = []unix.Errno{unix.EIO, unix.ENOSPC, unix.EACCES, unix.EMFILE, unix.ENFILE, unix.EINTR, unix.EROFS, unix.EDQUOT, unix.ESTALE}
 
 // faulty are the deeds whose every system call fails once.
 var faulty = []string{"open", "load", "load removed", "save new", "save removed", "save changed", "save grown", "save shrunk", "save unchanged", "set timeout", "save lengthened", "touch lengthened", "renew", "destroy", "delete", "touch"}
 
 // Each system call of each deed fails with each error, at its first to tenth
-// occurrence. Then the session is what it was or what it should have become,
+// occurrence. Then the session is as it was or as it should have become,
 // whole; the error was reported, unless all was done in spite of it; no
 // descriptor and no temporary file is left; and the same deed, on the same
-// Session, succeeds when tried again. EINTR nobody notices.
+// Session, succeeds when tried again. EINTR has no effect.
 func TestEverySystemCallOfEveryDeedMayFail(t *testing.T) {
 	needStrace(t)
 	var tried, reported, survived atomic.Int64
@@ -61,8 +61,8 @@ func TestEverySystemCallOfEveryDeedMayFail(t *testing.T) {
 	}
 }
 
-// A renewal that cannot end the old session takes the new one back: nobody knows
-// its ID, and a listing of the owner's sessions would show two.
+// A renewal that cannot end the old session takes the new one back: its ID is
+// unknown, and a listing of the owner's sessions would show two.
 func TestAFailedRenewalLeavesNoNewSessionBehind(t *testing.T) {
 	needStrace(t)
 	s := newScene(t, append(faultInjection("pwrite64", unix.EIO), faultInjection("unlinkat", unix.EIO)...)...)
@@ -76,7 +76,7 @@ func TestAFailedRenewalLeavesNoNewSessionBehind(t *testing.T) {
 	s.victim.end(t)
 }
 
-// faultInjection is what strace is told. A file system without renameat2 takes
+// faultInjection is strace's option. A file system without renameat2 takes
 // another way, which has linkat in it.
 func faultInjection(name string, errno unix.Errno) []string {
 	inject := []string{fmt.Sprintf("%s:error=%s:when=%d+%d", name, unix.ErrnoName(errno), period, period)}

@@ -28,7 +28,7 @@ type round struct {
 	Rm      bool   // an operator is among the clients
 }
 
-// historian is a process that takes part in rounds and reports what it did.
+// historian is a process that takes part in rounds and reports its deeds.
 var historian = program("historian", func() error {
 	store, err := openStore(historyOptions(os.Getenv(dirVariable)))
 	if err != nil {
@@ -74,7 +74,7 @@ type client struct {
 	round
 	store  *sessions.FilesystemSessionStore
 	number int
-	s      *sessions.Session // what it has loaded, perhaps long ago; nil for nothing
+	s      *sessions.Session // as it was loaded, perhaps long ago; nil for nothing
 	count  int               // of values, for their names
 	ended  int               // how often in a row it found no session
 	ops    []op
@@ -158,7 +158,7 @@ func (c *client) get() error {
 	return err
 }
 
-// change makes up what a request does to a session, and does it.
+// change makes up a request's changes to a session, and does them.
 func (c *client) change(o *op, s *sessions.Session) {
 	if !c.Rm && rand.IntN(20) == 0 { // not the value that makes room
 		o.Clear = true
@@ -202,7 +202,7 @@ func (c *client) save(kind string) error {
 	return c.after(s)
 }
 
-// after notes what a session holds after a save.
+// after notes the values of a session after a save.
 func (c *client) after(s *sessions.Session) (err error) {
 	o := &c.ops[len(c.ops)-1]
 	if o.Ended {
@@ -218,7 +218,7 @@ func (c *client) after(s *sessions.Session) (err error) {
 	return err
 }
 
-// announce tells all clients the session's new ID. Whoever reads it too late
+// announce tells all clients the session's new ID. One that reads it too late
 // works with an old one, as a browser may.
 func (c *client) announce(id string) error {
 	temp := fmt.Sprint(c.Current, ".", c.number)
@@ -264,7 +264,7 @@ func (c *client) end(kind string) error {
 
 const counter sessions.Key[int64] = "n"
 
-// roomKey has a value that nobody changes.
+// roomKey has a value that never changes.
 const roomKey = "room"
 
 // longValue gives a value that shows all over whether it is whole, and the name

@@ -20,8 +20,8 @@ import (
 var deadly = []string{"save new", "save removed", "save changed", "save grown", "save shrunk", "save unchanged", "set timeout", "save lengthened", "touch lengthened", "renew", "destroy", "delete", "prune"}
 
 // A process is killed at each system call of each deed: by strace, as it enters
-// the call, which then is not made. The session is what it was or what it should
-// have become; nobody waits for its lock; and a pruning an hour later leaves
+// the call, which then is not made. The session is as it was or as it should
+// have become; its lock is free; and a pruning an hour later leaves
 // nothing unfinished.
 func TestAProcessMayBeKilledAtEverySystemCall(t *testing.T) {
 	needStrace(t)
@@ -112,7 +112,7 @@ func killAt(t *testing.T, d deed) bool {
 	return !survived
 }
 
-// prepareAll makes what a deed is done to. A pruning finds sessions that have
+// prepareAll makes the subjects of a deed. A pruning finds sessions that have
 // ended, one that lives, and an unfinished file.
 func (s *scene) prepareAll(d *deed) {
 	s.Helper()
@@ -143,10 +143,10 @@ func (s *scene) age(name string) {
 	}
 }
 
-// afterDeath looks at what a killed process has left.
+// afterDeath looks at the remains of a killed process.
 func (s *scene) afterDeath(d deed) {
 	s.Helper()
-	found := make(map[string]string) // what the sessions hold, by ID
+	found := make(map[string]string) // the sessions' values, by ID
 	for id, err := range s.store.List(background) {
 		got, err2 := s.store.Get(background, id)
 		if err != nil || err2 != nil {
@@ -180,7 +180,7 @@ func mayBeLeft(name, old string, all []string) bool {
 	switch name {
 	case "save new", "save removed":
 		return len(all) == 0 || slices.Equal(all, []string{"new"})
-	case "renew": // the new one is made first, under an ID that nobody knows yet
+	case "renew": // the new one is made first, under an ID that is not known yet
 		return old == "old" && len(all) <= 2 || old == "" && slices.Equal(all, []string{"new"})
 	case "destroy", "delete":
 		return old == "old" || len(all) == 0

@@ -100,8 +100,8 @@ func TestAWaitForALockEndsWithItsContext(t *testing.T) {
 	p.end(t)
 }
 
-// TestTouchLeavesOutASessionThatAnotherProcessHolds does not wait: what holds the
-// lock is about to begin the idle timeout anew.
+// TestTouchLeavesOutASessionThatAnotherProcessHolds does not wait: the holder of the
+// lock is about to restart the idle timeout.
 func TestTouchLeavesOutASessionThatAnotherProcessHolds(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})

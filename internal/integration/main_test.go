@@ -91,7 +91,7 @@ func start(t *testing.T, name, dir string, wrap ...string) *process {
 	return p
 }
 
-// line waits for the next thing that the process says.
+// line waits for the next line of the process.
 func (p *process) line(t *testing.T) string {
 	t.Helper()
 	if !p.out.Scan() {
@@ -109,7 +109,7 @@ func (p *process) end(t *testing.T) {
 	}
 }
 
-// openStore is what tests and programs share: everything but the directory may
+// openStore is shared by tests and programs: everything but the directory may
 // be left zero.
 func openStore(o sessions.FilesystemOptions) (*sessions.FilesystemSessionStore, error) {
 	o.Logger = slog.New(slog.DiscardHandler)

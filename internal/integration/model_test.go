@@ -15,21 +15,21 @@ type values struct {
 	N         int64
 }
 
-// An op is one operation on the session of a history, and what came of it.
+// An op is one operation on the session of a history, and its outcome.
 type op struct {
 	Client       int
 	Call, Return int64 // CLOCK_MONOTONIC, nanoseconds
 	Kind         string
 	ID           string // which it was asked of
 
-	// What a save changes; nil is a value that the request did not touch, ""
+	// A save's changes; nil is a value that the request did not touch, ""
 	// one that it deleted. Clear comes first.
 	Clear     bool
 	A, B, Big *string
 
 	Ended  bool   // the answer was that there is no such session
-	Seen   values // what an Update's function found, already locked
-	After  values // what the session held after the operation
+	Seen   values // as an Update's function found them, already locked
+	After  values // of the session after the operation
 	NewID  string // after a renewal
 	Remove bool   // an operator's rm found a file
 }
@@ -41,7 +41,7 @@ const (
 	opRenew   = "Renew"
 	opDestroy = "Destroy"
 	opDelete  = "Delete"
-	opRm      = "rm" // by an operator, who asks nobody
+	opRm      = "rm" // by an operator, without a lock
 )
 
 // A life is the state of the model: the session has one ID at a time, and once

@@ -2,6 +2,6 @@
 
 package integration
 
-// raceDetector says that everything, the start of a process above all, takes
+// raceDetector is true when everything, the start of a process above all, takes
 // several times as long.
 const raceDetector = true

@@ -18,7 +18,7 @@ import (
 	"github.com/sessfs/sessions/prune"
 )
 
-// A deed is what a victim is told to do, while its system calls fail.
+// A deed is the task of a victim, while its system calls fail.
 type deed struct {
 	Name string // one of deeds
 	ID   string // of the session to do it to
@@ -37,7 +37,7 @@ type deed struct {
 	Again    bool   // the deed before once more, with the same session, and nothing in its way
 }
 
-// An answer is what came of it.
+// An answer is its outcome.
 type answer struct {
 	ID     string // of the session afterwards
 	Failed bool   // the call was made, and failed
@@ -148,7 +148,7 @@ type victimState struct {
 	same   bool
 }
 
-// victim is a process that does what it is told while its system calls fail. It
+// victim is a process that does its deeds while its system calls fail. It
 // has one thread for all, since strace counts calls by thread.
 var victim = program("victim", func() error {
 	runtime.LockOSThread()
