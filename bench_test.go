@@ -17,8 +17,8 @@ import (
 )
 
 // The benchmarks run on each of these file systems: /dev/shm, which is a
-// tmpfs, and what SESSIONS_BENCH_DIRS names, as in ext4=/mnt/a,xfs=/mnt/b.
-// Without it the second is the temporary directory, whatever that is on.
+// tmpfs, and those of SESSIONS_BENCH_DIRS, as in ext4=/mnt/a,xfs=/mnt/b.
+// Without it the second is the temporary directory, wherever that is.
 func benchDirs(b *testing.B) map[string]string {
 	dirs := map[string]string{"tmpfs": "/dev/shm", "temp": os.TempDir()}
 	if env := os.Getenv("SESSIONS_BENCH_DIRS"); env != "" {
@@ -49,7 +49,7 @@ func oneKilobyte(s *sessions.Session) {
 	s.Set("n", int64(0))
 }
 
-// floor are the system calls that nobody can do without, on the descriptor of
+// floor are the indispensable system calls, on the descriptor of
 // a directory and the file of a session.
 type floor struct {
 	dir  int
@@ -82,7 +82,7 @@ func (f *floor) read(b *testing.B) {
 	unix.Close(fd)
 }
 
-// write is openat, flock, fstat, pread, pwrite of what is there already, close.
+// write is openat, flock, fstat, pread, pwrite over existing blocks, close.
 func (f *floor) write(b *testing.B) {
 	var st unix.Stat_t
 	fd, err := unix.Openat(f.dir, f.name, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -176,7 +176,7 @@ func besideFloor(b *testing.B, floor, subject func(i int)) {
 		subjectTime += time.Since(between)
 		n += turn
 	}
-	b.ReportMetric(0, "ns/op") // of both together: says nothing
+	b.ReportMetric(0, "ns/op") // of both together: meaningless
 	b.ReportMetric(float64(floorTime)/float64(n), "floor-ns")
 	b.ReportMetric(float64(subjectTime)/float64(n), "ns")
 	b.ReportMetric(float64(subjectTime)/float64(floorTime), "x-floor")

@@ -68,7 +68,7 @@ func ExampleMiddleware() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
 		s := sessions.FromContext(r.Context())
-		s.Renew() // a new ID: whoever knew the old one is not logged in with the user
+		s.Renew() // a new ID: a holder of the old one is not logged in with the user
 		userID.Set(s, 42)
 		s.AddFlash("Welcome.")
 	})
@@ -135,7 +135,7 @@ func ExampleCookies() {
 }
 
 // A counter that many requests increment at once needs more than Get and Save:
-// between the two, somebody else may count.
+// between the two, another request may count.
 func ExampleUpdater() {
 	store, remove := openStore()
 	defer remove()
@@ -168,7 +168,7 @@ func ExampleUpdater() {
 	// Output: 10
 }
 
-// What a user sees of their own sessions, and ends with one click.
+// A user's list of their own sessions, which one click ends.
 func ExampleOwnerStore() {
 	store, remove := openStore()
 	defer remove()
@@ -230,7 +230,7 @@ func ExampleSessionStore_errors() {
 	// Output: callback - sessions: a value of type func() cannot be encoded: json has no form for a func()
 }
 
-// "Remember me" gives one session a timeout of its own.
+// "Remember me" is a timeout of the session's own.
 func ExampleSession_SetIdleTimeout() {
 	store, remove := openStore()
 	defer remove()

@@ -28,7 +28,7 @@ type site struct {
 	log   *safeBuffer
 }
 
-// safeBuffer collects what is logged by several goroutines.
+// safeBuffer collects the log of several goroutines.
 type safeBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -111,7 +111,7 @@ func newSiteWith(t *testing.T, o siteOptions, handler http.HandlerFunc) *site {
 	return st
 }
 
-// newBrowser gives the site's client an empty cookie jar.
+// newBrowser is the site's client with an empty cookie jar.
 func (st *site) newBrowser(t *testing.T) {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -160,7 +160,7 @@ func sessionCookie(res *http.Response) *http.Cookie {
 	return nil
 }
 
-// steps is a handler that does to the session what the path says.
+// steps is a handler that does to the session as the path tells.
 func steps(w http.ResponseWriter, r *http.Request) {
 	s := sessions.FromContext(r.Context())
 	for step := range strings.SplitSeq(strings.Trim(r.URL.Path, "/"), "/") {
@@ -613,7 +613,7 @@ func TestMiddlewareOptionsThatContradictAreListedAllAtOnce(t *testing.T) {
 	}
 }
 
-// untouched gives a handler that does nothing, and the same in the middleware.
+// untouched returns a handler that does nothing, and the same in the middleware.
 func untouched(t testing.TB) (bare, wrapped http.Handler) {
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: t.TempDir() + "/s"})
 	if err != nil {

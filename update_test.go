@@ -103,7 +103,7 @@ func reload(t *testing.T, store *sessions.FilesystemSessionStore) *sessions.Sess
 	return get(t, store, saved(t, store, "a", 1).ID())
 }
 
-// Whoever waits when the function begins is sent away as well: the function may
+// Those who wait when the function begins are sent away as well: the function may
 // be waiting for them.
 func TestUpdateSendsAwayThoseWhoWaitWhenItsFunctionBegins(t *testing.T) {
 	opened, goOn := make(chan bool), make(chan bool)
@@ -282,7 +282,7 @@ func TestMiddlewareRefusesToBeginAResponseInsideAnUpdate(t *testing.T) {
 	})
 }
 
-// changesOfOthers are what other goroutines do to a session.
+// changesOfOthers are changes of other goroutines to a session.
 var changesOfOthers = []struct {
 	name string
 	do   func(s *sessions.Session)
@@ -327,7 +327,7 @@ func twins(t *testing.T, store *sessions.FilesystemSessionStore) (a, b *sessions
 	return twins[0], twins[1]
 }
 
-// describe is all that can be seen of a session but what differs anyway.
+// describe is all that can be seen of a session but the parts that differ anyway.
 func describe(s *sessions.Session, start time.Time) string {
 	all := values(s)
 	flashes := 0
@@ -341,7 +341,7 @@ func describe(s *sessions.Session, start time.Time) string {
 }
 
 // Whatever others do to a session before and while the function of a failing
-// Update runs, and however it fails: only what the function did is taken back.
+// Update runs, and however it fails: only the function's own changes are taken back.
 func TestUpdateThatFailsTakesBackWhatItsFunctionDidAlone(t *testing.T) {
 	failing := map[string]func(s *sessions.Session) error{
 		"an error":                     func(*sessions.Session) error { return errors.ErrUnsupported },
@@ -354,7 +354,7 @@ func TestUpdateThatFailsTakesBackWhatItsFunctionDidAlone(t *testing.T) {
 		for _, before := range changesOfOthers {
 			for _, during := range changesOfOthers {
 				if strings.HasPrefix(how, "a ") && how != "a panic" && (during.name == "clear" || during.name == "destroy") {
-					continue // takes away what makes the update fail
+					continue // takes away the cause of the failure
 				}
 				t.Run(how+"/"+before.name+"/"+during.name, func(t *testing.T) {
 					s, twin := twins(t, store)
@@ -391,13 +391,13 @@ func TestUpdateThatFailsTakesBackWhatItsFunctionDidAlone(t *testing.T) {
 	}
 }
 
-// What others do to a session while the function of an Update runs is saved with
-// it, and what they do while it is being saved is saved by the next save.
+// Changes by others while the function of an Update runs are saved with it, and
+// those made while it is being saved are saved by the next save.
 func TestUpdateLosesNothingThatOthersDoMeanwhile(t *testing.T) {
 	for _, before := range changesOfOthers {
 		for _, during := range changesOfOthers {
 			if during.name == "discard" {
-				continue // forgets nothing of what the update has begun to save
+				continue // forgets nothing that the update has begun to save
 			}
 			t.Run(before.name+"/"+during.name, func(t *testing.T) {
 				store := newStore(t, sessions.FilesystemOptions{})
@@ -497,7 +497,7 @@ func TestUpdateThatFailsToWriteKeepsWhatOthersDidMeanwhile(t *testing.T) {
 	}
 }
 
-// What was handed out before a failing Update, or to others while its function
+// Values handed out before a failing Update, or to others while its function
 // ran, can be changed in place after it.
 func TestUpdateRemembersWhatWasHandedOutMeanwhile(t *testing.T) {
 	for _, fails := range []error{nil, errors.ErrUnsupported} {

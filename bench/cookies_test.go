@@ -35,7 +35,7 @@ func beside(b *testing.B, peer, ours func(i int)) {
 		ourTime += time.Since(between)
 		n += turn
 	}
-	b.ReportMetric(0, "ns/op") // of both together: says nothing
+	b.ReportMetric(0, "ns/op") // of both together: meaningless
 	b.ReportMetric(float64(peerTime)/float64(n), "peer-ns")
 	b.ReportMetric(float64(ourTime)/float64(n), "ns")
 	b.ReportMetric(float64(peerTime)/float64(ourTime), "x-faster")

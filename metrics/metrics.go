@@ -1,4 +1,4 @@
-// Package metrics counts what happens to sessions, for Prometheus.
+// Package metrics counts the events of sessions, for Prometheus.
 //
 //	events := metrics.New("visitors")
 //	prometheus.MustRegister(events)
@@ -16,7 +16,7 @@ import (
 
 // Events is a [prometheus.Collector] of
 //
-//	sessions_events_total{store,kind,reason}   what happened; see sessions.Event
+//	sessions_events_total{store,kind,reason}   events; see sessions.Event
 //	sessions_failures_total{store,kind}        loads and saves that failed
 //	sessions_duration_seconds{store,kind}      how long loads and saves took
 //

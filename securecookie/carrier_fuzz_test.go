@@ -41,7 +41,7 @@ func FuzzACookieHeaderThatNobodySealedIsNoSession(f *testing.F) {
 	})
 }
 
-// What is changed of a session in chunks, by a client that knows how they
+// A change to a session in chunks, by a client that knows how they
 // look, is noticed, unless the cookies are the same and only stand elsewhere.
 func FuzzChunksBearNoChange(f *testing.F) {
 	carrier := newCarrier(f, newRing(f, "fuzz"), named("s"))

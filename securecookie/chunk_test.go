@@ -18,7 +18,7 @@ import (
 	"github.com/sessfs/sessions/securecookie"
 )
 
-// load gives the session of a Cookie header.
+// load returns the session of a Cookie header.
 func load(t testing.TB, carrier *securecookie.Carrier, lines ...string) *sessions.Session {
 	t.Helper()
 	r := httptest.NewRequest("GET", "/", nil)
@@ -73,7 +73,7 @@ func TestOnlyTheChunksOfOneSetAreASession(t *testing.T) {
 		want  int // bytes of the value; 0 for none
 	}{
 		{"whole", a, 9000},
-		{"backwards", []string{a[2], a[1], a[0]}, 9000}, // the order in the header says nothing
+		{"backwards", []string{a[2], a[1], a[0]}, 9000}, // the order in the header is free
 		{"beside others", []string{"x=y", a[0], "session-x=1", a[1], "sessions=", a[2], "=z"}, 9000},
 		{"a stale chunk of a longer set", append(slices.Clone(a), long[3]), 9000},
 		{"a single cookie", single, 10},
@@ -317,7 +317,7 @@ func TestEverySizeThroughAServerAndACookieJar(t *testing.T) {
 }
 
 // boundaries are the largest sizes of a value "a" that fit in 1 cookie, 2 and
-// so on, by the sizes that the package comment gives.
+// so on, by the sizes of the package comment.
 func boundaries(t *testing.T) (sizes []int) {
 	t.Helper()
 	const name = len("__Host-session")

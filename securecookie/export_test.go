@@ -35,7 +35,7 @@ var (
 	AppendEncode = appendEncode
 )
 
-// AppendSession writes what is sealed of a session, ParseSession reads it.
+// AppendSession writes the sealed data of a session, ParseSession reads it.
 var AppendSession = appendSession
 
 func ParseSession(b []byte) (string, sessions.Record, bool) {

@@ -227,7 +227,7 @@ func unhex(t testing.TB, text string) []byte {
 	return b
 }
 
-// What does not depend on nonces must be what this test would write; with
+// Vectors that do not depend on nonces must be as this test would write them; with
 // -update it writes it.
 func TestTheVectorsAreCurrent(t *testing.T) {
 	made := makeVectors(t)

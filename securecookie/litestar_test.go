@@ -14,7 +14,7 @@ import (
 	"github.com/sessfs/sessions/securecookie"
 )
 
-// What the tests of Litestar's and Starlite's client-side sessions assert.
+// The assertions of Litestar's and Starlite's tests of client-side sessions.
 
 func TestLitestarSecretSizes(t *testing.T) {
 	// Theirs are AES keys of 16, 24 or 32 bytes. Ours are master keys of 256

@@ -176,7 +176,7 @@ func TestPersistentCookieIsSentWithEverySave(t *testing.T) {
 	})
 }
 
-// What the documentation of CarrierOptions says, and what helps.
+// The limit in the documentation of CarrierOptions, and its remedy.
 func TestSlowReaderBesideALogoutBringsTheSessionBackUnlessNotBeforeRefusesIt(t *testing.T) {
 	for name, refuses := range map[string]bool{"without NotBefore": false, "with NotBefore": true} {
 		t.Run(name, func(t *testing.T) {

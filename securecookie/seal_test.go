@@ -12,7 +12,7 @@ import (
 	"github.com/sessfs/sessions/securecookie"
 )
 
-// What the root package asks of a sealer of files.
+// The root package's demands on a sealer of files.
 var _ interface {
 	Seal(plaintext []byte, context string) ([]byte, error)
 	Open(sealed []byte, context string) ([]byte, error)

@@ -34,7 +34,7 @@ func saved(t *testing.T, store *sessions.FilesystemSessionStore, value string) s
 	return s.ID()
 }
 
-// wants checks what a store gives for an ID: want "" means a new session.
+// wants checks a store's session for an ID: want "" means a new session.
 func wants(t *testing.T, store *sessions.FilesystemSessionStore, what, id, want string) {
 	t.Helper()
 	s, err := store.Get(context.Background(), id)

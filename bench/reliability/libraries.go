@@ -40,21 +40,21 @@ func libraryNamed(name string) (library, error) {
 
 // A site is a library at work, until it is closed.
 type site struct {
-	// handler loads the session of a request, gives it to act, and saves it
+	// handler loads the session of a request, passes it to act, and saves it
 	// if act has changed it.
 	handler func(act func(session)) http.Handler
 
 	close func() error
 }
 
-// A session is what a handler has.
+// A session is a handler's view of one.
 type session interface {
 	get(key string) int
 	set(key string, value int)
 	setText(key, value string)
 	end() // logout
 
-	// update adds one to a number in one step, or says why it cannot.
+	// update adds one to a number in one step, or returns the reason why it cannot.
 	update(key string) error
 }
 
@@ -105,7 +105,7 @@ func (s ours) update(key string) error {
 }
 
 // openGorilla is gorilla/sessions as its README has it: Get, which always
-// gives a session, Values, and Save. A negative MaxAge ends a session.
+// returns a session, Values, and Save. A negative MaxAge ends a session.
 func openGorilla(dir, secret string) (*site, error) {
 	path := filepath.Join(dir, "sessions")
 	if err := os.MkdirAll(path, 0o700); err != nil {

@@ -1,10 +1,10 @@
-// Command reliability tries what goes wrong with sessions when requests
+// Command reliability tries the accidents of sessions when requests
 // overlap and processes are killed, on this project and on two peers, and
-// prints what was tried and what was lost as a Markdown table. It takes about
+// prints trials and losses as a Markdown table. It takes about
 // a minute.
 //
-// Every library is used as its own documentation says, through HTTP handlers,
-// and does the same work; the figures are what was seen.
+// Every library is used by its own documented API, through HTTP handlers, and
+// does the same work; the figures are as seen.
 package main
 
 import (
@@ -35,8 +35,8 @@ type row struct {
 	try   func(l library, dir string, n amounts) (outcome, error)
 }
 
-// An outcome is how many of how many were lost, or why the row says nothing
-// of the library.
+// An outcome is how many of how many were lost, or why the row does not apply to
+// the library.
 type outcome struct {
 	lost, of int
 	refused  int // requests that were answered with an error, and so not counted
@@ -98,7 +98,7 @@ func run(w io.Writer, dir string, columns []library, n amounts) error {
 	return nil
 }
 
-// inDir gives try a directory of its own.
+// inDir calls try with a directory of its own.
 func inDir(parent string, try func(dir string) (outcome, error)) (outcome, error) {
 	dir, err := os.MkdirTemp(parent, "reliability")
 	if err != nil {

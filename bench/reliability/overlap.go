@@ -75,8 +75,8 @@ func tryUpdates(l library, dir string, n amounts) (outcome, error) {
 	})
 }
 
-// count has many requests increment one number of one session. What was
-// refused is not lost.
+// count has many requests increment one number of one session. Refused
+// requests are not lost.
 func count(l library, dir string, n amounts, increment func(session) error) (outcome, error) {
 	return opened(l, dir, func(s *site, c client) (outcome, error) {
 		var acked, refused atomic.Int64
@@ -182,7 +182,7 @@ func tryLogouts(l library, dir string, n amounts) (outcome, error) {
 }
 
 // tryIDs sends cookies that another installation, with another secret, has
-// issued, and looks whether what was set is then found under them.
+// issued, and looks whether a value set under them is found.
 func tryIDs(l library, dir string, n amounts) (outcome, error) {
 	elsewhere, err := inDirOpen(l, dir)
 	if err != nil {

@@ -75,7 +75,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// code runs a program and compares what it exits with: code 2 sessprune …
+// code runs a program and compares its exit code: code 2 sessprune …
 func code(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -157,7 +157,7 @@ func modes(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// linkFiles gives each file of a directory one more name.
+// linkFiles makes one more name of each file of a directory.
 func linkFiles(ts *testscript.TestScript, neg bool, args []string) {
 	names, err := glob(ts.MkAbs(args[0] + "/*"))
 	ts.Check(err)

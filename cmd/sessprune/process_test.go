@@ -151,7 +151,7 @@ func TestMetricsFileThatIsNoRegularFileIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// irregularFiles makes what a metrics file must not be.
+// irregularFiles makes files that a metrics file must not be.
 func irregularFiles(t *testing.T, base, target string) map[string]string {
 	t.Helper()
 	path := func(name string) string { return filepath.Join(base, name) }
@@ -261,7 +261,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 }
 
 // weigh runs sessprune with its own arguments, and prints how many KiB were
-// resident at most. A child counts what was resident in its parent when it was
+// resident at most. A child counts its parent's resident memory when it was
 // started, so that the parent must not be the test.
 func weigh() {
 	cmd := program("sessprune", os.Args[1:]...)

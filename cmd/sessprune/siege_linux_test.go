@@ -20,8 +20,8 @@ import (
 
 const attackerUID = 12345
 
-// As root, in directories of another user's, who keeps swapping what is in them
-// and the directories themselves for links, FIFOs, directories, while somebody
+// As root, in directories of another user's, who keeps swapping their entries
+// and the directories themselves for links, FIFOs, directories, while root
 // mounts things there: nothing outside is touched. SESSPRUNE_SWAPS=100000 is
 // the long mode.
 func TestNothingOutsideIsTouchedWhateverIsSwappedForWhat(t *testing.T) {
@@ -105,7 +105,7 @@ func siegeName(i int) string {
 	return "session_" + strings.Repeat("0", 63) + strconv.FormatInt(int64(i%16), 16) + ".sess"
 }
 
-// picture is what is in the canaries' trees, all but the number of links, which
+// picture is the content of the canaries' trees, all but the number of links, which
 // the attacker's hard links change.
 func picture(t *testing.T, base string) map[string]string {
 	t.Helper()
@@ -162,7 +162,7 @@ func besieged() {
 	}
 }
 
-// mountThings mounts canaries, trees and single files, over what has the names
+// mountThings mounts canaries, trees and single files, over entries with the names
 // of sessions, and takes them away again.
 func mountThings(base string) {
 	// By its descriptor: its name leads elsewhere at times.
@@ -213,11 +213,11 @@ func attacker() {
 	}
 }
 
-// swapEntry puts something in the place of a name. What fails, for a mount or
+// swapEntry puts something in the place of a name. A failure, for a mount or
 // because the pruner was quicker, is as good.
 func swapEntry(dir *os.Root, name, canary string, content []byte, kind int) {
 	old := time.Now().Add(-9 * time.Hour)
-	dir.Remove(name) // not RemoveAll, which would clear away what is mounted there
+	dir.Remove(name) // not RemoveAll, which would clear away mounted trees
 	switch kind {
 	case 0:
 		dir.Symlink(filepath.Join(canary, siegeName(rand.IntN(4))), name)

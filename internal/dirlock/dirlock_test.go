@@ -70,7 +70,7 @@ func exclude(t testing.TB, l *dirlock.Lock) (release func()) {
 	return release
 }
 
-// soon is a context for what must not wait for ever.
+// soon is a context for calls that must not wait for ever.
 func soon(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -78,7 +78,7 @@ func soon(t testing.TB) context.Context {
 	return ctx
 }
 
-// briefly is a context for what must wait.
+// briefly is a context for calls that must wait.
 func briefly(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -240,8 +240,8 @@ func TestShareIsNotStarvedByAStreamOfExcludes(t *testing.T) {
 	wg.Wait()
 }
 
-// A process that is stopped while it shares the lock keeps whoever waits to be
-// alone, and nobody else any longer than those do.
+// A process that is stopped while it shares the lock keeps those who wait to be
+// alone, and others no longer than those do.
 func TestExcludeThatIsGivenUpLetsOthersShare(t *testing.T) {
 	path := t.TempDir()
 	stopped, l := share(t, open(t, path)), open(t, path)

@@ -14,7 +14,7 @@ import (
 
 // BenchmarkSave compares the save in place with the usual way, a temporary
 // file and rename(2), with the lock and the read that a merging save needs
-// either way. On /dev/shm, and on what SESSIONS_BENCH_DIRS names, as in
+// either way. On /dev/shm, and on the directories of SESSIONS_BENCH_DIRS, as in
 // ext4=/mnt/a,xfs=/mnt/b.
 func BenchmarkSave(b *testing.B) {
 	payload := strings.Repeat("x", 1000)

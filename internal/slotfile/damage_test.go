@@ -36,7 +36,7 @@ var (
 	newer = strings.Repeat("newer ", 160)
 )
 
-// files in the states that a record goes through, and what was ever saved in them.
+// files in the states that a record goes through, and all payloads ever saved in them.
 var states = []struct {
 	name   string
 	slots  [][]byte
@@ -80,7 +80,7 @@ func TestAFileCutAnywhereIsAStateOnceSavedOrCorrupt(t *testing.T) {
 				if n%64 != 0 {
 					continue
 				}
-				// What is left can be saved again, or be removed.
+				// The remains can be saved again, or be removed.
 				switch err := write(files, "a", "again"); {
 				case err == nil:
 					wantRecord(t, files, "a", "again")
@@ -124,7 +124,7 @@ func TestAnyOneBitFlippedIsAStateOnceSavedOrCorrupt(t *testing.T) {
 	}
 }
 
-// What others may put in the place of a record: all of it is refused, in
+// Other things in the place of a record are all refused, in
 // bounded time and memory.
 func TestHostileFilesAreCorrupt(t *testing.T) {
 	announced := func(slotSize int) []byte {
@@ -212,8 +212,8 @@ func TestASparseFileOfTenGigabytesCostsNothing(t *testing.T) {
 	}
 }
 
-// FuzzFile: whatever a file holds, reading it neither panics nor grows, gives
-// what locking it gives, and what can be saved over is read back.
+// FuzzFile: whatever a file holds, reading it neither panics nor grows, has the
+// result of locking it, and a record saved over it is read back.
 func FuzzFile(f *testing.F) {
 	for _, state := range states {
 		f.Add(fileOf(f, state.slots...))

@@ -1,6 +1,6 @@
 package slotfile
 
-// What tests put files together with that no Files would write.
+// For tests that put files together which no Files would write.
 var (
 	AppendHeader = appendHeader
 	AppendSlot   = appendSlot
@@ -8,8 +8,8 @@ var (
 	SlotSizeFor  = slotSizeFor
 )
 
-// Semaphores is how many names have a lock in this process, or somebody who
-// waits for one.
+// Semaphores is how many names have a lock in this process, or one that is
+// waited for.
 func (s *Files) Semaphores() int {
 	s.locks.mu.Lock()
 	defer s.locks.mu.Unlock()

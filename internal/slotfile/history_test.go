@@ -23,7 +23,7 @@ func openForChild(path string, fail func(string, ...any)) *slotfile.Files {
 // A version is one state of a record.
 type version struct{ life, n uint64 }
 
-// A history is what happened to one record.
+// A history is all that happened to one record.
 type history struct {
 	mutations []op
 	byEnd     []int64 // the ends of mutations, sorted
@@ -119,7 +119,7 @@ func (h *history) check(t *testing.T) {
 	}
 }
 
-// wrong says why a read cannot be.
+// wrong returns the reason why a read cannot be.
 func (h *history) wrong(r op) string {
 	if r.life != 0 {
 		m, ok := h.made[version{r.life, r.n}]
@@ -147,8 +147,8 @@ func (h *history) wrong(r op) string {
 	return "no record, although it had not been removed"
 }
 
-// mustFollow gives the latest begin of a mutation that ended before r began:
-// what r saw cannot have ended before that.
+// mustFollow returns the latest begin of a mutation that ended before r began:
+// the state that r saw cannot have ended before that.
 func (h *history) mustFollow(r op) int64 {
 	n := sort.Search(len(h.byEnd), func(i int) bool { return h.byEnd[i] >= r.begin })
 	if n == 0 {

@@ -80,7 +80,7 @@ func TestWriteLeavesARecordInItsFileThatVariesByHalf(t *testing.T) {
 	}
 }
 
-// A reader that has opened the large file has what was current then.
+// A reader that has opened the large file has the state that was current then.
 func TestWriteIntoASmallerFileLeavesTheOldOneToItsReaders(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
@@ -166,7 +166,7 @@ func TestLockIsOfTheFileThatHasTheNameAmongHardLinks(t *testing.T) {
 	wantRecord(t, files, "backup", "old")
 }
 
-// What a pruner is about to judge moves, or goes, before it has the lock.
+// A file that a pruner is about to judge moves, or goes, before it has the lock.
 func TestSuspectHasNoLinksOnceItsNameLeadsElsewhere(t *testing.T) {
 	for name, act := range map[string]func(files *slotfile.Files, path string) error{
 		"removed": func(files *slotfile.Files, _ string) error { _, err := remove(files, "a"); return err },

@@ -11,8 +11,8 @@ import (
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
-// Whoever waits for the lock of a record that is removed without it finds the
-// record gone, also where a backup has given the file another name.
+// A waiter for the lock of a record that is removed without it finds the
+// record gone, also where a backup has made another name of the file.
 func TestRemoveNowIsSeenByThoseWhoWaitForTheLock(t *testing.T) {
 	for _, linked := range []bool{false, true} {
 		path := t.TempDir()

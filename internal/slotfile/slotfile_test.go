@@ -141,8 +141,8 @@ func TestADeletedValueDoesNotStayInTheFile(t *testing.T) {
 	}
 }
 
-// A writer that was killed did not come to the spaces over what stood there
-// before its shorter payload.
+// A writer that was killed did not come to the spaces over the rest of the
+// longer payload before.
 func TestWhatATornSaveLeftBehindGoesWithTheNext(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
@@ -223,7 +223,7 @@ func TestATombstoneIsNoRecord(t *testing.T) {
 	wantNames(t, path)
 }
 
-// An operator's rm, mv and restored backup, while somebody waits for the lock.
+// An operator's rm, mv and restored backup, during a wait for the lock.
 func TestTheLockIsOfTheFileThatHasTheName(t *testing.T) {
 	for name, act := range map[string]func(path string) error{
 		"removed":  func(path string) error { return os.Remove(path) },
@@ -469,7 +469,7 @@ func TestLockWorksInOneBubbleOfSynctestAfterTheOther(t *testing.T) {
 	}
 }
 
-// waitForWaiter waits until somebody waits for the lock of a file. Where the
+// waitForWaiter waits until the lock of a file is waited for. Where the
 // system does not show that, it waits for long enough.
 func waitForWaiter(t *testing.T, path string) {
 	t.Helper()

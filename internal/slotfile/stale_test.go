@@ -18,7 +18,7 @@ import (
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
-// readOnce is a child that says when it begins to read, and what it has read.
+// readOnce is a child that reports when it begins to read, and the record it has read.
 func readOnce(path string) {
 	fail := func(format string, args ...any) {
 		fmt.Fprintf(os.Stderr, format+"\n", args...)
@@ -35,8 +35,8 @@ func readOnce(path string) {
 
 // The case for which Read looks twice, which chance produces once in some
 // hundred thousand reads: a reader sees slot A, is stopped while one save goes
-// there and the next one tears slot B, and then sees B. What it has of A is
-// older than what B held when the read began. strace stops it there.
+// there and the next one tears slot B, and then sees B. Its A is
+// older than B was when the read began. strace stops it there.
 func TestAReadThatIsStoppedBetweenTheSlotsIsNotStale(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -108,7 +108,7 @@ func testStoppedRead(t *testing.T, strace string, torn []byte) {
 	}
 }
 
-// What the stress test holds reads against finds what is wrong with them.
+// The history against which the stress test holds reads finds wrong ones.
 func TestTheHistoryFindsWrongReads(t *testing.T) {
 	h := history{made: make(map[version]op)}
 	for _, o := range []op{

@@ -24,8 +24,8 @@ import (
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
-// The stress test runs for stressTime, or for what SESSIONS_STRESS says, a
-// duration. Its children are this binary again, told by stressChild what to do.
+// The stress test runs for stressTime, or for SESSIONS_STRESS, a
+// duration. Its children are this binary again, with a task in stressChild.
 const (
 	stressTime  = 2 * time.Second
 	stressChild = "SLOTFILE_STRESS_CHILD" // role:log:path:until
@@ -45,8 +45,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// An op is one line of a log, in memory that is a file, so that what a killed
-// process did is known up to the system call that it was in.
+// An op is one line of a log, in memory that is a file, so that the deeds of a killed
+// process are known up to the system call that it was in.
 type op struct {
 	begin, end int64 // CLOCK_MONOTONIC, which is one clock for the machine; end zero: never came back
 	kind       int64
@@ -57,7 +57,7 @@ type op struct {
 
 const (
 	opNone int64 = iota
-	opRead       // life and n are what was read; life zero: no record
+	opRead       // life and n are those read; life zero: no record
 	opWrite
 	opCreate
 	opRemove
@@ -65,7 +65,7 @@ const (
 )
 
 const (
-	opsEach = 1 << 18 // of a goroutine; what is not used takes no space
+	opsEach = 1 << 18 // of a goroutine; unused ones take no space
 	workers = 2       // goroutines of a process
 )
 
@@ -93,7 +93,7 @@ func monotonic() int64 {
 	return ts.Nano()
 }
 
-// stressPayload is a record that shows what it is, all over: the life of the
+// stressPayload is a record that shows its identity all over: the life of the
 // record since it was created, the number of its save, and so many repetitions
 // of both that some are of several pages and some outgrow their slots.
 func stressPayload(life, n uint64) string {
@@ -116,7 +116,7 @@ func parsePayload(s string) (life, n uint64, ok bool) {
 }
 
 // stress is a child: it reads, or writes, until the time is up, and exits with
-// 3 when it saw an error or a payload that nobody wrote.
+// 3 when it saw an error or a payload that was never written.
 func stress(args []string) {
 	fail := func(format string, args ...any) {
 		fmt.Fprintf(os.Stderr, format+"\n", args...)
@@ -184,7 +184,7 @@ func stressWrite(files *slotfile.Files, name string, o *op) error {
 		return err
 	}
 	defer l.Unlock()
-	if errors.Is(l.Err(), fs.ErrNotExist) { // somebody was killed in the middle of a removal
+	if errors.Is(l.Err(), fs.ErrNotExist) { // a process was killed in the middle of a removal
 		o.kind = opFailed
 		_, err := l.Remove()
 		return err
@@ -207,7 +207,7 @@ func stressWrite(files *slotfile.Files, name string, o *op) error {
 }
 
 // TestEveryReadIsTheNewestFinishedSaveOrOneThatOverlapsIt runs writers, which
-// are killed in the middle of what they do again and again, and readers, in
+// are killed in the middle of their work again and again, and readers, in
 // processes of their own, and then holds every read against the history.
 func TestEveryReadIsTheNewestFinishedSaveOrOneThatOverlapsIt(t *testing.T) {
 	duration := stressTime

@@ -65,7 +65,7 @@ func TestReadAndLockOfALockedFileLeaveOneWaitBehindHoweverManyTheyAre(t *testing
 		within(t, name+": descriptors afterwards", descriptors-1, openFiles)
 		within(t, name+": semaphores afterwards", 0, files.Semaphores)
 	}
-	for range 2 { // with the lock, which the first one gives up
+	for range 2 { // with the lock, which the first one releases
 		long, cancel := context.WithTimeout(ctx, 20*time.Second)
 		if _, err := files.Read(long, "damaged"); !errors.Is(err, slotfile.ErrCorrupt) {
 			t.Errorf("Read = %v, want ErrCorrupt", err)
