@@ -1,5 +1,5 @@
 // Package securecookie seals sessions into values that the client keeps: a
-// cookie that nobody else can read, make or change. It needs no store, and
+// cookie that cannot be read, made or changed without the key. It needs no store, and
 // cannot end a session before it expires; for that, use a store.
 //
 // Start with a [KeyRing], made by [NewKeyRing] from one or more keys:
@@ -16,20 +16,20 @@
 //	go run github.com/sessfs/sessions/securecookie/keygen
 //
 // A [Carrier], made by [NewCarrier], keeps the sessions of
-// [sessions.NewMiddleware] in cookies; [KeyRing.SealCookie] seals what is no
-// session; and the ring itself seals the files of a
+// [sessions.NewMiddleware] in cookies; [KeyRing.SealCookie] seals other
+// data; and the ring itself seals the files of a
 // [sessions.FilesystemSessionStore], as its Sealer.
 //
-// # What is guaranteed, and what is not
+// # Guarantees and limits
 //
-// What [KeyRing.OpenCookie] returns was sealed by a holder of one of the keys,
+// Data from [KeyRing.OpenCookie] were sealed by a holder of one of the keys,
 // for this cookie name and this audience, and has not expired. Everything
 // else is refused with [ErrInvalid], which does not say why. Length is not
 // hidden; data are not compressed, because the length of compressed data tells
 // about their content. A client can send an old cookie again for as long as it
 // is valid, and no cookie can be revoked but by dropping its key, or for all
-// sessions of an owner by [CarrierOptions.NotBefore]. [Carrier] says what else
-// a session in a cookie is not.
+// sessions of an owner by [CarrierOptions.NotBefore]. [Carrier] has the other
+// limits of a session in a cookie.
 //
 // # Rotating keys
 //
@@ -41,12 +41,12 @@
 // seals. To a process that lacks a key, a session under it is none: it leaves the
 // cookies in the browser and the file on the disk, but begins a new session.
 //
-// What an old key has sealed is sealed under the first one with the next save, or
+// A session under an old key is sealed under the first one with the next save, or
 // renewal on access: of a session in cookies, and of one in a file. Without a
 // Lifetime, a session in a file can live as long as it is used. Its key can go
 // when the longest idle timeout has passed: a session that has not been saved or
 // touched since has ended. Sessions whose key was dropped are lost; in files, one
-// line in the log says so.
+// line in the log tells of it.
 //
 // # Format 1
 //
@@ -69,7 +69,7 @@
 // The master key of [KeyFromSecret] is in turn 32 bytes of HKDF-SHA-256 of the
 // secret, info "github.com/sessfs/sessions/securecookie 1 secret". AES-GCM
 // alone would let one ciphertext open under two chosen keys; the key id, long
-// enough that nobody finds two masters with the same one, prevents it.
+// enough that two masters with the same one cannot be found, prevents it.
 //
 // The frame, with integers in big-endian order and times in milliseconds since
 // 1970-01-01 UTC, from 0 to 253402300799999 (the year 9999):
@@ -108,14 +108,14 @@
 //	…   its own idle timeout in seconds, or 0 for the carrier's
 //	…   its own lifetime in seconds, or 0 for the carrier's
 //	…   length of the owner in bytes, and the owner
-//	…   length of what was noted in bytes, and that
+//	…   length of the meta text in bytes, and the text
 //	…   length of the codec's name in bytes, and the name
 //	…   the values: as one JSON object for a codec of JSON, otherwise each key
 //	    and each value behind its length, in the order of the keys
 //
 // The time of the login, the timeouts and the lengths are uvarints, as in package encoding/binary. The
-// frame's times hold the timeouts; what the carrier's options say now counts
-// as well, if that is shorter.
+// frame's times hold the timeouts; those of the carrier's options now count
+// as well, if they are shorter.
 //
 // A session whose name and sealed value together have more than 4,093
 // characters is kept in 2 to 20 cookies, named with "-0", "-1" and so on behind
@@ -125,7 +125,7 @@
 //
 // the number of the cookies in decimal, 8 characters of base64url that are
 // random and the same in all of them, and a part of the sealed value: of 4,078
-// characters less the length of the session's name, or what is left in the
+// characters less the length of the session's name, or the rest in the
 // last. It is sealed for a name that is the session's, followed by ";" and
 // "<count>.<set id>.", so that these cannot be changed either. A decoder
 // refuses a set of which a part is missing, is there twice or has another
@@ -151,16 +151,16 @@ import (
 )
 
 // MaxKeys is the greatest number of keys in a [KeyRing]. Rotation needs two
-// or three; a list of more than 16 is one that nobody prunes.
+// or three; a list of more than 16 was never pruned.
 const MaxKeys = 16
 
-// KeyRingOptions says what a [KeyRing] consists of.
+// KeyRingOptions are the parts of a [KeyRing].
 type KeyRingOptions struct {
 	// Keys has 1 to [MaxKeys] different keys. The first seals, all open. A key
 	// may go one lifetime after it was the first; see the package comment.
 	Keys []Key
 
-	// Audience names the application: what is sealed for one audience is
+	// Audience names the application: a value sealed for one audience is
 	// refused by every other, under the same keys. [NewCarrier] demands one.
 	// For a ring that seals files, or values of its own, the default is the
 	// empty audience, an audience like any other.
@@ -216,7 +216,7 @@ func NewKeyRing(o KeyRingOptions) (*KeyRing, error) {
 }
 
 // find returns the key with the id, or nil. It looks at all keys and at all
-// bytes of their ids, so that its duration says nothing about either.
+// bytes of their ids, so that its duration depends on neither.
 func (r *KeyRing) find(id []byte) *ringKey {
 	var found *ringKey
 	for _, k := range r.keys {
