@@ -15,7 +15,8 @@ import (
 
 // DeleteAll ends every stored session; see [Clearer]. No session begins
 // meanwhile: a save of one that is new, or gets a new ID or another owner, waits
-// until all files were looked at. DeleteAll waits for nobody who saves a session.
+// until all files were looked at. DeleteAll does not wait for saves and updates
+// that are under way.
 func (st *FilesystemSessionStore) DeleteAll(ctx context.Context) (int, error) {
 	return st.removeWhere(ctx, func(*dirfs.Dir, sessionfile.Name) (bool, error) { return true, nil })
 }
@@ -46,7 +47,7 @@ func (st *FilesystemSessionStore) walkAlone(ctx context.Context, match func(dir 
 			gone, err = match(dir, name)
 		}
 		if gone {
-			// Without waiting for its lock: who has it may be waiting for release.
+			// Without waiting for its lock, whose holder may be waiting for release.
 			gone, err = st.buried(st.files.RemoveNow(dir, name.File))
 		}
 		if gone {
@@ -59,16 +60,17 @@ func (st *FilesystemSessionStore) walkAlone(ctx context.Context, match func(dir 
 	return n, errors.Join(errs...)
 }
 
-// ListOwner gives the sessions of an owner. It looks into every file, so that it
-// takes as long as a Get of each. With HashNames, the ID of a session is the
-// hash that List gives; the session can be deleted and saved all the same.
+// ListOwner returns the sessions of an owner; see [OwnerStore]. It reads every
+// file, so that it takes as long as a Get of each. With HashNames, the ID of a
+// session is the hash that List returns; the session can be deleted and saved all
+// the same.
 //
-// The last error says how many sessions there are that the Sealer does not open
-// and that may be the owner's.
+// The last error counts the sessions that the Sealer does not open and that may
+// be the owner's.
 func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
 		if owner == "" {
-			return // nobody's sessions are nobody's to see
+			return // sessions without an owner are not those of the owner ""
 		}
 		o, err := st.ownerSearch(ctx, owner)
 		if err != nil {
@@ -98,9 +100,9 @@ func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) i
 // has looked into the header of every file, some microseconds for each. A
 // session that begins after that stays.
 //
-// It ends sessions that the Sealer does not open as well. The error says how
-// many of those there are that may be the owner's and stay: where the secret in
-// the file .owners.key was lost, nothing but the seal tells whose they are.
+// It ends sessions that the Sealer does not open as well, unless the secret in the
+// file .owners.key was lost: then only the seal tells whose they are. The error
+// counts those that may be the owner's and stay.
 func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error) {
 	if owner == "" {
 		return 0, nil
@@ -213,7 +215,7 @@ func (o *ownerSearch) miss(h sessionfile.Header, modTime time.Time) {
 	}
 }
 
-// err says how many sessions were missed.
+// err counts the sessions that were missed; nil for none.
 func (o *ownerSearch) err() error {
 	if o.missed == 0 {
 		return nil

@@ -37,7 +37,7 @@ func newOwnerKey(secret []byte) *ownerKey {
 	return &ownerKey{hex.EncodeToString(sum[:8]), secret}
 }
 
-// tag returns what a header has in an owner's place.
+// tag returns the tag of an owner, the key's id and the HMAC.
 func (k *ownerKey) tag(owner string) string {
 	mac := hmac.New(sha256.New, k.secret)
 	io.WriteString(mac, owner)
@@ -186,9 +186,9 @@ func (f *ownerKeyFile) seal(key *ownerKey) (string, error) {
 	return string(sealed), err
 }
 
-// open is the inverse of seal: nil for a payload that is not one of this store's,
-// and whether it is as seal would write it. What stood in clear is not used under
-// a Sealer: a backup may have it.
+// open is the inverse of seal. It returns nil for a payload that seal does not
+// write, and whether it would be sealed as it is. A secret that stood in clear is
+// not used under a Sealer: a backup may have it.
 func (f *ownerKeyFile) open(payload string) (key *ownerKey, current bool) {
 	var secret []byte
 	var err error

@@ -242,24 +242,6 @@ func (st *FilesystemSessionStore) buried(gone bool, err error) (bool, error) {
 	return gone, err
 }
 
-// remove ends the session of that file, and reports whether there was one.
-func (st *FilesystemSessionStore) remove(ctx context.Context, name string) (bool, error) {
-	var file slotfile.Lock
-	err := st.files.Lock(ctx, name, &file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("sessions: delete: %w", storeError(err))
-	}
-	defer file.Unlock()
-	gone, err := st.bury(&file)
-	if err != nil {
-		return gone, fmt.Errorf("sessions: delete: %w", err)
-	}
-	return gone, nil
-}
-
 // Touch restarts the idle timeout of a stored session; see [Toucher].
 func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interval time.Duration) (bool, error) {
 	key, err := st.base.KeyOf(s)

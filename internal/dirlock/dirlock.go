@@ -1,12 +1,11 @@
 // Package dirlock is a lock of a directory. Goroutines of any number of
 // processes share it, or one of them has it alone.
 //
-// flock(2) of one file would let those who share it overlap for ever while
-// another waits to be alone. So there are two files, the lock and the turn.
-// A caller who wants to be alone locks the turn first, and keeps it. Then it makes
-// the lock file one byte long. A caller who wants to share the lock and finds a
-// byte in its file waits for the turn. The byte alone has no effect: when the
-// process that wrote it has died, the turn is free.
+// With flock(2) of one file, sharers may overlap for ever while an Exclude waits.
+// So there are two files, the lock and the turn. An Exclude locks the turn first
+// and keeps it. Then it makes the lock file one byte long. A Share that finds the
+// byte waits for the turn. The byte of a process that has died stops no Share:
+// the turn is free.
 package dirlock
 
 import (
@@ -21,18 +20,18 @@ import (
 // mode is the permission bits of the files.
 const mode = 0o600
 
-// A Lock is the lock of a directory. Its files are made when they are first
-// needed. Waiting ends with the context, and takes one goroutine for all who
-// share and one for all who want to be alone. That goroutine stays behind when
-// they give up, until the system lets go of it.
+// A Lock is the lock of a directory, safe for concurrent use. Its files are made
+// at the first use. Waiting ends with the context. It takes one goroutine for all
+// waits of Share, and one for all of Exclude. Such a goroutine outlives the
+// contexts until the system grants its lock.
 type Lock struct {
 	dir        *dirfs.Dir
 	name, turn string
 
-	alone chan struct{} // has one element while an attempt to be alone goes on
+	alone chan struct{} // has one element while an attempt goes on
 
 	mu      sync.Mutex
-	waiting *wait // nil when none waits to share
+	waiting *wait // nil when no Share waits
 }
 
 // New returns the lock of a directory that has files of these names for it.
@@ -43,10 +42,10 @@ func New(dir *dirfs.Dir, name, turn string) *Lock {
 // A Hold is the lock, shared. It must be released exactly once.
 type Hold struct {
 	file  dirfs.File
-	group *wait // nil, or those who have the file together
+	group *wait // the goroutines that share the file; nil for one alone
 }
 
-// Share waits until the lock is not had alone, nor waited for alone.
+// Share waits until no Exclude has the lock, or waits for it.
 func (l *Lock) Share(ctx context.Context) (Hold, error) {
 	if h, ok, err := l.tryShare(); ok || err != nil {
 		return h, err
@@ -93,8 +92,7 @@ func (h Hold) Release() {
 	h.group.leave()
 }
 
-// A wait is one wait of several goroutines that want to share the lock: they wait
-// together, and then share.
+// A wait is a group of goroutines that wait in Share, and then have one Hold.
 type wait struct {
 	lock *Lock
 	done chan struct{} // closed when hold or err is set
@@ -106,7 +104,7 @@ type wait struct {
 	over  bool
 }
 
-// wait joins those who wait already, or begins to.
+// wait joins the group that waits, or begins one.
 func (l *Lock) wait() *wait {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -118,8 +116,8 @@ func (l *Lock) wait() *wait {
 	return l.waiting
 }
 
-// run shares the lock with all who wait for it by then. Were they to try again
-// instead, the next one who wants to be alone could come before them.
+// run waits for the lock and grants it to the whole group. If each goroutine tried
+// again instead, the next Exclude could come before them.
 func (w *wait) run() {
 	files, err := w.lock.take(nil)
 	w.lock.mu.Lock()
@@ -132,7 +130,7 @@ func (w *wait) run() {
 	close(w.done)
 }
 
-// leave ends a wait, or releases the hold.
+// leave ends one goroutine's wait, or its hold.
 func (w *wait) leave() {
 	w.lock.mu.Lock()
 	defer w.lock.mu.Unlock()
@@ -141,8 +139,8 @@ func (w *wait) leave() {
 	}
 }
 
-// Exclude waits until no other caller has the lock. From then on none gets it
-// until release is called.
+// Exclude waits until the lock is free, and takes it for the caller alone until
+// release is called.
 func (l *Lock) Exclude(ctx context.Context) (release func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -168,7 +166,7 @@ func (l *Lock) Exclude(ctx context.Context) (release func(), err error) {
 	return a.release, nil
 }
 
-// An attempt is one to be alone.
+// An attempt is an Exclude under way.
 type attempt struct {
 	lock *Lock
 	done chan struct{} // closed when it has ended and was not abandoned
@@ -196,14 +194,14 @@ func (a *attempt) run() {
 	<-a.lock.alone
 }
 
-// release leaves the byte to the first who comes next: it takes the turn to see
-// that nobody waits.
+// release leaves the byte. The next Share takes the turn, which shows that no
+// Exclude waits, and removes it.
 func (a *attempt) release() {
 	a.files.close()
 	<-a.lock.alone
 }
 
-// errAbandoned ends an attempt that is not waited for any more.
+// errAbandoned ends an attempt whose context has ended.
 var errAbandoned = errors.New("abandoned")
 
 // tookTurn notes that the turn file of the pair is locked.
@@ -224,9 +222,8 @@ func (a *attempt) failed() {
 	a.hasTurn = false
 }
 
-// abandon gives up the attempt, unless it has ended. The turn is given back at
-// once, and not only when those who share the lock have left it: one of them
-// may be a process that was stopped.
+// abandon gives up the attempt, unless it has ended. It frees the turn at once
+// rather than with the lock, which a stopped process may share.
 func (a *attempt) abandon() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -239,8 +236,8 @@ func (a *attempt) abandon() bool {
 	return true
 }
 
-// take waits for the turn, then for the lock: to be alone if there is an
-// attempt. Otherwise it is to share the lock, for which the turn is not kept.
+// take waits for the turn, then for the lock: for an attempt alone, and otherwise
+// to share it, for which the turn is not kept.
 func (l *Lock) take(a *attempt) (pair, error) {
 	for {
 		files, err := l.openBoth()
@@ -273,7 +270,7 @@ func (l *Lock) takeBoth(files pair, a *attempt) (linked bool, err error) {
 		err = a.tookTurn(files)
 	}
 	if err == nil {
-		// The turn, even shared, proves that no other caller waits to be alone.
+		// With the turn, even shared, there is no other Exclude that waits.
 		err = files.lock.Truncate(waiting)
 	}
 	if err == nil {
@@ -305,12 +302,12 @@ func (l *Lock) stat(f dirfs.File, name string) (info dirfs.Info, linked bool, er
 type pair struct{ turn, lock dirfs.File }
 
 func (p pair) close() {
-	p.lock.Close() // first: who gets the turn finds the lock free
+	p.lock.Close() // first: the next one with the turn finds the lock free
 	p.turn.Close()
 }
 
-// openLock opens the lock file. With it, both files are made: on a disk that is
-// full meanwhile, a caller who wants to be alone finds them there.
+// openLock opens the lock file. It makes both files together, so that an Exclude
+// finds them on a disk that is full meanwhile.
 func (l *Lock) openLock() (dirfs.File, error) {
 	f, err := l.dir.OpenWrite(l.name)
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -10,10 +10,9 @@ import (
 	"github.com/sessfs/sessions/internal/dirlock"
 )
 
-// A Naming has the names of the files of a lock that everybody shares who gives a
-// record its name, for the moment in which they do. Whoever has it alone sees all
-// records that there are: none is made, and none moves to another name or file.
-// The zero value is no lock.
+// A Naming names the files of the directory's lock. Every call that gives a file
+// the name of a record shares the lock for that moment. Under Exclude, no record
+// is made, and none moves to another name or file. The zero value is no lock.
 type Naming struct{ Lock, Turn string }
 
 // A namingLock is the lock of a directory.
@@ -47,10 +46,10 @@ func (s *Files) shareNaming(ctx context.Context, dir *dirfs.Dir, rename func() e
 	return rename()
 }
 
-// Exclude waits until no record is being given a name, and keeps all others from
-// doing so until release is called. It returns the directory that this is true
-// of. Others wait for that while they have the lock of a record, so that the
-// caller of Exclude must not wait for such a lock before release.
+// Exclude takes the naming lock alone until release is called, and returns the
+// directory that it is the lock of. Other calls wait for it with the lock of a
+// record in their hands, so the caller must not wait for such a lock before
+// release.
 func (s *Files) Exclude(ctx context.Context) (dir *dirfs.Dir, release func(), err error) {
 	if dir, err = s.PresentDir(); err == nil {
 		release, err = s.namingLock(dir).Exclude(ctx)
@@ -59,8 +58,8 @@ func (s *Files) Exclude(ctx context.Context) (dir *dirfs.Dir, release func(), er
 }
 
 // RemoveNow removes a record of the directory without waiting for its lock, and
-// reports whether there was one. Somebody who has the lock may finish a Write in
-// place, into a file that has no name any more; a Write that makes a new file, and
+// reports whether there was one. A Write in place that is under way may finish,
+// into a file that has no name any more; a Write that makes a new file, and
 // CreateFor, end with fs.ErrNotExist. To be called between Exclude and release,
 // where no other file can take the name.
 func (s *Files) RemoveNow(dir *dirfs.Dir, name string) (gone bool, err error) {
@@ -89,10 +88,10 @@ func (s *Files) RemoveNow(dir *dirfs.Dir, name string) (gone bool, err error) {
 	return gone, err
 }
 
-// unlink removes the name of a record that somebody else has locked.
+// unlink removes the name of a record that another Lock holds.
 func (l *Lock) unlink() (gone bool, err error) {
 	if l.info.Links > 1 {
-		// Whoever waits for the lock has to look at the name: see statNamed.
+		// Makes those who wait for the lock look at the name: see statNamed.
 		if err := l.file.Chmod(l.info.Mode | movedBit); err != nil {
 			return false, l.dir.Error("fchmod", err)
 		}
@@ -107,10 +106,9 @@ func (l *Lock) unlink() (gone bool, err error) {
 	return err == nil, err
 }
 
-// ReadNow reads a record of the directory without waiting for its lock, and
-// returns what one of the last saves has written, not certainly the last. The
-// error is fs.ErrNotExist when there is none, and ErrCorrupt when there is
-// something else.
+// ReadNow reads a record of the directory without waiting for its lock. The
+// payload is that of a recent save, not certainly of the last. The error is
+// fs.ErrNotExist when there is no record, and ErrCorrupt when the file is none.
 func (s *Files) ReadNow(dir *dirfs.Dir, name string) (Record, error) {
 	f, err := dir.OpenRead(name)
 	if err != nil {
