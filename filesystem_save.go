@@ -125,7 +125,9 @@ func (t *transaction) unchanged(base *Record) bool {
 
 // put stores a record under the change's key.
 func (t *transaction) put(rec *Record) error {
-	t.name = t.template.Name(t.c.NewKey())
+	if key := t.c.NewKey(); key != t.c.Key() {
+		t.name = t.template.Name(key)
+	}
 	tag, err := t.tag(rec.Owner)
 	if err != nil {
 		return err

@@ -104,7 +104,7 @@ var expiryChecks = []check{
 				return false
 			}
 			need(err, "save")
-			time.Sleep(ownIdleTimeout / 4)
+			time.Sleep(ownIdleTimeout * 3 / 10)
 			gone(ctx, store, s.ID(), "the session's lifetime is over")
 			return true
 		}),
