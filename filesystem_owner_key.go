@@ -61,8 +61,9 @@ func (st *FilesystemSessionStore) ownerTag(ctx context.Context, owner string) (s
 	return key.tag(owner), nil
 }
 
-// ownerKey returns the directory's key, which is read once. Without one that can
-// be read, a new one is written, or nil returned.
+// ownerKey returns the directory's key. Without one that can be read, a new one is
+// written, or nil returned. It is remembered when it was written, or could have
+// been: until then it may have to be sealed anew.
 //
 // A process may go on with a key whose file was lost or replaced. A header names
 // the key that it was made under, and where that is not the one at hand, the
@@ -83,7 +84,7 @@ func (st *FilesystemSessionStore) ownerKey(ctx context.Context, write bool) (*ow
 		TempSuffix: sessionfile.TempSuffix,
 	}}
 	key, err := file.load(ctx, write)
-	if err == nil && key != nil {
+	if err == nil && key != nil && write {
 		st.owners.Store(key)
 	}
 	return key, err
