@@ -10,7 +10,7 @@ import (
 	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
-// attributes are what a session has beside its values.
+// attributes are the parts of a session beside its values.
 type attributes struct {
 	created         time.Time
 	authenticatedAt time.Time
@@ -38,7 +38,7 @@ func (a *attributes) equal(b attributes) bool {
 	return times && *a == b
 }
 
-// A request is what a session can be asked for beside a change of one value. The
+// A request is a change of the session other than that of one value. The
 // later ones are for its attributes.
 type request int
 
@@ -56,9 +56,9 @@ const (
 	requests
 )
 
-// asked says when each request was made last, by the clock of the session that
-// counts changes; zero when it was not. A save resets what was asked for before it
-// began, and nothing later.
+// asked has the time of each last request, by the clock of the session that
+// counts changes; zero when it was not. A save resets the requests from before it
+// began, and no later ones.
 type asked [requests]uint64
 
 // last returns when the last request was made.
@@ -77,7 +77,7 @@ func (q *asked) attributes() Attributes {
 	}
 }
 
-// set takes over from b what was asked for after that time.
+// set takes over from b the requests after that time.
 func (a *attributes) set(b attributes, q *asked, after uint64) {
 	if q[toRenew] > after {
 		a.created = b.created
@@ -111,8 +111,8 @@ func (s *Session) Created() time.Time {
 }
 
 // AuthenticatedAt returns when [Session.Login] was called last, in UTC; the zero
-// Time when it never was. A handler that changes what matters, a password or an
-// address, asks for the password again when that is long ago (ASVS 5.0 7.5.1 and
+// Time when it never was. A handler that changes a password or an
+// address asks for the password again when that is long ago (ASVS 5.0 7.5.1 and
 // 7.5.3).
 func (s *Session) AuthenticatedAt() time.Time {
 	s.mu.Lock()
@@ -120,7 +120,7 @@ func (s *Session) AuthenticatedAt() time.Time {
 	return s.authenticatedAt
 }
 
-// Renew gives the session a new ID with the next save, and ends it under the
+// Renew makes a new ID for the session with the next save, and ends it under the
 // old one. To be called at any change of privilege (ASVS 5.0 7.2.4), when the
 // user has just proved who they are: the absolute timeout counts anew from here.
 // [Session.Login] does it.
@@ -143,7 +143,7 @@ func (s *Session) renew() {
 // of another owner ends, with its values, timeouts and Meta, and a new one begins.
 //
 // When the session has ended meanwhile, by a logout, a second click on the login
-// or a timeout, the save stores a session of its own, with the owner and what this
+// or a timeout, the save stores a session of its own, with the owner and the values that this
 // request has set. Login panics when the owner is empty. It does no I/O.
 func (s *Session) Login(owner string) {
 	if owner == "" {
@@ -160,7 +160,7 @@ func (s *Session) Login(owner string) {
 }
 
 // Destroy ends the session with the next save, and its cookie with it. To be
-// called at logout (ASVS 5.0 7.4.1). All values are gone at once; what is set
+// called at logout (ASVS 5.0 7.4.1). All values are gone at once. A value that is set
 // afterwards, a farewell flash message say, goes into a session of a new ID.
 func (s *Session) Destroy() {
 	s.mu.Lock()
@@ -168,7 +168,7 @@ func (s *Session) Destroy() {
 	s.destroy()
 }
 
-// destroy leaves nothing of what the session was asked for before.
+// destroy leaves nothing of the requests before.
 func (s *Session) destroy() {
 	s.clear()
 	s.asked = asked{toClear: s.asked[toClear], toDestroy: s.touch()}
@@ -182,7 +182,7 @@ func (s *Session) IdleTimeout() time.Duration {
 	return s.idleTimeout
 }
 
-// SetIdleTimeout gives the session an idle timeout of its own: "remember me". Its
+// SetIdleTimeout sets an idle timeout of the session's own: "remember me". Its
 // cookie is kept by the browser for as long, but no longer than 400 days. A
 // fraction of a second is rounded up. Zero, and less, means the store's.
 func (s *Session) SetIdleTimeout(d time.Duration) {
@@ -201,7 +201,7 @@ func (s *Session) Lifetime() time.Duration {
 	return s.lifetime
 }
 
-// SetLifetime gives the session an absolute timeout of its own, which counts from
+// SetLifetime sets an absolute timeout of the session's own, which counts from
 // [Session.Created]. A fraction of a second is rounded up. Zero, and less, means
 // the store's.
 func (s *Session) SetLifetime(d time.Duration) {
@@ -212,7 +212,7 @@ func (s *Session) SetLifetime(d time.Duration) {
 	}
 }
 
-// wholeSeconds rounds up: whole seconds are what a cookie can say. Less than zero
+// wholeSeconds rounds up: a cookie has whole seconds. Less than zero
 // becomes zero, and the largest Duration, which has a fraction of a second, loses
 // that.
 func wholeSeconds(d time.Duration) time.Duration {
@@ -223,7 +223,7 @@ func wholeSeconds(d time.Duration) time.Duration {
 	return whole
 }
 
-// Persistence says how long a browser keeps the cookie of a session.
+// Persistence is how long a browser keeps the cookie of a session.
 type Persistence uint8
 
 const (
@@ -236,7 +236,7 @@ const (
 	PersistUntilClosed
 
 	// PersistIdle is as long as the session's idle timeout, its own or the
-	// store's, and never longer than what is left of its lifetime.
+	// store's, and never longer than the rest of its lifetime.
 	PersistIdle
 )
 
@@ -267,7 +267,7 @@ func (s *Session) Persistence() Persistence {
 	return s.persistence
 }
 
-// SetPersistence says how long a browser keeps the session's cookie.
+// SetPersistence sets how long a browser keeps the session's cookie.
 func (s *Session) SetPersistence(p Persistence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -283,7 +283,7 @@ func (s *Session) Owner() string {
 	return s.owner
 }
 
-// SetOwner says whose session it is, without a new ID, so that an [OwnerStore]
+// SetOwner sets the owner, without a new ID, so that an [OwnerStore]
 // finds all sessions of that owner. At a login, call [Session.Login] instead.
 func (s *Session) SetOwner(owner string) {
 	s.mu.Lock()
@@ -297,16 +297,16 @@ func (s *Session) SetOwner(owner string) {
 // User-Agent and an address.
 const MaxMeta = 1024
 
-// Meta returns what SetMeta noted.
+// Meta returns the text of SetMeta.
 func (s *Session) Meta() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.meta
 }
 
-// SetMeta notes what a page that lists an owner's sessions shows of this one, the
-// device and the address for example, in any form. It is cut at [MaxMeta] bytes,
-// between two characters, and what is not UTF-8 is left out.
+// SetMeta notes a text for pages that list an owner's sessions, the device and the
+// address for example, in any form. It is cut at [MaxMeta] bytes,
+// between two characters, and bytes that are not UTF-8 are left out.
 func (s *Session) SetMeta(text string) {
 	text = strings.ToValidUTF8(text, "")
 	if len(text) > MaxMeta {

@@ -15,7 +15,7 @@ import (
 // store of one's own has to write: a [Base] does the rest. Its methods are
 // called by several goroutines at once.
 type Backend interface {
-	// Load returns what is stored under a key. The error is [ErrNotStored] when
+	// Load returns the record stored under a key. The error is [ErrNotStored] when
 	// nothing is, and [ErrCorrupt] when it is no session; a Record that is Damaged
 	// may then say when that began and was last used. Any other error is a
 	// failure of the system, and the caller's; it never becomes a new session.
@@ -23,10 +23,10 @@ type Backend interface {
 
 	// Commit carries out one change: all of it, or nothing.
 	//
-	// It calls c.Apply with what is stored under c.Key, and then either stores
-	// c.Record under c.NewKey and removes c.Ended, or sends what the change
-	// says to a server that does. From before Apply until that is done, nobody
-	// else may change what is stored; a store that cannot lock compares
+	// It calls c.Apply with the record stored under c.Key, and then either stores
+	// c.Record under c.NewKey and removes c.Ended, or sends the parts of
+	// the change to a server that does. From before Apply until that is done, no
+	// other request may change the record; a store that cannot lock compares
 	// versions, and calls Apply again when another has changed the record.
 	// Apply runs code of the application, which may panic: locks are released
 	// by defer.
@@ -38,7 +38,7 @@ type Backend interface {
 	Commit(ctx context.Context, c *Change) error
 }
 
-// BaseOptions says what the sessions of a store are like.
+// BaseOptions are the properties of a store's sessions.
 type BaseOptions struct {
 	_ struct{} // no literal without names
 
@@ -69,15 +69,15 @@ type BaseOptions struct {
 	// counts then.
 	SelfExpiring bool
 
-	// Intact is for a backend that checks what it reads. Values are then found
-	// when somebody asks for one, not by Get.
+	// Intact is for a backend that checks its records. Values are then found
+	// when one is first read, not by Get.
 	Intact bool
 
 	// Damaged is called with the key of a record that Get finds damaged, and
 	// with the error that said so.
 	Damaged func(key string, err error)
 
-	// Observe is called for what happens to sessions; see [FilesystemOptions].
+	// Observe is called for each event of a session; see [FilesystemOptions].
 	Observe func(context.Context, Event)
 }
 
@@ -105,11 +105,11 @@ func newTimeouts(idle, lifetime time.Duration) (sessionfile.Timeouts, error) {
 	return t, err
 }
 
-// ErrNotStored is what a [Backend] returns for a key that has no record. Get does
+// ErrNotStored is a [Backend]'s error for a key that has no record. Get does
 // not return it: it answers with a new session.
 var ErrNotStored = errors.New("sessions: not stored")
 
-// A Base is what all stores have in common. A store of one's own embeds one, for
+// A Base is the common part of all stores. A store of one's own embeds one, for
 // all of [SessionStore] but List, and for [Updater]. Its sessions are those that
 // it made or loaded: others are [ErrForeign]. Its methods may be called by
 // several goroutines at once.
@@ -192,8 +192,8 @@ func (b *Base) Get(ctx context.Context, id string) (*Session, error) {
 
 // Load makes a session of a record that is stored under key: not new, and
 // unmodified. It returns nil, and no error, when the record has expired. The error
-// is [ErrCorrupt] when the values are not what the codec writes. A store that
-// knows the key and not the ID, in a list, gives the key for both.
+// is [ErrCorrupt] when the values were not written by the codec. A store that
+// knows the key and not the ID, in a list, passes the key for both.
 func (b *Base) Load(id, key string, rec Record) (*Session, error) {
 	if rec.Damaged {
 		return nil, ErrCorrupt
@@ -221,8 +221,8 @@ func (b *Base) Expired(rec *Record) bool {
 	return !b.opts.SelfExpiring && b.timeouts.With(rec.timeouts()).Ended(time.Now(), rec.Created, rec.Used)
 }
 
-// renewedID makes the ID that a session has after a save which gives it another
-// one.
+// renewedID makes the ID that a session has after a save which
+// renews it.
 func (b *Base) renewedID(s *Session) string {
 	if b.opts.RenewID != nil && s.asked[toDestroy] == 0 {
 		return b.opts.RenewID(s.id)
@@ -231,7 +231,7 @@ func (b *Base) renewedID(s *Session) string {
 }
 
 // CookieMaxAge returns the Max-Age, in seconds, of a cookie for the session of a
-// record, 0 for none: what the template of the cookie has, unless the session has
+// record, 0 for none: that of the template, unless the session has
 // an idle timeout or a [Persistence] of its own; no longer than the session can
 // live, or than 400 days. It is for a [Carrier].
 func (b *Base) CookieMaxAge(rec *Record, template int) int {
@@ -239,8 +239,8 @@ func (b *Base) CookieMaxAge(rec *Record, template int) int {
 	return cookieMaxAge(b.timeouts, &a, template)
 }
 
-// KeyOf returns the key under which a session is stored, or would be: for what a
-// store does beside Save, Touch for example. The error is [ErrForeign] for
+// KeyOf returns the key under which a session is stored, or would be: for the
+// methods of a store beside Save, Touch for example. The error is [ErrForeign] for
 // another store's session, [ErrUpdating], or [Session.Err].
 func (b *Base) KeyOf(s *Session) (string, error) {
 	s.mu.Lock()

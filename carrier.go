@@ -54,8 +54,8 @@ type Reloader interface {
 	Reload(ctx context.Context, s *Session) error
 }
 
-// Cookies carries the IDs of a store's sessions in a cookie. It is what
-// a [Middleware] uses, and what to use without it:
+// Cookies carries the IDs of a store's sessions in a cookie. A
+// [Middleware] uses it, and so do handlers without one:
 //
 //	s, err := cookies.Load(r)
 //	…
@@ -145,7 +145,7 @@ func (c *Cookies) sent(r *http.Request) (ids []string) {
 
 // commitContext bounds how long a response waits for others who save the same
 // session. It takes the place of the request's own end: when the browser goes
-// away, what the handler did is saved all the same.
+// away, the handler's changes are saved all the same.
 func commitContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 }
@@ -208,7 +208,7 @@ func (now standing) reaches(r *http.Request) error {
 	return nil
 }
 
-// errRequestEnded says that a save was not carried out, since the browser would
+// errRequestEnded is the error of a save that was not carried out, since the browser would
 // not have learned of it.
 var errRequestEnded = errors.New("sessions: the request ended before its session was renewed, destroyed or first saved")
 
@@ -231,10 +231,10 @@ func (c *Cookies) setCookie(h http.Header, sent []string, destroyed, touched boo
 	}
 }
 
-// SaveLate saves the session when the response has begun. The error says so
+// SaveLate saves the session when the response has begun. It is an error
 // when the browser would need a cookie that cannot be set any more: the session
 // is new, was renewed, or goes on under another ID after it was destroyed. The
-// age of a cookie stays what it is.
+// age of a cookie stays as it is.
 func (c *Cookies) SaveLate(r *http.Request, s *Session) error {
 	if err := s.ready(); err != nil {
 		return err
@@ -314,7 +314,7 @@ func (c *Cookies) Reload(ctx context.Context, s *Session) error {
 	return s.takeOver(now)
 }
 
-// A standing is what a carrier has to know of a session.
+// A standing is a carrier's view of a session.
 type standing struct {
 	id          string
 	stored      bool // by a store

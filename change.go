@@ -10,7 +10,7 @@ import (
 	"github.com/sessfs/sessions/internal/fields"
 )
 
-// A Change is what one save, or end, of a session carries to a [Backend]. It is
+// A Change is one save, or end, of a session on its way to a [Backend]. It is
 // valid during the call of Commit that it was given to, for one goroutine.
 type Change struct {
 	base    *Base
@@ -27,12 +27,12 @@ type Change struct {
 // Key returns the key under which the session is stored now.
 func (c *Change) Key() string { return c.base.keyOf(c.s) }
 
-// New reports whether the session was never stored: nobody else has it, and there
-// is nothing to lock.
+// New reports whether the session was never stored: no other request has it, and
+// there is nothing to lock.
 func (c *Change) New() bool { return !c.s.stored && !c.s.adopted }
 
-// Base returns what the session believes is stored, nil for nothing: what it was
-// loaded from or last saved as. It must not be changed.
+// Base returns the record that the session was loaded from or last saved as, nil
+// for none. It must not be changed.
 func (c *Change) Base() *Record {
 	if !c.s.stored {
 		return nil
@@ -40,10 +40,10 @@ func (c *Change) Base() *Record {
 	return &c.s.base
 }
 
-// Apply brings the change up to what is stored; nil is for nothing. For an Update
-// it calls the function. A store that holds a lock passes what it has read under
-// it; one that compares versions passes Base first, and calls Apply again with
-// what is stored when that has moved.
+// Apply brings the change up to the stored record; nil is for none. For an Update
+// it calls the function. A store that holds a lock passes the record that it has
+// read under it; one that compares versions passes Base first, and calls Apply
+// again with the stored record when that has moved.
 //
 // The error is [ErrDeleted] when the session was ended or has expired,
 // [ErrExists] when a new session's key is taken, [ErrCorrupt], a [*ValueError],
@@ -55,7 +55,7 @@ func (c *Change) Apply(stored *Record) error {
 }
 
 func (c *Change) apply(stored *Record) error {
-	c.end() // of an Update, what the function did before
+	c.end() // of an Update, the function's changes before
 	c.plan = plan{key: c.Key(), expired: stored != nil && !stored.Damaged && c.base.Expired(stored)}
 	if c.deletes {
 		c.s.planEnd(&c.plan, stored)
@@ -82,7 +82,7 @@ func (c *Change) try(ctx context.Context, commit func(context.Context, *Change) 
 	return commit(ctx, c)
 }
 
-// end takes back what the function of an Update did, unless it was carried out.
+// end takes back the changes of an Update's function, unless they were carried out.
 func (c *Change) end() {
 	if c.updated != nil {
 		c.updated.end()
@@ -90,7 +90,7 @@ func (c *Change) end() {
 	}
 }
 
-// carriedOut makes the session what is stored now.
+// carriedOut makes the session equal to the stored one.
 func (c *Change) carriedOut() {
 	switch {
 	case c.deletes:
@@ -115,12 +115,12 @@ func (c *Change) Fresh() bool { return c.plan.fresh }
 // Renewed reports whether the session goes on under NewKey: Ended is where it was.
 func (c *Change) Renewed() bool { return c.plan.renews }
 
-// Same reports whether Record is what was passed to Apply, so that only the idle
+// Same reports whether Record is the one passed to Apply, so that only the idle
 // timeout restarts. It does not say so of what is stored when that has moved:
 // a server that merges looks at Set, Deleted and Attributes.
 func (c *Change) Same() bool { return c.plan.same }
 
-// Record returns what is to be stored under NewKey, with all values in Data.
+// Record returns the record to store under NewKey, with all values in Data.
 func (c *Change) Record() *Record {
 	p := &c.plan
 	if !p.encoded {
@@ -191,7 +191,7 @@ func (c *Change) SetVersion(v string) { c.plan.record.Version = v }
 // SetCreated notes when the session was made, for a store with a clock of its own.
 func (c *Change) SetCreated(t time.Time) { c.plan.record.Created = t }
 
-// SetStored notes what is stored now, for a server that merges. The error is
+// SetStored notes the record that is stored now, for a server that merges. The error is
 // [ErrCorrupt].
 func (c *Change) SetStored(rec Record) (err error) {
 	p := &c.plan
@@ -200,7 +200,7 @@ func (c *Change) SetStored(rec Record) (err error) {
 	return err
 }
 
-// A plan is what a Change has to do, and what the session has to know of it
+// A plan is the work of a Change, and the session's knowledge of it
 // afterwards.
 type plan struct {
 	id, key string // after the save; key is "" when nothing is stored then
@@ -210,8 +210,8 @@ type plan struct {
 	fresh, same, cleared bool
 	renews, merges       bool
 
-	version string // of what is stored
-	expired bool   // what is stored has
+	version string // of the stored record
+	expired bool   // the stored record has
 	sets    Attributes
 	clock   uint64 // the session's, when the plan was made
 	changes []change
@@ -223,8 +223,8 @@ type plan struct {
 	few [2]change // room for the changes of most saves
 }
 
-// check judges what is stored. It returns the record that a change builds on, nil
-// for none, and whether what is stored ends with the change.
+// check judges the stored record. It returns the record that a change builds on,
+// nil for none, and whether the stored one ends with the change.
 func (s *Session) check(stored *Record, expired bool) (on *Record, ends bool, err error) {
 	taken := stored != nil && !s.stored && !s.adopted
 	absent := s.stored && stored == nil || stored != nil && s.isAnother(stored)
@@ -252,7 +252,7 @@ func (s *Session) check(stored *Record, expired bool) (on *Record, ends bool, er
 	return stored, false, s.takeCodec(stored.Codec)
 }
 
-// ends reports whether what is stored goes when the session ends: not another
+// ends reports whether the stored record goes when the session ends: not another
 // session, nor one that took the ID of a session which was never stored.
 func (s *Session) ends(stored *Record) bool {
 	return stored != nil && (s.adopted || s.stored && !s.isAnother(stored))
@@ -288,7 +288,7 @@ func (s *Session) takeCodec(name string) error {
 	return nil
 }
 
-// isAnother reports whether what is stored under the session's ID may be
+// isAnother reports whether the record stored under the session's ID may be
 // another visitor's, who took the ID up when this session had ended (see
 // FilesystemOptions.KeepMissingID). A session is known by the time at which it
 // began. One that was adopted adds to a session that was adopted before it,
@@ -304,7 +304,7 @@ func (s *Session) isAnother(stored *Record) bool {
 	return s.stored && !stored.Created.Equal(s.base.Created)
 }
 
-// plan finds out what the save has to do.
+// plan finds out the work of a save.
 func (s *Session) plan(p *plan, b *Base, stored *Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -336,7 +336,7 @@ func (s *Session) plan(p *plan, b *Base, stored *Record) error {
 	return s.merge(p, on)
 }
 
-// merge fills in what is to be stored: what is, with what was changed.
+// merge fills in the record to store: the stored one, with the changes.
 func (s *Session) merge(p *plan, stored *Record) error {
 	if stored == nil {
 		if s.stored { // it has ended, and a login begins another one
@@ -378,8 +378,8 @@ func (s *Session) parse(rec *Record) ([]Field, error) {
 	return parseValues(s.codec, rec)
 }
 
-// saved notes that p was carried out. What was changed since it was made stays
-// changed.
+// saved notes that p was carried out. Changes since it was made stay
+// unsaved.
 func (s *Session) saved(p *plan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -413,7 +413,7 @@ func (s *Session) saved(p *plan) {
 	s.rebase(p.record, p.fields)
 }
 
-// rebase puts another record under what was changed in the session.
+// rebase puts another record under the session's changes.
 func (s *Session) rebase(rec Record, list []Field) {
 	s.base, s.fields, s.parsed = rec, list, true
 	s.forget()
@@ -425,7 +425,7 @@ func (s *Session) rebase(rec Record, list []Field) {
 	s.attributes.set(own, &s.asked, 0)
 }
 
-// forget drops what was decoded from values that are stored no longer.
+// forget drops values that were decoded from fields stored no longer.
 func (s *Session) forget() {
 	for key, c := range s.cells {
 		if c.changed > 0 {

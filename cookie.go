@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// CookieOptions says what the session cookie is like. The zero value is a
+// CookieOptions are the properties of the session cookie. The zero value is a
 // cookie named __Host-session with Secure, HttpOnly, SameSite=Lax and Path=/
 // that the browser forgets when it is closed (ASVS 5.0 3.3.1 to 3.3.4).
 type CookieOptions struct {
@@ -118,7 +118,7 @@ func (o CookieOptions) Template() (http.Cookie, error) {
 	return c, errors.Join(errs...)
 }
 
-// checkCookie finds what a browser would refuse, or silently do otherwise.
+// checkCookie finds options that a browser would refuse, or silently change.
 func checkCookie(c http.Cookie) (errs []error) {
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Value != "" || !c.Expires.IsZero() || c.RawExpires != "" || c.Raw != "" || c.Unparsed != nil || c.Quoted {
@@ -168,7 +168,7 @@ func checkPrefix(c http.Cookie) error {
 }
 
 // cookiePrefixes are the names whose rules browsers enforce (RFC 6265bis
-// 4.1.3), a prefix before what it begins with.
+// 4.1.3), a prefix before its own beginning.
 var cookiePrefixes = []struct {
 	prefix         string
 	host, httpOnly bool

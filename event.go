@@ -11,7 +11,7 @@ import (
 type Event struct {
 	Kind EventKind
 
-	// Reason says why a session ended; "" for other kinds.
+	// Reason is why a session ended; "" for other kinds.
 	Reason EndReason
 
 	// Duration is how long the call of the store took that the event is of.
@@ -21,7 +21,7 @@ type Event struct {
 	Err error
 }
 
-// EventKind says what happened. Of one call of a store there may be several
+// EventKind is the kind of an event. Of one call of a store there may be several
 // events: a save that renews is an EventSaved and an EventRenewed.
 type EventKind string
 
@@ -31,13 +31,13 @@ const (
 	EventDamaged EventKind = "damaged" // a session that is stored could not be read
 	EventCreated EventKind = "created" // a new session was stored
 	EventSaved   EventKind = "saved"   // a stored session was saved, or any could not be; see Err
-	EventMerged  EventKind = "merged"  // a save found, and kept, what another request had saved
+	EventMerged  EventKind = "merged"  // a save found, and kept, another request's changes
 	EventDropped EventKind = "dropped" // a save was ErrDeleted: another request had ended the session
 	EventRenewed EventKind = "renewed" // a session got a new ID
 	EventEnded   EventKind = "ended"   // a session was ended; see Reason
 )
 
-// EndReason says why a session ended.
+// EndReason is why a session ended.
 type EndReason string
 
 const (
@@ -63,7 +63,7 @@ func (b *Base) now() (t time.Time) {
 	return t
 }
 
-// observeCommit tells what became of a change.
+// observeCommit reports the outcome of a change.
 func (b *Base) observeCommit(ctx context.Context, started time.Time, c *Change, err error) {
 	if b.opts.Observe == nil {
 		return

@@ -23,10 +23,10 @@ type exchange struct {
 	r       *http.Request
 	cookies []string // of r; a handler may take them out of its header
 
-	session atomic.Pointer[Session]         // nil until somebody asks
+	session atomic.Pointer[Session]         // nil until it is asked for
 	cut     atomic.Pointer[context.Context] // that it was last asked for with, of those that can end before r's
 
-	mu       sync.Mutex // held over loads and saves; guards what follows
+	mu       sync.Mutex // held over loads and saves; guards the fields below
 	begun    bool       // the response: the session was saved, and the header is out or about to be
 	hijacked bool
 	replaced bool   // the handler's response is not sent
@@ -38,7 +38,7 @@ type exchange struct {
 	own        []string    // lines of Set-Cookie that are the carrier's
 }
 
-// load returns the session, for somebody who asks with ctx.
+// load returns the session, for a caller with ctx.
 func (x *exchange) load(ctx context.Context) *Session {
 	if ctx.Done() != x.r.Context().Done() {
 		shorter := ctx
@@ -78,7 +78,7 @@ func (x *exchange) request() *http.Request {
 }
 
 // begin saves the session before the first byte of the response. Its error is
-// what the handler gets in place of writing: the error handler has answered.
+// the handler's in place of writing: the error handler has answered.
 func (x *exchange) begin(status int) error {
 	cause, err := x.settle(status)
 	if cause != nil {
@@ -87,8 +87,8 @@ func (x *exchange) begin(status int) error {
 	return err
 }
 
-// settle decides, the first time, what becomes of the session's changes: cause
-// is what the response is to be replaced for. Its err is what begin returns.
+// settle decides, the first time, the fate of the session's changes: cause is the
+// reason to replace the response. Its err is begin's.
 func (x *exchange) settle(status int) (cause, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -123,7 +123,7 @@ var (
 	// sent.
 	errReplaced = errors.New("sessions: the response was replaced, since its session could not be loaded or saved")
 
-	// errCutOff is what a handler gets from Save when its time is over.
+	// errCutOff is the error of a handler's Save when its time is over.
 	errCutOff = errors.New("sessions: the handler was cut off by a timeout")
 )
 
@@ -196,7 +196,7 @@ func (x *exchange) replace(err error) {
 	case errors.Is(err, errRequestEnded):
 		level = slog.LevelWarn
 	case ended != nil && errors.Is(err, ended):
-		level = slog.LevelDebug // the load was broken off: nobody gets a response
+		level = slog.LevelDebug // the load was broken off: there is no response
 	}
 	x.log(level, "a response was replaced, since its session could not be loaded or saved", err)
 	x.remember()

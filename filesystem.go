@@ -104,7 +104,7 @@ func (st *FilesystemSessionStore) GenerateKey() string { return st.base.Generate
 func (st *FilesystemSessionStore) New() *Session { return st.base.New() }
 
 // Get loads a session, without waiting for a save of it that is under way. See
-// [SessionStore] for what it does with an ID that is not stored.
+// [SessionStore] for an ID that is not stored.
 func (st *FilesystemSessionStore) Get(ctx context.Context, id string) (*Session, error) {
 	return st.base.Get(ctx, id)
 }
@@ -146,7 +146,7 @@ func (st fileBackend) Load(ctx context.Context, key string) (Record, error) {
 	return st.record(name, file)
 }
 
-// record returns what a file holds.
+// record returns the record of a file.
 func (st *FilesystemSessionStore) record(name sessionfile.Name, file slotfile.Record) (Record, error) {
 	h, ok := sessionfile.ParseHeader(file.Meta)
 	if !ok {
@@ -217,7 +217,7 @@ func (st *FilesystemSessionStore) isCurrent(name string, buf *[]byte) (bool, err
 	return err == nil && !st.timeouts.With(h.Own).Ended(time.Now(), h.Created, info.ModTime), err
 }
 
-// names gives the names of the files that can be sessions.
+// names returns the names of the files that can be sessions.
 func (st *FilesystemSessionStore) names(ctx context.Context) iter.Seq2[sessionfile.Name, error] {
 	return func(yield func(sessionfile.Name, error) bool) {
 		dir, err := st.files.PresentDir()
@@ -267,7 +267,7 @@ func (st *FilesystemSessionStore) logUnreadable(key string, err error) {
 	}
 }
 
-// likelyCause says what an operator may have done.
+// likelyCause is the likely act of an operator.
 func likelyCause(err error) string {
 	switch {
 	case errors.Is(err, errSealed):

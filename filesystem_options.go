@@ -14,24 +14,24 @@ import (
 	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
-// FilesystemOptions says how a [FilesystemSessionStore] keeps sessions. The
+// FilesystemOptions are the options of a [FilesystemSessionStore]. The
 // zero value is a safe store in a private directory.
 type FilesystemOptions struct {
 	// Path is the directory, made with its parents if there is none. A relative
 	// path is made absolute by the constructor. The default is sessions-UID in
 	// [os.TempDir], UID being the user's number. Operating systems clean that
 	// directory: many empty it at a restart, and systemd-tmpfiles(8) removes
-	// what was not used for some days (10 in /tmp, by its own defaults), as do
+	// files that were not used for some days (10 in /tmp, by its own defaults), as do
 	// tmpwatch(8) and macOS's daily script. Sessions that are to live longer
 	// need another Path.
 	//
-	// The directory must be the process's user's own, and nobody else may be
+	// The directory must be the process's user's own, and no other may be
 	// able to write to it. It must not be a symbolic link.
 	//
 	// A directory that is removed under the store takes its sessions with it.
 	// The store opens Path again, and makes it if there is none, when it next
-	// misses a file; what it would have refused before it refuses then, with an
-	// error from each operation until that is gone. It does not notice that the
+	// misses a file; a directory that the constructor would refuse is refused then,
+	// with an error from each operation until that is mended. It does not notice that the
 	// directory was moved away and another one put in its place: it stays with
 	// the one that it has open. The Path "." means the current directory itself,
 	// which is never made again. Windows does not tell that a directory was
@@ -43,8 +43,8 @@ type FilesystemOptions struct {
 	FilenameTemplate string
 
 	// Mode is the permission bits of the files, whatever the umask. The
-	// default is 0600. The owner must be able to read and write, and nobody
-	// but owner and group may get any right.
+	// default is 0600. The owner must be able to read and write, and only
+	// owner and group may get any right.
 	Mode fs.FileMode
 
 	// IDs makes the IDs; see [RandomIDs] and [UUIDs]. The default is
@@ -53,15 +53,15 @@ type FilesystemOptions struct {
 
 	// KeepMissingID makes Get adopt a valid ID that is not stored, in a
 	// session that is not new, as werkzeug does with renew_missing=False.
-	// It lets anyone who can set a cookie choose the ID of somebody else's
+	// It lets anyone who can set a cookie choose the ID of another user's
 	// session (session fixation).
 	//
 	// Requests that adopt the same ID share a session when the first save is
 	// that of the request that loaded first. A request that loaded before the
 	// stored session began gets [ErrDeleted]: the session may be that of the
 	// next visitor with the same ID, after a logout. Nor does a request that
-	// loaded a session change the one that took up its ID afterwards. What
-	// cannot be prevented: a request that adopted the ID before the session
+	// loaded a session change the one that took up its ID afterwards. One
+	// case cannot be prevented: a request that adopted the ID before the session
 	// began, and saves after it ended, begins one under the ID again.
 	KeepMissingID bool
 
@@ -99,26 +99,26 @@ type FilesystemOptions struct {
 	Sealer Sealer
 
 	// HashNames names the files by the SHA-256 of the ID, so that a listing of
-	// the directory, or a backup, gives nobody a cookie that works. List then
-	// gives the hashes.
+	// the directory, or a backup, has no cookie that works. List then
+	// returns the hashes.
 	HashNames bool
 
-	// Sync says what an acknowledged save survives. The default is [SyncNone].
+	// Sync chooses the accidents that an acknowledged save survives. The default is [SyncNone].
 	Sync SyncMode
 
-	// Observe is called for what happens to the store's sessions, by the goroutine
+	// Observe is called for each event of the store's sessions, by the goroutine
 	// that calls the store, and so by several at once. It must return soon, and
 	// must not call the store. Package metrics has one for Prometheus. The
 	// default is none, which costs nothing.
 	Observe func(context.Context, Event)
 
-	// Logger gets what no caller is told: damaged files, what could not be
-	// tidied up, and a directory that others can list, that cannot be written
+	// Logger gets news for which no caller has an error: damaged files, files that
+	// could not be tidied up, and a directory that others can list, that cannot be written
 	// to or that was removed. The default is [slog.Default].
 	Logger *slog.Logger
 }
 
-// SyncMode says what an acknowledged save survives.
+// SyncMode chooses the accidents that an acknowledged save survives.
 type SyncMode int
 
 const (
@@ -167,12 +167,12 @@ const (
 	defaultMaxSize = 1 << 20
 	maxMaxSize     = 1 << 28 // two slots of it, and an int of 32 bits, are enough
 
-	// minReadSize is what is read in any case, so that a smaller MaxSize than
+	// minReadSize is read in any case, so that a smaller MaxSize than
 	// before loses no session that is stored.
 	minReadSize = 16 << 20
 )
 
-// withDefaults fills in what is not set, and finds all that is wrong.
+// withDefaults fills in the defaults, and finds all that is wrong.
 func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 	var errs []error
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

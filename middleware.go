@@ -12,7 +12,7 @@ import (
 	"github.com/sessfs/sessions/internal/httpheader"
 )
 
-// MiddlewareOptions says which requests get a session, and what happens when
+// MiddlewareOptions choose the requests that get a session, and the answer when
 // one cannot be loaded or saved.
 type MiddlewareOptions struct {
 	// Exclude are patterns of [http.ServeMux], "GET /static/" for example.
@@ -23,13 +23,13 @@ type MiddlewareOptions struct {
 	// ExcludeFunc excludes the requests for which it returns true.
 	ExcludeFunc func(*http.Request) bool
 
-	// NoHTTP gives no session to plain HTTP requests, NoWebSocket none to
-	// those that ask for a WebSocket.
+	// NoHTTP excludes plain HTTP requests, NoWebSocket those that ask for a
+	// WebSocket.
 	NoHTTP, NoWebSocket bool
 
 	// ErrorHandler answers when the session could not be loaded or saved, in
 	// place of the handler. Nothing of the handler's body or header is sent;
-	// what middleware around this one has set in the header stays. A handler
+	// the headers of middleware around this one stay. A handler
 	// that writes nothing answers 500, which is also the default.
 	//
 	// The error is [ErrDeleted] when the session was ended by another request
@@ -45,13 +45,13 @@ type MiddlewareOptions struct {
 	Logger *slog.Logger
 }
 
-// Middleware gives handlers the sessions of a [Carrier], by [FromContext].
+// Middleware brings the sessions of a [Carrier] to handlers, by [FromContext].
 //
 // The session is loaded when a handler first asks, and saved, with its cookie
 // set, before the first byte of the response leaves. A handler that never asks
-// costs nothing. When the session was ended meanwhile by another request, what
-// this one changed is dropped, and its response passes. When a handler panics,
-// nothing is saved but what [Save] has saved before.
+// costs nothing. When the session was ended meanwhile by another request, the
+// changes of this one are dropped, and its response passes. When a handler panics,
+// nothing is saved after the last [Save].
 //
 // A Middleware is made by [NewMiddleware], does not change, and may be used by
 // several goroutines at once.
@@ -105,20 +105,20 @@ func addPattern(mux *http.ServeMux, pattern string) (err error) {
 	return nil
 }
 
-// excluded is what an excluded request is routed to. ServeMux has handlers of
-// its own for redirects and for what it does not find.
+// excluded is the handler of excluded requests. ServeMux has handlers of
+// its own for redirects and for unknown paths.
 type excluded struct{}
 
 func (excluded) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-// Wrap returns a handler that gives next its sessions.
+// Wrap returns a handler that calls next with sessions.
 //
 // Middleware that recovers from panics, or that writes in a deferred call as
 // some that compress do, belongs around this handler. Inside it, a response is
 // begun after the panic, and the session is saved as the panic has left it.
 //
 // An [http.TimeoutHandler] may be on either side. Inside, when it answers for a
-// handler that is too slow, what the handler has changed is dropped. It is
+// handler that is too slow, the handler's changes are dropped. It is
 // recognised by a status of 503 after the end of the context that the session
 // was last asked for with. A handler that writes 503 itself is taken for it only
 // when it has asked with a context of its own, and that is over.
@@ -179,7 +179,7 @@ func (m *Middleware) sharesSessions(other *Middleware) bool {
 	return same(m.carrier, other.carrier)
 }
 
-// same compares what may be of a type that cannot be compared.
+// same compares values that may be of a type that cannot be compared.
 func same(a, b any) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }

@@ -25,7 +25,7 @@ type Record struct {
 	AuthenticatedAt time.Time     // when its owner logged in; zero for never
 	Lifetime        time.Duration // its own absolute timeout; zero means the store's
 	Persistence     Persistence   // of its cookie
-	Meta            string        // what the application noted; at most MaxMeta bytes
+	Meta            string        // a text of the application; at most MaxMeta bytes
 
 	// Data is all values in one text, of arbitrary bytes. Fields, when it is not
 	// nil, takes its place: each value by itself, in any order.

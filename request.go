@@ -15,7 +15,7 @@ func fromContext(ctx context.Context) *exchange {
 
 // FromContext returns the session of a request whose handler is wrapped in a
 // [Middleware], from the request's context. The first call loads it; when that
-// fails, the session is empty, [Session.Err] says why, and the middleware
+// fails, the session is empty, [Session.Err] has the reason, and the middleware
 // answers the request. The first call should come before the first byte of the
 // response, which otherwise lacks the headers that keep it out of shared caches.
 //
@@ -46,18 +46,18 @@ func LookupContext(ctx context.Context) (*Session, bool) {
 // Before the first byte of the response it also sets the session's cookie, so
 // that all is done that the middleware would do. Changes after it are saved
 // again, by the middleware or by another Save. A panic of the handler does not
-// take back what Save has saved. Since it sets headers, it is called where the
+// take back a Save. Since it sets headers, it is called where the
 // handler may set them: by one goroutine at a time.
 //
 // After the first byte, in handlers of WebSockets and server-sent events, it
-// saves what the browser needs no other cookie for; see [LateSaver]. A cookie
+// saves changes for which the browser needs no other cookie; see [LateSaver]. A cookie
 // that has an age is not renewed then.
 //
 // Save does not end with the request: it waits up to 30 seconds for others who
 // save the same session. After an error nothing was saved, and the session is
-// what it was. The middleware tries again before the first byte, and replaces
+// as it was. The middleware tries again before the first byte, and replaces
 // the response if it fails too: a handler that answers the error itself calls
-// [Session.Discard] first, or takes back what was too much. A session that was
+// [Session.Discard] first, or takes back the changes that were too much. A session that was
 // not loaded is not saved.
 func Save(ctx context.Context) error {
 	x := fromContext(ctx)
@@ -68,22 +68,21 @@ func Save(ctx context.Context) error {
 }
 
 // Update changes and saves the session of a request in one step: a counter
-// counts, however many requests do so at once. The session is brought up to what
-// is stored, update works on a copy of it, and no other save comes in between;
+// counts, however many requests do so at once. The session is brought up to the
+// stored one, update works on a copy of it, and no other save comes in between;
 // see [Updater]. A session without values that was never stored is not stored.
 //
 // With sessions in sealed cookies nothing is stored that could be read anew:
-// update works on what the request came with, and the last response wins.
+// update works on the request's session, and the last response wins.
 //
-// Like [Save] it sets the cookie before the first byte of the response, saves what
-// was changed before, and does not end with the request. After the first byte it
-// is for what the browser needs no other cookie for; with sealed cookies that is
-// nothing. After an error, update's own or one of Save's, nothing was saved, and
-// what update did is dropped. The error is [errors.ErrUnsupported] with a [Carrier]
+// Like [Save] it sets the cookie before the first byte of the response, saves
+// earlier changes, and does not end with the request. After the first byte it is
+// for changes that need no other cookie; with sealed cookies there are none. After an error, update's own or one of Save's, nothing was saved, and
+// update's changes are dropped. The error is [errors.ErrUnsupported] with a [Carrier]
 // that is no [CarrierUpdater] or a store that is no [Updater].
 //
 // While update runs, an attempt to save is [ErrUpdating]. So is one to begin the
-// response: the ErrorHandler answers, and what update did is dropped.
+// response: the ErrorHandler answers, and update's changes are dropped.
 func Update(ctx context.Context, update func(*Session) error) error {
 	x := fromContext(ctx)
 	if x == nil {
@@ -92,14 +91,14 @@ func Update(ctx context.Context, update func(*Session) error) error {
 	return x.update(ctx, update)
 }
 
-// Reload brings the session of a request up to what is stored now: for a stream,
-// which would otherwise see the session as it was when it began. What was changed
-// and is not saved stays changed. It counts as no use of the session.
+// Reload brings the session of a request up to the stored one: for a stream,
+// which would otherwise see the session as it was when it began. Unsaved
+// changes stay. It counts as no use of the session.
 //
 // The error is [ErrDeleted] when the session has ended or expired meanwhile, goes
 // on under another ID, or is not Valid any more (see [CookieOptions]): time for the
 // stream to end. Of a session in sealed cookies that is its Lifetime, NotBefore and
-// Valid. After any error the session is what it was. A session that was never
+// Valid. After any error the session is as it was. A session that was never
 // stored stays as it is. The error is [errors.ErrUnsupported] with a [Carrier] that
 // is no [Reloader].
 func Reload(ctx context.Context) error {
@@ -175,7 +174,7 @@ func (x *exchange) update(ctx context.Context, update func(*Session) error) erro
 	return x.withHeader(func() error { return u.Update(x.w, x.request(), s, checked) })
 }
 
-// reload brings the session up to what is stored.
+// reload brings the session up to the stored one.
 func (x *exchange) reload(ctx context.Context) error {
 	if x.session.Load() == nil {
 		return x.load(ctx).Err()

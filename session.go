@@ -3,20 +3,20 @@
 // Start with [NewFilesystemSessionStore], and either wrap a handler in
 // a [Middleware] and ask [FromContext] for the [Session], or use [NewCookies] to
 // load and save it by hand. A session is a map from string to value that knows
-// whether it is new, modified and worth saving; a [Key] gives one of its values
+// whether it is new, modified and worth saving; a [Key] is one of its values with
 // a type.
 //
-// # What is guaranteed
+// # Guarantees
 //
 // Requests that overlap, in one process or several on one machine, do not lose
-// each other's changes: a save carries what its own request changed, and
+// each other's changes: a save carries the changes of its own request, and
 // [Updater] reads, changes and writes under one lock. A session that was ended
 // stays ended, however slow a request that still holds it. A process that is
 // killed leaves each session as it was or as it should have become. An ID that
 // the store did not issue is never adopted. No ID, key or value appears in an
 // error or a log.
 //
-// # What is not
+// # Limits
 //
 // Without [SyncFull], a power cut may take a session back to an earlier state
 // or lose it; it is never half one state and half another. Network file systems
@@ -40,7 +40,7 @@ import (
 	"sync"
 )
 
-// A Session is a map from string to value that knows what was done to it. It
+// A Session is a map from string to value that tracks its changes. It
 // does no I/O of its own: a [SessionStore] makes, loads and saves it.
 //
 // All methods may be called by several goroutines at once. Values that are
@@ -88,8 +88,8 @@ func failedSession(err error) *Session {
 	return &Session{state: state{codec: JSON(), isNew: true, parsed: true, err: err}}
 }
 
-// ID returns the session's ID, a secret that whoever has it is taken for the
-// session's owner. It changes with the save after [Session.Renew] or
+// ID returns the session's ID. It is a bearer secret: anyone who presents it is
+// treated as the session's owner. It changes with the save after [Session.Renew] or
 // [Session.Destroy].
 func (s *Session) ID() string {
 	s.mu.Lock()
@@ -106,7 +106,7 @@ func (s *Session) New() bool {
 }
 
 // Modified reports whether the session was changed since it was loaded or last
-// saved. Setting a value counts, also to what it was; so do deleting a value
+// saved. Setting a value counts, also to the same one; so do deleting a value
 // that is there, Clear, SetAll, Renew, Login, Destroy, and a changed owner, timeout
 // or the like.
 // A change inside a value does not: see [Session.MarkModified].
@@ -125,7 +125,7 @@ func (s *Session) ShouldSave() bool {
 	return s.modified || s.turn.updating
 }
 
-// MarkModified says that a value was changed in place, say a map that Get
+// MarkModified tells that a value was changed in place, say a map that Get
 // returned. The next save then encodes every value that was handed out and
 // carries those whose encoding changed. A value that was asked for as several
 // types was handed out several times: the last one that changed is carried, and
@@ -162,12 +162,12 @@ func (s *Session) Err() error {
 // Get returns the value of key, nil when there is none or when it cannot be
 // decoded, be it that its decoder panics.
 //
-// What was loaded with the [JSON] codec is a string, bool, nil, int64 or float64,
+// A value loaded with the [JSON] codec is a string, bool, nil, int64 or float64,
 // []any or map[string]any. A number that was set as a float is a float64 again,
-// and one that was set as an integer an int64 if it fits; [JSON] says how far that
-// holds inside of other types. A [time.Time] is a string and a struct a map, as
-// encoding/json writes them: a [Key] gives back such types, and does not change
-// what Get returns. What was set in this request is what was set.
+// and one that was set as an integer an int64 if it fits; [JSON] has the limits of that
+// inside of other types. A [time.Time] is a string and a struct a map, as
+// encoding/json writes them: a [Key] returns such types, and does not change
+// Get's answer. A value that was set in this request is returned as it was set.
 func (s *Session) Get(key string) any {
 	v, _ := s.Lookup(key)
 	return v
@@ -275,7 +275,7 @@ func (s *Session) Keys() []string {
 	return s.keys()
 }
 
-// All returns the values in the order of their keys, as [Session.Get] gives
+// All returns the values in the order of their keys, as [Session.Get] returns
 // them. The session may be changed meanwhile; the sequence may be used again.
 func (s *Session) All() iter.Seq2[string, any] {
 	return func(yield func(string, any) bool) {
@@ -307,7 +307,7 @@ func (s *Session) Discard() {
 	}
 }
 
-// String gives counts and flags, never values or the ID: `<Session 3 values
+// String returns counts and flags, never values or the ID: `<Session 3 values
 // new*>`, with a star when the session should be saved.
 func (s *Session) String() string {
 	s.mu.Lock()
@@ -328,7 +328,7 @@ func (s *Session) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 // LogValue logs String.
 func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalJSON fails: what encodes a session by mistake, in a log say, would
+// MarshalJSON fails: encoding a session by mistake, in a log say, would
 // publish it.
 func (s *Session) MarshalJSON() ([]byte, error) {
 	return nil, errors.New("sessions: a Session is not encoded as JSON; use All for its values")

@@ -3,18 +3,18 @@ package sessions
 import "maps"
 
 // An updating is one Update of a session. Its function works on a copy, so that
-// what it did can be told from what others do to the session meanwhile: when
+// its changes can be told from those of others to the session meanwhile: when
 // anything fails, also by a panic, that is all that is taken back.
 type updating struct {
 	s, work *Session
 
-	was           state  // of s, before it was brought up to what is stored
+	was           state  // of s, before it was brought up to the stored one
 	began, joined uint64 // the clock of s when work was copied, and when it got the changes since
 	saved         bool
 }
 
-// begin brings the session up to what is stored, and copies it. What was
-// changed in it stays changed.
+// begin brings the session up to the stored one, and copies it. Its changes
+// stay.
 func (u *updating) begin(stored *Record, expired bool) error {
 	s := u.s
 	s.mu.Lock()
@@ -46,7 +46,7 @@ func (u *updating) begin(stored *Record, expired bool) error {
 	return nil
 }
 
-// join ends the work of the function, and brings in what was done to the
+// join ends the work of the function, and brings in the changes of the
 // session itself meanwhile.
 func (u *updating) join() {
 	s, work := u.s, u.work
@@ -59,8 +59,8 @@ func (u *updating) join() {
 	s.turn.updating, work.turn.updating = false, false
 }
 
-// end makes the session what was saved, or what it was. Whoever still has the
-// copy has a clone.
+// end makes the session as it was saved, or as it was. The copy, where it was
+// kept, is a clone.
 func (u *updating) end() {
 	s, work := u.s, u.work
 	s.mu.Lock()
@@ -78,7 +78,7 @@ func (u *updating) end() {
 	s.replay(&now, u.joined)
 }
 
-// putBack puts what was stored before under what was done to the session since.
+// putBack puts the record from before under the changes of the session since.
 func (s *Session) putBack(was *state, since uint64) {
 	s.rebase(was.base, was.fields)
 	if !s.stored && s.asked[toRenew] == 0 && s.asked[toDestroy] == 0 {
@@ -94,7 +94,7 @@ func (s *Session) putBack(was *state, since uint64) {
 	}
 }
 
-// replay does to the session what was done to another one since: one that began
+// replay repeats the changes of another session since, one that began
 // as the same.
 func (s *Session) replay(from *state, since uint64) {
 	s.clock = max(s.clock, from.clock)

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// A Report says what [Run] found and did.
+// A Report has the findings and deeds of [Run].
 type Report struct {
 	Started  time.Time
 	Duration time.Duration
-	DryRun   bool // nothing was removed; Removed and the like say what would have been
+	DryRun   bool // nothing was removed; Removed and the like count files that would have been
 	Stopped  Stop // why it ended early; "" when it did not
 
 	Entries  int // names in the directory, without those of the store's own files
 	Sessions int // session files among them: the sum of the next five, and those of Failed
 	Removed  int // sessions that had ended
 	Live     int // sessions that had not
-	Busy     int // sessions that somebody was saving just when they seemed to have ended
+	Busy     int // sessions that were being saved just when they seemed to have ended
 	Corrupt  int // damaged session files that stay
 
 	CorruptRemoved int // damaged session files that were removed
@@ -27,11 +27,11 @@ type Report struct {
 	Temp        int // unfinished files that are too young to be given up
 	TempRemoved int // unfinished files of dead writers
 
-	Foreign     int // whatever is nobody's session: directories, links, other files
+	Foreign     int // all that is no session: directories, links, other files
 	Unmatched   int // of Foreign: regular files, apart from those whose name begins with a dot
 	Directories int // of Foreign: directories, apart from lost+found and those whose name begins with a dot
 
-	Vanished int // files that somebody else removed meanwhile
+	Vanished int // files that others removed meanwhile
 	Failed   int // files that could not be handled
 
 	RemovedBytes int64         // the size of all that was removed
@@ -59,7 +59,7 @@ type Sizes struct {
 	Bytes    int64
 }
 
-// Stop says why a [Run] did not go through the whole directory.
+// Stop is why a [Run] did not go through the whole directory.
 type Stop string
 
 const (
@@ -68,7 +68,7 @@ const (
 	StopCanceled Stop = "canceled" // the context
 )
 
-// Progress says how far a [Run] is.
+// Progress is how far a [Run] is.
 type Progress struct {
 	Entries int // names that were looked at
 	Total   int // names there were at the beginning
@@ -76,7 +76,7 @@ type Progress struct {
 	Elapsed time.Duration
 }
 
-// A Event is what [Run] did about one file.
+// An Event is a deed of [Run] to one file.
 type Event struct {
 	File    string // a short hash of the file's name
 	Action  Action
@@ -86,7 +86,7 @@ type Event struct {
 	Corrupt bool          // the file is a damaged session's
 }
 
-// Action is what became of a file.
+// Action is the fate of a file.
 type Action string
 
 const (
@@ -101,8 +101,8 @@ const (
 	mib = 1 << 20
 )
 
-// The bounds are what people set timeouts to, and the file sizes that the
-// doubling of slots gives.
+// The bounds are usual timeouts, and the file sizes that the doubling of slots
+// makes.
 var (
 	ageBounds  = [...]time.Duration{time.Hour, 6 * time.Hour, day, 2 * day, 7 * day, 14 * day, 30 * day, 90 * day, 365 * day, math.MaxInt64}
 	sizeBounds = [...]int64{4 * kib, 8 * kib, 16 * kib, 64 * kib, 256 * kib, mib, math.MaxInt64}

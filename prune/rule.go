@@ -11,10 +11,10 @@ import (
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
-// A rule says which sessions have ended. It is that of a store's Get, for those
+// A rule tells ended sessions. It is that of a store's Get, for callers
 // who may not know the store's options.
 type rule struct {
-	// now is when the pruning began: what ends meanwhile can wait, and a
+	// now is when the pruning began: sessions that end meanwhile can wait, and a
 	// clock that jumps while it runs ends nothing.
 	now time.Time
 

@@ -71,9 +71,9 @@ func (p *pruning) run(parent context.Context, report *Report) error {
 	return p.result(ctx, parent, report)
 }
 
-// result says how it ended.
+// result returns its end.
 func (p *pruning) result(ctx, parent context.Context, report *Report) error {
-	// What ends just after the last file was dealt with has stopped nothing.
+	// A context that ends just after the last file has stopped nothing.
 	if err := context.Cause(ctx); err != nil && p.cut.Load() {
 		switch {
 		case errors.Is(err, errLimit):

@@ -37,8 +37,8 @@ type worker struct {
 	candidates []candidate
 }
 
-// A candidate is a session that seemed to have ended when it was looked at. Nobody
-// has its lock.
+// A candidate is a session that seemed to have ended when it was looked at. Its
+// lock is not held.
 type candidate struct {
 	name    string
 	info    dirfs.Info
@@ -100,9 +100,9 @@ func (w *worker) look(ctx context.Context, e dirfs.Entry) {
 	}
 }
 
-// owned says whether it is a file such as a store makes, in a place where a
-// store made it: nobody can make a pruner who has more rights than they do
-// remove, by a link or a mount, what they could not remove themselves. For the
+// owned reports whether it is a file such as a store makes, in a place where a
+// store made it: a user cannot make a pruner with more rights remove, by a link
+// or a mount, files that they could not remove themselves. For the
 // same reason a session's file must have one name.
 func (p *pruning) owned(info dirfs.Info) bool {
 	return info.Mode.IsRegular() && info.UID == p.self.UID && info.Device == p.self.Device
@@ -169,8 +169,8 @@ func (w *worker) flush(ctx context.Context) {
 	}
 }
 
-// errBusy says that somebody else has the lock, or has just moved the session
-// into a new file.
+// errBusy is for a session whose lock is taken, or that has just moved into a new
+// file.
 var errBusy = errors.New("busy")
 
 // peek judges a session without its lock.
@@ -183,9 +183,9 @@ func (w *worker) peek(name string, info dirfs.Info) (verdict, error) {
 	return w.read(suspect, info)
 }
 
-// remove takes the lock of a candidate, judges it by what it is now, and removes it
-// if it has ended. That is the last word: until the lock is given up nobody can save
-// or touch the session.
+// remove takes the lock of a candidate, judges it as it is now, and removes it if
+// it has ended. That is the last word: until the lock is released the session
+// cannot be saved or touched.
 func (w *worker) remove(c *candidate) {
 	locked, err := c.file.TryLock()
 	if err == nil && !locked {
@@ -236,7 +236,7 @@ func (w *worker) read(suspect slotfile.Suspect, info dirfs.Info) (verdict, error
 	return w.rule.judge(info.ModTime, meta, err), nil
 }
 
-// settle counts what became of a session file.
+// settle counts the fate of a session file.
 func (w *worker) settle(name string, info dirfs.Info, v verdict, err error) {
 	r := &w.report
 	age := w.rule.now.Sub(info.ModTime)
@@ -291,7 +291,7 @@ func (w *worker) failed(name string, err error) {
 	w.observe(Event{File: hash, Action: Failed, Err: err})
 }
 
-// temp deals with an unfinished file. Nobody has it open but its writer, who
+// temp deals with an unfinished file. Only its writer has it open, who
 // takes no lock. It may be a second name of a session's file: where the system
 // has no rename that replaces nothing, a new file is linked to its name before
 // the unfinished one is unlinked, and the writer may have been killed in between.

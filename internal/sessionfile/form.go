@@ -16,7 +16,7 @@ const (
 	// UUID is a random UUID (RFC 9562, version 4).
 	UUID Form = -1
 
-	// Hash is the form of what stands for an ID under HashNames: its SHA-256.
+	// Hash is the form of an ID's name under HashNames: its SHA-256.
 	Hash Form = sha256.Size
 
 	// MinBytes is 128 bits, which ASVS 5.0 7.2.3 demands.

@@ -16,8 +16,8 @@ const formatName = "sessions 1"
 //
 //	sessions 1 created=2026-11-20T21:56:59.123456789Z idle-timeout=1209600s lifetime=0s own-idle-timeout=2592000s authenticated=2026-11-20T21:56:59Z owner=<tag> private=true codec=json sealed=true
 //
-// followed by what package slotfile adds. The last fields stand there only when
-// they say something.
+// followed by the fields of package slotfile. The last fields stand there only
+// when they are set.
 type Header struct {
 	Created time.Time
 
@@ -135,7 +135,7 @@ func (h *Header) set(name, value string) bool {
 	return err == nil
 }
 
-// parseDuration reads what appendDuration wrote.
+// parseDuration reads a duration written by appendDuration.
 func parseDuration(text string) (time.Duration, error) {
 	if text == "0s" { // the usual one
 		return 0, nil

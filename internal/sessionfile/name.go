@@ -16,7 +16,7 @@ const (
 	// file behind, until the directory is pruned.
 	TempSuffix = ".__sess_tmp"
 
-	// maxName is what the usual file systems allow, in bytes.
+	// maxName is the limit of the usual file systems, in bytes.
 	maxName = 255
 )
 
