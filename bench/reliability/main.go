@@ -57,7 +57,7 @@ func (o outcome) String() string {
 func rows(n amounts) []row {
 	return []row{
 		{fmt.Sprintf("increments lost: %d goroutines × %d requests get a number, work for a millisecond, set it to one more and save", n.goroutines, n.increments), tryIncrements},
-		{"the same through what the library has for reading, changing and saving in one step", tryUpdates},
+		{"the same through the library's own way of reading, changing and saving in one step", tryUpdates},
 		{fmt.Sprintf("values lost: %d rounds of %d requests that overlap, each of which sets another key", n.rounds, n.goroutines), tryKeys},
 		{fmt.Sprintf("sessions revived: %d logouts during a slower request that saves after them", n.logouts), tryLogouts},
 		{fmt.Sprintf("sessions unreadable: %d processes killed (SIGKILL) while they save %d sessions", n.kills, n.sessions), tryKills},
