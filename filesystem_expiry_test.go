@@ -89,7 +89,7 @@ func TestSetIdleTimeoutHoldsWhateverTheStoresTimeoutBecomes(t *testing.T) {
 	}
 }
 
-// uses are what can happen to a session between two ages.
+// uses are the possible events of a session between two ages.
 var uses = []struct {
 	name string
 	do   func(store *sessions.FilesystemSessionStore, s *sessions.Session, file string) error
@@ -175,7 +175,7 @@ func TestSetIdleTimeoutMarksTheFileByItsSize(t *testing.T) {
 }
 
 // Two requests, of which one ticks "remember me" and the other only saves or
-// touches what it had loaded before, in any order.
+// touches the session that it had loaded before, in any order.
 func TestSetIdleTimeoutIsNotTakenBackByAnotherRequest(t *testing.T) {
 	for name, act := range map[string]func(*sessions.FilesystemSessionStore, *sessions.Session) error{
 		"save": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
@@ -218,7 +218,7 @@ func headerLine(t *testing.T, path string) string {
 	return line
 }
 
-// Two stores of different timeouts on one directory: the file says the longer
+// Two stores of different timeouts on one directory: the file has the longer
 // ones, and is not made anew at each turn.
 func TestSaveAndTouchLetTheStoresTimeoutsInAFileGrow(t *testing.T) {
 	touch := func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
@@ -269,7 +269,7 @@ func TestSaveAndTouchLetTheStoresTimeoutsInAFileGrow(t *testing.T) {
 			if got := get(t, short, s.ID()); got.New() || got.Get("a") != int64(1) {
 				t.Errorf("%s: the session holds %v", use, values(got))
 			}
-			// What a stranger is told is right for the store that keeps it longer.
+			// A stranger's answer is right for the store that keeps it longer.
 			s.Set("large", strings.Repeat("x", 9000))
 			if err := short.Save(background, s); err != nil {
 				t.Fatal(err)
@@ -281,8 +281,8 @@ func TestSaveAndTouchLetTheStoresTimeoutsInAFileGrow(t *testing.T) {
 	}
 }
 
-// A renewal makes a session of a new ID, whose file says what the store says that
-// makes it: who shortens the timeouts gets them with each login.
+// A renewal makes a session of a new ID, whose file has the timeouts of the store
+// that makes it: shorter timeouts come with each login.
 func TestRenewWritesTheStoresOwnTimeouts(t *testing.T) {
 	dir := t.TempDir()
 	s := saved(t, newStore(t, sessions.FilesystemOptions{Path: dir}), "a", 1)
@@ -339,7 +339,7 @@ func expire(t *testing.T, dir, name string, o sessions.FilesystemOptions) (*sess
 }
 
 // runInBubble runs a subtest with a clock of its own. It does not wait for time to
-// pass; the system's clock, which gives files their times, is another.
+// pass; the system's clock, from which files have their times, is another.
 func runInBubble(t *testing.T, name string, f func(t *testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
@@ -480,7 +480,7 @@ func TestSaveOfAnAdoptedSessionRefusesOneThatHasExpired(t *testing.T) {
 	}
 }
 
-// Timeouts at the edges of what a Duration holds, and below a second.
+// Timeouts at the edges of a Duration, and below a second.
 func TestTimeoutsOfAllLengthsHold(t *testing.T) {
 	const years = 365 * days
 	for _, test := range []struct{ idleTimeout, lifetime, own time.Duration }{
@@ -596,7 +596,7 @@ func TestNewFilesystemSessionStoreRefusesTimeoutsBelowASecond(t *testing.T) {
 }
 
 // A request that is still at work when its session expires has its response, and
-// what it changed is dropped.
+// its changes are dropped.
 func TestMiddlewareDropsTheChangesOfASessionThatExpiresMeanwhile(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour})

@@ -11,12 +11,12 @@ import (
 // several goroutines at once; with a store that processes or machines share,
 // also by those.
 //
-// What a store can do beyond this is found by asking whether it implements
+// The further abilities of a store are found by asking whether it implements
 // [Updater], [Toucher], [Clearer] or [OwnerStore].
 //
 // A store of one's own is a [Backend], two methods, and a [Base], which does the
-// rest. The example of package storetest is one, and the package says what is
-// still wrong with it.
+// rest. The example of package storetest is one, and the package finds the
+// faults that are left in it.
 type SessionStore interface {
 	// New makes an empty session with a new ID. Nothing is stored yet.
 	New() *Session
@@ -27,10 +27,10 @@ type SessionStore interface {
 	Get(ctx context.Context, id string) (*Session, error)
 
 	// Save stores the session, or ends it when [Session.Destroy] was called.
-	// What another request has saved since it was loaded is kept, except for
-	// the values that this session changed. After a save the session holds
+	// The values that another request has saved since it was loaded are kept,
+	// except for those that this session changed. After a save the session holds
 	// the merged values, is not new and not modified; after an error it is
-	// what it was, and so is what is stored.
+	// as it was, and so is the stored one.
 	//
 	// The error is [ErrDeleted] when the session was ended or has expired since
 	// it was loaded, [ErrExists] when a new session's ID is taken, [ErrTooLarge], or
@@ -43,27 +43,27 @@ type SessionStore interface {
 	// Delete ends the session at once. That it is not stored is no error.
 	Delete(ctx context.Context, s *Session) error
 
-	// List gives the IDs of the stored sessions that Get loads, in no
+	// List returns the IDs of the stored sessions that Get loads, in no
 	// particular order.
 	List(ctx context.Context) iter.Seq2[string, error]
 
 	// IsValidKey reports whether key has the form of an ID of this store.
 	IsValidKey(key string) bool
 
-	// GenerateKey makes an ID that nobody can guess.
+	// GenerateKey makes an ID that cannot be guessed.
 	GenerateKey() string
 }
 
 // An Updater is a store that can read, change and save a session in one step.
 type Updater interface {
-	// Update locks the session, brings it up to what is stored, calls update
+	// Update locks the session, brings it up to the stored one, calls update
 	// and saves. No other save comes in between, so that a counter counts.
 	//
 	// update gets a copy of the session to work on. When it succeeds the
 	// session becomes that copy. When update or the save fails, nothing is
-	// saved and what update did to the copy is dropped, nested changes aside;
-	// the error is update's or one of Save's. What is done to the session
-	// itself meanwhile, by another goroutine, is saved with the Update, and
+	// saved and update's changes to the copy are dropped, nested changes aside;
+	// the error is update's or one of Save's. Changes to the session
+	// itself meanwhile, by another goroutine, are saved with the Update, and
 	// stays when the Update fails.
 	//
 	// While update runs, every attempt to save or end the session is
@@ -96,7 +96,7 @@ type Clearer interface {
 // which users see and end their sessions, and for an administrator who ends
 // them (ASVS 5.0 7.4.2, 7.4.3, 7.5.2).
 type OwnerStore interface {
-	// ListOwner gives the sessions of an owner, loaded, in no particular
+	// ListOwner returns the sessions of an owner, loaded, in no particular
 	// order. Sessions without an owner are not those of the owner "".
 	ListOwner(ctx context.Context, owner string) iter.Seq2[*Session, error]
 
@@ -108,22 +108,22 @@ type OwnerStore interface {
 }
 
 var (
-	// ErrDeleted says that a session was ended, by a logout, a renewal or
-	// expiry, since it was loaded. Nothing was saved, and nothing will be.
+	// ErrDeleted is the error for a session that was ended, by a logout, a
+	// renewal or expiry, since it was loaded. Nothing was saved, and nothing will be.
 	ErrDeleted = errors.New("sessions: the session was ended")
 
-	// ErrForeign says that a session belongs to another store, which made or
+	// ErrForeign is the error for a session of another store, which made or
 	// loaded it. Nothing was done.
 	ErrForeign = errors.New("sessions: the session belongs to another store")
 
-	// ErrExists says that a new session's ID is taken.
+	// ErrExists is the error for a new session whose ID is taken.
 	ErrExists = errors.New("sessions: a session of that ID exists")
 
-	// ErrTooLarge says that a session is larger than its store, or its
+	// ErrTooLarge is the error for a session larger than its store, or its
 	// cookies, can keep.
 	ErrTooLarge = errors.New("sessions: the session is too large")
 
-	// ErrCorrupt says that stored bytes are no session. Get does not return
+	// ErrCorrupt is the error for stored bytes that are no session. Get does not return
 	// it: it answers with a new session.
 	ErrCorrupt = errors.New("sessions: stored session is damaged")
 )

@@ -97,7 +97,7 @@ func TestBrokenStoresAreFound(t *testing.T) {
 
 func TestLackingCapabilitiesAreSkippedByName(t *testing.T) {
 	for _, c := range capabilityChecks {
-		// The interface alone, without what Memory can do besides.
+		// The interface alone, without Memory's further abilities.
 		bare := struct{ sessions.SessionStore }{NewMemory(0)}
 		err := c.run(t.Context(), bare)
 		var l lacking
@@ -107,7 +107,7 @@ func TestLackingCapabilitiesAreSkippedByName(t *testing.T) {
 	}
 }
 
-// overwriting saves what the session holds, and looks at nothing.
+// overwriting saves the session's values, and looks at nothing.
 type overwriting struct{ *Memory }
 
 func (b overwriting) Save(ctx context.Context, s *sessions.Session) error {
@@ -129,7 +129,7 @@ func record(s *sessions.Session) (rec sessions.Record) {
 	return m.kept[copied.ID()]
 }
 
-// reviving stores again what was ended.
+// reviving stores ended sessions again.
 type reviving struct{ *Memory }
 
 func (b reviving) Save(ctx context.Context, s *sessions.Session) error {
@@ -240,8 +240,8 @@ type undeleting struct{ *Memory }
 
 func (b undeleting) Delete(context.Context, *sessions.Session) error { return nil }
 
-// racing lets go of the lock between reading and writing, and saves whatever
-// update says.
+// racing lets go of the lock between reading and writing, and saves whether or
+// not update fails.
 type racing struct{ *Memory }
 
 func (b racing) Update(ctx context.Context, s *sessions.Session, update func(*sessions.Session) error) error {
@@ -354,7 +354,7 @@ func (b forgetful) Save(ctx context.Context, s *sessions.Session) error {
 	return err
 }
 
-// refusing saves nothing over what has ended.
+// refusing saves nothing over an ended session.
 type refusing struct{ *Memory }
 
 func (b refusing) Save(ctx context.Context, s *sessions.Session) error {

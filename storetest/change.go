@@ -190,7 +190,7 @@ var changeChecks = []check{
 	},
 }
 
-// twoRequests is a check of what two requests do that have loaded the same
+// twoRequests is a check of two requests that have loaded the same
 // session.
 func twoRequests(name, rule string, do func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session)) check {
 	return check{name: name, rule: rule, run: straight(func(ctx context.Context, store sessions.SessionStore) {

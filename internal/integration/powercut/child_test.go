@@ -10,7 +10,7 @@ import (
 )
 
 // A test that needs a process starts this binary again, with the name of one
-// of children in this variable, and what that one wants to know in others.
+// of children in this variable, and that one's parameters in others.
 const (
 	childVariable = "POWERCUT_CHILD"
 	dirVariable   = "POWERCUT_DIR"

@@ -11,12 +11,12 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// Counts are what a mode has seen, over all its cuts.
+// Counts are a mode's losses, over all its cuts.
 type counts struct {
 	cuts, acks, sessions int
 
 	// Sessions after the cut, of those that some save was acknowledged of:
-	// what SyncNone may do to them and SyncFull may not.
+	// losses that SyncNone may have and SyncFull may not.
 	earlier, missing, revived int
 
 	damaged   int // files
@@ -28,7 +28,7 @@ func (c counts) String() string {
 		c.cuts, c.acks, c.sessions, c.earlier, c.missing, c.revived, c.damaged, c.anonymous)
 }
 
-// compare looks for everything that is wrong with what the cut has left.
+// compare looks for all faults of the remains of a cut.
 func compare(store *sessions.FilesystemSessionStore, rec *records, durable bool, c *counts) (wrong []error) {
 	for id, r := range rec.sessions {
 		c.sessions++
@@ -93,7 +93,7 @@ func (r *record) compare(s *sessions.Session, durable bool, c *counts) (wrong []
 	return wrong
 }
 
-// compareUnknown judges a session of an ID that nobody was told. It can only
+// compareUnknown judges a session of an ID that was not acknowledged. It can only
 // be from a renewal that the cut came into.
 func (r *records) compareUnknown(store *sessions.FilesystemSessionStore, id string) []error {
 	s, err := store.Get(background, id)

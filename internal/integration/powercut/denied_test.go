@@ -66,7 +66,7 @@ func TestDirectoryWithoutWriteRightLetsSessionsBeSavedAndNoneBeMade(t *testing.T
 }
 
 func childLoseTheRight() error {
-	// Into the directory before the process becomes somebody to whom the
+	// Into the directory before the process becomes a user to whom the
 	// directories above are closed.
 	if err := errors.Join(os.Chdir(os.Getenv(dirVariable)), syscall.Setgid(nobody), syscall.Setuid(nobody)); err != nil {
 		return err
@@ -110,7 +110,7 @@ func childLoseTheRight() error {
 	return errors.Join(x.errs...)
 }
 
-// An attempt collects what goes otherwise than it should, in a child.
+// An attempt collects the failures in a child.
 type attempt struct {
 	store *sessions.FilesystemSessionStore
 	errs  []error
@@ -133,7 +133,7 @@ func (x *attempt) saves(what, id string, v state) {
 	x.has(what, id, v)
 }
 
-// refuses wants the save of a state to fail, and what was stored to be found.
+// refuses wants the save of a state to fail, and the stored one to be found.
 func (x *attempt) refuses(what string, want error, id string, v state) {
 	s, err := x.store.Get(background, id)
 	if err != nil {
@@ -194,7 +194,7 @@ func childRunOutOfDescriptors() error {
 	for _, err := range store.List(background) {
 		x.check("List", err, unix.EMFILE)
 	}
-	syscall.Close(held[0]) // what a save in place needs; a larger file needs two
+	syscall.Close(held[0]) // for a save in place; a larger file needs two
 	x.saves("a save with one descriptor", id, newState(3, 10))
 	x.refuses("growth with one descriptor", unix.EMFILE, id, newState(4, 6000))
 	if again := holdDescriptors(); len(again) != 1 {

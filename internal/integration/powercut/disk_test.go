@@ -25,7 +25,7 @@ type fileSystem struct {
 	size    int64  // of the disk, in bytes
 }
 
-// Blocks of 4096 bytes are what mkfs.ext4 takes for a disk of the usual size.
+// Blocks of 4096 bytes are mkfs.ext4's choice for a disk of the usual size.
 // XFS does not go onto less than 300 MB.
 var (
 	ext4        = fileSystem{"ext4", "ext4", []string{"mkfs.ext4", "-q", "-b", "4096", "-E", "lazy_itable_init=0"}, "", 64 << 20}
@@ -80,7 +80,7 @@ func skipUnlessMountable(t *testing.T, f fileSystem) {
 }
 
 // makeImage makes the file that the disk is on: in memory if there is a place
-// for it, since what counts is what was written, not to what.
+// for it, since only the writes count, not their medium.
 func makeImage(t *testing.T, f fileSystem) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "powercut")
@@ -106,7 +106,7 @@ func (d *disk) mount(flags uintptr) error {
 }
 
 // A cut is how the power goes, as EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN call
-// it: what the log holds in memory is written first, or is lost. From the call
+// it: the log in memory is written first, or is lost. From the call
 // on nothing else reaches the disk.
 type cut uint32
 
@@ -139,8 +139,8 @@ func (d *disk) restart() error {
 	if err := patiently(func() error { return unix.Unmount(d.dir, 0) }); err != nil {
 		return fmt.Errorf("unmount: %w", err)
 	}
-	// As long as somebody else, in a namespace that was copied from this one
-	// say, has the disk mounted, mounting it would bring back what is shut
+	// As long as another process, in a namespace that was copied from this one
+	// say, has the disk mounted, mounting it would bring back a file system that is shut
 	// down. A mounted disk cannot be opened exclusively.
 	err := patiently(func() error {
 		fd, err := unix.Open(d.device, unix.O_RDONLY|unix.O_EXCL|unix.O_CLOEXEC, 0)

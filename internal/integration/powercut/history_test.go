@@ -11,7 +11,7 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// A state is what one writer has put into a session: the number of its save,
+// A state is one writer's content of a session: the number of its save,
 // and a padding that belongs to that number. They are two values, so that a
 // session that is half one save and half another shows it.
 type state struct {
@@ -43,8 +43,8 @@ func newState(number int64, size int) state {
 	return state{number, strings.Repeat(text, 1+size/len(text))}
 }
 
-// A history is what one writer has asked for in one session, and what of it
-// was acknowledged.
+// A history is one writer's requests in one session, and which of them were
+// acknowledged.
 type history struct {
 	asked map[int64]state // by number
 	acked int64           // the number of the last one that was; zero before there is one
@@ -56,11 +56,11 @@ type record struct {
 	ending, ended bool // its end was asked for; was acknowledged
 }
 
-// records is what a cut's writers leave for comparing. Its methods may be
+// records are those of a cut's writers, for comparing. Its methods may be
 // called by several goroutines at once.
 type records struct {
-	// gone is set just before the cut. What returns after that is not
-	// acknowledged: nobody is there any more to be told, and XFS lets an fsync
+	// gone is set just before the cut. A call that returns after that is not
+	// acknowledged: the power is gone, and XFS lets an fsync
 	// of a directory succeed that finds its log already shut down.
 	gone atomic.Bool
 
@@ -68,7 +68,7 @@ type records struct {
 	sessions map[string]*record // by ID
 
 	// renewing are the states of renewals that have not returned: a session
-	// of an ID that nobody was told may have one of them.
+	// of an unknown ID may have one of them.
 	renewing map[int]state // by writer
 }
 

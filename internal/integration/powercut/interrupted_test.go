@@ -16,7 +16,7 @@ import (
 )
 
 // These tests stop one process in the middle of a save and let another one
-// save, be acknowledged and lose its power: what the first has not yet brought
+// save, be acknowledged and lose its power: the data that the first has not yet brought
 // to the disk must be there all the same, if the second builds upon it.
 
 func childStore() (*sessions.FilesystemSessionStore, *sessions.Session, error) {
@@ -124,7 +124,7 @@ func (x *interrupted) stop(t *testing.T, child, call, how string) {
 	t.Cleanup(kill)
 }
 
-// load gives the session as it is now.
+// load returns the session as it is now.
 func (x *interrupted) load(t *testing.T) *sessions.Session {
 	t.Helper()
 	s, err := x.store.Get(background, x.id)
@@ -149,7 +149,7 @@ func (x *interrupted) waitFor(t *testing.T, number int64) *sessions.Session {
 
 func (x *interrupted) delete(s *sessions.Session) error { return x.store.Delete(background, s) }
 
-// cutAndLoad cuts the power and gives the session as it is then.
+// cutAndLoad cuts the power and returns the session as it is then.
 func (x *interrupted) cutAndLoad(t *testing.T) *sessions.Session {
 	t.Helper()
 	if err := x.cutPower(logLost); err != nil {

@@ -1,10 +1,9 @@
 //go:build linux
 
 // Package powercut takes the power, the room and the rights away from under a
-// store, on file systems of its own, and compares what is left with what was
-// acknowledged. A cut is the file system's shutdown ioctl: what it had in
-// memory is lost. What a disk's own cache would lose, or put into another
-// order, is not part of it.
+// store, on file systems of its own, and compares the remains with the
+// acknowledged saves. A cut is the file system's shutdown ioctl: its memory is
+// lost. Losses and another order by a disk's own cache are not part of it.
 package powercut
 
 import (
@@ -24,7 +23,7 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// cuts is how many a mode gets: 100, or what SESSIONS_POWERCUTS says.
+// cuts is how many a mode gets: 100, or SESSIONS_POWERCUTS.
 func cuts(t *testing.T) int {
 	if env := os.Getenv("SESSIONS_POWERCUTS"); env != "" {
 		n, err := strconv.Atoi(env)
@@ -115,7 +114,7 @@ func cutOnce(t *testing.T, d *disk, how cut, sync sessions.SyncMode, c *counts) 
 // like those of two processes.
 func startWriters(t *testing.T, dir string, rec *records, sync sessions.SyncMode) (writers []*writer) {
 	for range 2 {
-		// What fails because the power is gone is no news.
+		// A failure because the power is gone is no news.
 		quiet := slog.New(slog.DiscardHandler)
 		store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: dir, Sync: sync, Logger: quiet})
 		if err != nil {
@@ -178,7 +177,7 @@ func syncDisk(t *testing.T, d *disk) {
 	}
 }
 
-// writeBack does what the kernel does every few seconds, and whenever it needs
+// writeBack does the kernel's work of every few seconds, and whenever it needs
 // memory: at random moments some page of a file goes to the disk, and now and
 // then all of one, with the log.
 func writeBack(d *disk, gone *atomic.Bool) {

@@ -67,7 +67,7 @@ func eachPlace(t *testing.T, tmpfs string, mkfs []string, test func(t *testing.T
 	}
 }
 
-// names gives what is in the store's directory, sorted.
+// names returns the entries of the store's directory, sorted.
 func (p *place) names(t *testing.T) []string {
 	t.Helper()
 	names, err := sessionFiles(filepath.Join(p.dir, "sessions"))
@@ -77,7 +77,7 @@ func (p *place) names(t *testing.T) []string {
 	return names
 }
 
-// sessionFiles gives the names in a store's directory, without those that the
+// sessionFiles returns the names in a store's directory, without those that the
 // store has for itself.
 func sessionFiles(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
@@ -194,9 +194,9 @@ func (p *place) saveState(t *testing.T, id string, number int64, size int) error
 	return p.store.Save(background, s)
 }
 
-// fill takes all the room there is, and returns a function that gives it back.
-// Closing a file gives back what ext4 has set aside for its growth, and
-// committing the journal what was freed before; so it goes on until there was
+// fill takes all the room there is, and returns a function that frees it.
+// Closing a file frees the blocks that ext4 has set aside for its growth, and
+// committing the journal those that were freed before; so it goes on until there was
 // nothing to take several times in a row. It may be called again.
 func (p *place) fill(t *testing.T) (free func()) {
 	t.Helper()
@@ -213,8 +213,8 @@ func (p *place) fill(t *testing.T) (free func()) {
 	}
 }
 
-// takeTheLast makes sessions until there is no room for one: what ext4 sets
-// aside for its own needs, and so refuses to a file that grows, may still do.
+// takeTheLast makes sessions until there is no room for one: the blocks that ext4
+// sets aside for its own needs, and so refuses to a file that grows, may still do.
 func (p *place) takeTheLast(t *testing.T) {
 	t.Helper()
 	p.fill(t)
@@ -295,7 +295,7 @@ func TestFullDiskRefusesWhatNeedsRoomAndNothingElse(t *testing.T) {
 	})
 }
 
-// afterwards checks that what was refused succeeds with the same sessions once
+// afterwards checks that the refused saves succeed with the same sessions once
 // there is room.
 func (p *place) afterwards(t *testing.T, fresh, renewed *sessions.Session, ids []string) {
 	t.Helper()

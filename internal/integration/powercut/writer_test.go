@@ -13,8 +13,8 @@ import (
 
 var background = context.Background()
 
-// A writer saves in a loop, and notes what it asks for before it asks and what
-// is acknowledged after: sessions of its own, which it also renews and ends,
+// A writer saves in a loop, and notes its requests before and their
+// acknowledgements after: sessions of its own, which it also renews and ends,
 // and sessions that it shares with the other writers.
 type writer struct {
 	number int
@@ -89,7 +89,7 @@ func (w *writer) make() error {
 	return nil
 }
 
-// load gives a session that must be there: nobody else ends it.
+// load returns a session that must be there: only this writer ends it.
 func (w *writer) load(id string) (*sessions.Session, error) {
 	s, err := w.store.Get(background, id)
 	if err == nil && s.New() {
