@@ -15,8 +15,8 @@ func TestImportsRunOneWay(t *testing.T) {
 		pkg     string
 		allowed []string // packages, and what is below them, besides the standard library
 	}{
-		{module, []string{module + "/internal/", module + "/prune", "github.com/google/uuid", "golang.org/x/sys/"}},
-		{module + "/prune", []string{module + "/internal/", "github.com/google/uuid", "golang.org/x/sys/"}},
+		{module, []string{module + "/internal/", module + "/prune", "github.com/gofrs/flock", "github.com/google/uuid", "golang.org/x/sys/"}},
+		{module + "/prune", []string{module + "/internal/", "github.com/gofrs/flock", "github.com/google/uuid", "golang.org/x/sys/"}},
 		{module + "/internal/dirfs", []string{"golang.org/x/sys/"}},
 		{module + "/internal/dirlock", []string{module + "/internal/dirfs", "golang.org/x/sys/"}},
 		{module + "/internal/sessionfile", []string{"github.com/google/uuid"}},

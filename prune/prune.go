@@ -105,8 +105,10 @@ var (
 // than one name, and files of another owner or file system than the
 // directory's.
 //
-// The directory is the opened one, whatever its path leads to by now. It should be
-// one that nobody but its owner can write to. Run does not close it.
+// The directory is the opened one. When its path, which the lock needs, leads to
+// another one by now, the error says so and nothing is removed from either. The
+// directory should be one that nobody but its owner can write to. Run does not
+// close it.
 //
 // The error is [ErrRunning]; ctx's when that ends, or one that lists the files that
 // could not be handled: the first ten of those, of which the report has the number.
@@ -133,19 +135,11 @@ func run(ctx context.Context, directory *os.Root, o Options, report *Report) err
 		return err
 	}
 	defer dir.Close()
-	lock, ok, err := dir.TryLock(sessionfile.PruneLock)
+	release, err := lock(directory)
 	if err != nil {
 		return err
 	}
-	if !ok {
-		return ErrRunning
-	}
-	defer func() {
-		// Closing alone would leave it to a process that is just being started
-		// by another goroutine, and has a copy of the descriptor until its exec.
-		lock.Unlock()
-		lock.Close()
-	}()
+	defer release()
 	self, err := dir.Stat()
 	if err != nil {
 		return err

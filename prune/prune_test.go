@@ -707,27 +707,3 @@ func TestPruneOfAStoreCountsEveryFormOfID(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 }
-
-func TestPruneStaysInTheOpenedDirectory(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("a directory that is open cannot be renamed here")
-	}
-	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
-	p.session(2*time.Hour, 0)
-	root := openRoot(t, p.dir)
-	away := p.dir + "-away"
-	if err := errors.Join(os.Rename(p.dir, away), os.Mkdir(p.dir, 0o700)); err != nil {
-		t.Fatal(err)
-	}
-	p.put("session_"+strings.Repeat("0", 64)+".sess", strings.Repeat("x", 3584), 2*time.Hour)
-	if r := p.prune(prune.Options{DryRun: true}); r.Removed != 1 {
-		t.Errorf("by the store: %+v", r)
-	}
-	r, err := prune.Run(background, root, prune.Options{IdleTimeout: time.Hour})
-	if err != nil || r.Removed != 1 {
-		t.Errorf("by an opened directory: %+v, %v", r, err)
-	}
-	if here, there := len(names(t, p.dir)), len(names(t, away)); here != 1 || there != 0 {
-		t.Errorf("%d files are left in the new directory, %d in the opened one", here, there)
-	}
-}

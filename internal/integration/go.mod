@@ -9,6 +9,10 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
-require github.com/google/uuid v1.6.0 // indirect
+require (
+	github.com/gofrs/flock v0.13.0 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
+)
 
 replace github.com/sessfs/sessions => ../..
