@@ -25,7 +25,7 @@ func TestPruneRefusesAPathThatLeadsElsewhereByNow(t *testing.T) {
 		is      error
 	}{
 		"moved away":               {func(string, string) error { return nil }, "", fs.ErrNotExist},
-		"another directory":        {func(dir, _ string) error { return os.Mkdir(dir, 0o700) }, "leads to another one", nil},
+		"another directory":        {func(dir, _ string) error { return os.Mkdir(dir, 0o700) }, "leads to another", nil},
 		"a link to the opened one": {func(dir, away string) error { return os.Symlink(away, dir) }, "", nil},
 		"a file":                   {func(dir, _ string) error { return os.WriteFile(dir, nil, 0o600) }, "", nil},
 	} {

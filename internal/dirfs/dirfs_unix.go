@@ -19,7 +19,6 @@ import (
 // goroutines at once, Close among them.
 type Dir struct {
 	path string
-	root *os.Root // the same directory
 
 	// A closed descriptor's number is given to the next open file of the
 	// process, so no call may be under way when it is closed.
@@ -33,7 +32,7 @@ type Dir struct {
 // Open opens the directory at path, which must not be a symbolic link.
 func Open(path string) (*Dir, error) {
 	path = filepath.Clean(path) // "link/" and "link/." would follow the link
-	d := &Dir{path: path, closed: fs.ErrClosed}
+	d := &Dir{path: path, fd: -1, closed: fs.ErrClosed}
 	err := retry(func() (err error) {
 		d.fd, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		return err
@@ -41,69 +40,54 @@ func Open(path string) (*Dir, error) {
 	if err != nil {
 		return nil, d.Error("open", err)
 	}
-	if d.root, err = os.OpenRoot(path); err == nil {
-		err = d.checkRoot()
-	}
+	return d, nil
+}
+
+// FromRoot opens an opened directory once more.
+func FromRoot(root *os.Root) (*Dir, error) {
+	d := &Dir{path: filepath.Clean(root.Name()), fd: -1, closed: fs.ErrClosed}
+	f, err := root.Open(".")
 	if err != nil {
-		d.Close()
 		return nil, d.Error("open", cause(err))
+	}
+	defer f.Close()
+	if d.fd, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+		return nil, d.Error("fcntl", err)
 	}
 	return d, nil
 }
 
-// checkRoot makes sure that the path has led to the same directory twice.
-func (d *Dir) checkRoot() error {
-	root, err := descriptor(d.root)
+// Root opens the directory by its path, as package os has it. The error says so
+// when the path leads to another directory by now. The Root must be closed.
+func (d *Dir) Root() (*os.Root, error) {
+	root, err := os.OpenRoot(d.path)
+	if err != nil {
+		return nil, d.Error("open", cause(err))
+	}
+	if err := d.checkRoot(root); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return root, nil
+}
+
+func (d *Dir) checkRoot(root *os.Root) error {
+	named, err := FromRoot(root)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	a, err := root.Stat()
+	defer named.Close()
+	a, err := named.Stat()
 	if err != nil {
 		return err
 	}
 	b, err := d.Stat()
 	if err == nil && (a.Device != b.Device || a.Inode != b.Inode) {
-		err = errors.New("another directory was put in its place")
+		err = d.Error("open", errMoved)
 	}
 	return err
 }
 
-// FromRoot opens an opened directory once more.
-func FromRoot(root *os.Root) (*Dir, error) {
-	d := &Dir{path: filepath.Clean(root.Name()), closed: fs.ErrClosed, fd: -1}
-	var err error
-	if d.root, err = root.OpenRoot("."); err != nil {
-		return nil, d.Error("open", cause(err))
-	}
-	f, err := descriptor(d.root)
-	if err != nil {
-		d.root.Close()
-		return nil, d.Error("open", cause(err))
-	}
-	d.fd = f.fd
-	return d, nil
-}
-
-// descriptor returns a descriptor of the directory.
-func descriptor(root *os.Root) (File, error) {
-	f, err := root.Open(".")
-	if err != nil {
-		return noFile, err
-	}
-	defer f.Close()
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	return File{fd}, err
-}
-
-// Root returns the directory, opened once more. The Root must be closed.
-func (d *Dir) Root() (root *os.Root, err error) {
-	err = d.at("openat", func(int) error {
-		root, err = d.root.OpenRoot(".")
-		return cause(err)
-	})
-	return root, err
-}
+var errMoved = errors.New("the path leads to another directory by now")
 
 // Close releases the directory. Files opened from it stay usable.
 func (d *Dir) Close() error { return d.close(fs.ErrClosed) }
@@ -120,11 +104,7 @@ func (d *Dir) close(closed error) error {
 	}
 	fd := d.fd
 	d.fd, d.closed = -1, closed
-	err := File{fd}.Close()
-	if d.root != nil {
-		err = errors.Join(err, d.root.Close())
-	}
-	return d.Error("close", err)
+	return d.Error("close", File{fd}.Close())
 }
 
 // at runs call with the directory's descriptor, again while a signal
