@@ -222,16 +222,11 @@ func endedError(err error) error {
 // end removes the session that the change ends. If that fails before anything is
 // changed, the session under the new ID goes again.
 func (t *transaction) end() error {
-	gone, err := t.bury(&t.file)
+	gone, err := t.buried(t.file.Remove())
 	if !gone && t.c.NewKey() != "" {
 		err = errors.Join(err, t.files.Dir().Remove(t.name.File))
 	}
 	return err
-}
-
-// bury removes a session and its file.
-func (st *FilesystemSessionStore) bury(file *slotfile.Lock) (gone bool, err error) {
-	return st.buried(file.Remove())
 }
 
 // buried takes what a removal returned. That the file stays although the session

@@ -153,7 +153,7 @@ func run(ctx context.Context, directory *os.Root, o Options, report *Report) err
 func (o *Options) check() (sessionfile.Template, error) {
 	template, err := sessionfile.ParseTemplate(cmp.Or(o.Template, sessionfile.DefaultTemplate), sessionfile.Hash.Length())
 	if err != nil {
-		err = fmt.Errorf("Template %w", err)
+		err = fmt.Errorf("the Template %w", err)
 	}
 	errs := []error{err, sessionfile.CheckTimeout("IdleTimeout", o.IdleTimeout), sessionfile.CheckTimeout("Lifetime", o.Lifetime)}
 	refuse := func(wrong bool, what string) {
