@@ -83,12 +83,12 @@ func chunkSteps(name string) (steps []step) {
 	add := func(size, cookies int) {
 		steps = append(steps, step{"/set?size=" + strconv.Itoa(size), names(cookies, size)})
 	}
-	// Beside the value: 81 bytes of the seal, 40 of the session.
+	// Beside the value: 81 bytes of the seal, 44 of the session.
 	full := func(cookies int) int {
 		if cookies == 1 {
-			return (4093-len(name))*3/4 - 81 - 40
+			return (4093-len(name))*3/4 - 81 - 44
 		}
-		return cookies*(4093-len(name)-15)*3/4 - 81 - 40
+		return cookies*(4093-len(name)-15)*3/4 - 81 - 44
 	}
 	destroy := step{"/destroy", "0 []"}
 	add(0, 1)
