@@ -293,25 +293,16 @@ func (c *Cookies) Update(w http.ResponseWriter, r *http.Request, s *Session, upd
 // Reload brings the session up to what is stored, and asks Valid again; see the
 // function [Reload].
 func (c *Cookies) Reload(ctx context.Context, s *Session) error {
-	if err := s.acquire(ctx, s.home); err != nil {
-		return err
-	}
-	defer s.release()
-	id, stored := s.reloads()
-	if !stored {
-		return nil
-	}
-	now, err := c.store.Get(ctx, id)
-	if err != nil {
-		return err
-	}
-	if !now.isStored() {
-		return ErrDeleted
-	}
-	if ok, err := c.isValid(ctx, now); !ok {
-		return cmp.Or(err, ErrDeleted)
-	}
-	return s.takeOver(now)
+	return s.reload(ctx, func(ctx context.Context, id string) (*Session, error) {
+		now, err := c.store.Get(ctx, id)
+		if err != nil || !now.isStored() {
+			return now, err
+		}
+		if ok, err := c.isValid(ctx, now); !ok {
+			return nil, cmp.Or(err, ErrDeleted)
+		}
+		return now, nil
+	})
 }
 
 // A standing is a carrier's view of a session.

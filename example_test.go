@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/sessiontest"
 )
 
 // openStore keeps sessions in a directory that goes away with the example.
@@ -28,6 +32,37 @@ func openStore() (store *sessions.FilesystemSessionStore, remove func()) {
 		store.Close()
 		os.RemoveAll(dir)
 	}
+}
+
+// newClient returns a client of the handler, which gets its sessions from the store.
+func newClient(store sessions.SessionStore, handler http.Handler) *http.Client {
+	cookies, err := sessions.NewCookies(store, sessions.CookieOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mw, err := sessions.NewMiddleware(cookies, sessions.MiddlewareOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return sessiontest.NewClient(mw.Wrap(handler))
+}
+
+// do sends a request, "GET /cart" for example, and returns the response's body.
+func do(client *http.Client, request string) string {
+	method, path, _ := strings.Cut(request, " ")
+	r, err := http.NewRequest(method, "https://example.com"+path, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	res, err := client.Do(r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return string(body)
 }
 
 // A store can be used directly: this is all there is to it.
@@ -55,56 +90,31 @@ func Example() {
 func ExampleMiddleware() {
 	store, remove := openStore()
 	defer remove()
-	cookies, err := sessions.NewCookies(store, sessions.CookieOptions{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	mw, err := sessions.NewMiddleware(cookies, sessions.MiddlewareOptions{})
-	if err != nil {
-		log.Fatal(err)
-	}
-
-	const userID sessions.Key[int64] = "user_id"
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
 		s := sessions.FromContext(r.Context())
-		s.Renew() // a new ID: a holder of the old one is not logged in with the user
-		userID.Set(s, 42)
+		s.Login("user-42") // when the password was right: a new ID, and the session is that user's
 		s.AddFlash("Welcome.")
+		http.Redirect(w, r, "/", http.StatusSeeOther)
 	})
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		s := sessions.FromContext(r.Context())
-		id, ok := userID.Lookup(s)
-		fmt.Println(r.URL.Path, id, ok, s.Flashes())
+		fmt.Fprintf(w, "%q %v", s.Owner(), s.Flashes())
 	})
 	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) {
 		sessions.FromContext(r.Context()).Destroy()
+		http.Redirect(w, r, "/", http.StatusSeeOther)
 	})
-	handler := mw.Wrap(mux)
 
-	var cookie *http.Cookie
-	visit := func(method, path string) {
-		r := httptest.NewRequest(method, path, nil)
-		if cookie != nil {
-			r.AddCookie(cookie)
-		}
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, r)
-		if cookies := w.Result().Cookies(); len(cookies) > 0 {
-			cookie = cookies[0]
-		}
+	client := newClient(store, mux)
+	for _, visit := range []string{"GET /", "POST /login", "GET /", "POST /logout"} {
+		fmt.Println(visit, do(client, visit))
 	}
-	visit("GET", "/before")
-	visit("POST", "/login")
-	visit("GET", "/first")
-	visit("GET", "/second")
-	visit("POST", "/logout")
-	visit("GET", "/after")
 	// Output:
-	// /before 0 false []
-	// /first 42 true [Welcome.]
-	// /second 42 true []
-	// /after 0 false []
+	// GET / "" []
+	// POST /login "user-42" [Welcome.]
+	// GET / "user-42" []
+	// POST /logout "" []
 }
 
 // Without the middleware, a carrier's two methods do its work.
@@ -230,13 +240,156 @@ func ExampleSessionStore_errors() {
 	// Output: callback - sessions: a value of type func() cannot be encoded: json has no form for a func()
 }
 
-// "Remember me" is a timeout of the session's own.
-func ExampleSession_SetIdleTimeout() {
-	store, remove := openStore()
-	defer remove()
-	s := store.New()
-	s.Set("user", "ann")
-	s.SetIdleTimeout(30 * 24 * time.Hour)
-	fmt.Println(store.Save(context.Background(), s), s.IdleTimeout())
-	// Output: <nil> 720h0m0s
+// "Remember me": the user is logged in for 30 days, in this browser also after it
+// was closed. Without it the session ends after the store's timeouts, and the
+// browser forgets the cookie when it is closed.
+func ExampleSession_Login_rememberMe() {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := sessions.FromContext(r.Context())
+		s.Login("user-42")
+		if r.FormValue("remember") != "" {
+			s.SetIdleTimeout(30 * 24 * time.Hour)
+			s.SetLifetime(30 * 24 * time.Hour)
+		}
+	})
+	client := newClient(sessiontest.NewStore(), handler)
+	res, err := client.Post("https://example.com/login?remember=yes", "", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(res.Cookies()[0].MaxAge)
+	// Output: 2592000
+}
+
+// Timeouts of one session: that of an administrator ends after 15 minutes without a
+// request, and after 12 hours in any case.
+func ExampleSession_SetLifetime() {
+	s := sessiontest.NewStore().New()
+	s.Login("admin-1")
+	s.SetIdleTimeout(15 * time.Minute)
+	s.SetLifetime(12 * time.Hour)
+	fmt.Println(s.IdleTimeout(), s.Lifetime())
+	// Output: 15m0s 12h0m0s
+}
+
+// What matters asks for the password again when the login is long ago.
+func ExampleSession_AuthenticatedAt() {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if time.Since(sessions.FromContext(r.Context()).AuthenticatedAt()) > 10*time.Minute {
+			http.Redirect(w, r, "/login?again", http.StatusSeeOther)
+			return
+		}
+		fmt.Fprint(w, "changed")
+	}
+	r, s := sessiontest.NewRequest("POST", "/password", nil)
+	for range 2 {
+		w := httptest.NewRecorder()
+		handler(w, r)
+		fmt.Println(w.Code)
+		s.Login("user-42")
+	}
+	// Output:
+	// 303
+	// 200
+}
+
+// A message for the next page.
+func ExampleSession_AddFlash() {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /cart", func(w http.ResponseWriter, r *http.Request) {
+		sessions.FromContext(r.Context()).AddFlash("It is in your cart.")
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	})
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, sessions.FromContext(r.Context()).Flashes())
+	})
+	client := newClient(sessiontest.NewStore(), mux)
+	fmt.Println(do(client, "POST /cart")) // the client follows the redirect
+	fmt.Println(do(client, "GET /"))
+	// Output:
+	// [It is in your cart.]
+	// []
+}
+
+// A counter that misses no request, however many come at once.
+func ExampleUpdate() {
+	const visits sessions.Key[int] = "visits"
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := sessions.Update(r.Context(), func(s *sessions.Session) error {
+			visits.Set(s, visits.Get(s)+1)
+			return nil
+		})
+		if err != nil {
+			http.Error(w, "try again", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, visits.Get(sessions.FromContext(r.Context())))
+	})
+	client := newClient(sessiontest.NewStore(), handler)
+	fmt.Println(do(client, "GET /"), do(client, "GET /"))
+	// Output: 1 2
+}
+
+// Server-sent events: what the stream changes is saved at once, and Reload tells when
+// the session has ended.
+func ExampleReload() {
+	const seen sessions.Key[int] = "seen"
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		sessions.FromContext(r.Context()).Login("user-42")
+	})
+	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
+		s := sessions.FromContext(r.Context()) // before the first byte
+		w.Header().Set("Content-Type", "text/event-stream")
+		for event := range 3 { // in earnest from a channel
+			if err := sessions.Reload(r.Context()); err != nil {
+				return // logged out, or the store failed
+			}
+			fmt.Fprintf(w, "data: %d for %s\n\n", event, s.Owner())
+			http.NewResponseController(w).Flush()
+			seen.Set(s, event)
+			if err := sessions.Save(r.Context()); err != nil {
+				return
+			}
+		}
+	})
+	client := newClient(sessiontest.NewStore(), mux)
+	do(client, "POST /login")
+	fmt.Print(do(client, "GET /events"))
+	// Output:
+	// data: 0 for user-42
+	//
+	// data: 1 for user-42
+	//
+	// data: 2 for user-42
+}
+
+// An ErrorHandler with a page of the application's own.
+func ExampleMiddlewareOptions_errorHandler() {
+	store := sessiontest.NewStore()
+	cookies, err := sessions.NewCookies(store, sessions.CookieOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mw, err := sessions.NewMiddleware(cookies, sessions.MiddlewareOptions{
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if errors.Is(err, sessions.ErrTooLarge) {
+				http.Error(w, "That is too much to remember.", http.StatusRequestEntityTooLarge)
+				return
+			}
+			w.Header().Set("Retry-After", "10")
+			http.Error(w, "Try again in a moment.", http.StatusServiceUnavailable)
+		},
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := sessiontest.NewClient(mw.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sessions.FromContext(r.Context()).Set("a", 1)
+		fmt.Fprint(w, "done")
+	})))
+	store.Close() // the disk fails
+	fmt.Print(do(client, "GET /"))
+	// Output: Try again in a moment.
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 )
 
 type contextKey struct{}
@@ -39,6 +40,66 @@ func LookupContext(ctx context.Context) (*Session, bool) {
 		return nil, false
 	}
 	return x.load(ctx), true
+}
+
+// NewContext returns a context in which [FromContext] and the other functions find
+// the session, without a request: for tests of handlers (package sessiontest has
+// more for those), and for jobs that share code with handlers. [Save], [Update] and
+// [Reload] reach the store that made or loaded the session, there is no cookie, and
+// nothing is saved but by them. A session of sealed cookies cannot be saved so.
+func NewContext(ctx context.Context, s *Session) context.Context {
+	x := &exchange{m: noMiddleware, r: new(http.Request).WithContext(ctx), begun: true, hijacked: true}
+	x.session.Store(s)
+	return context.WithValue(ctx, contextKey{}, x)
+}
+
+var noMiddleware = &Middleware{carrier: noCarrier{}}
+
+// noCarrier is that of a session without a request.
+type noCarrier struct{}
+
+func (noCarrier) Load(*http.Request) (*Session, error) {
+	return nil, noSession("Load")
+}
+
+func (c noCarrier) Commit(_ http.ResponseWriter, r *http.Request, s *Session) error {
+	return c.SaveLate(r, s)
+}
+
+func (noCarrier) SaveLate(r *http.Request, s *Session) error {
+	if err := s.reachesStore(); err != nil {
+		return err
+	}
+	ctx, cancel := commitContext(r.Context())
+	defer cancel()
+	return s.home.SaveIfModified(ctx, s)
+}
+
+func (noCarrier) Update(_ http.ResponseWriter, r *http.Request, s *Session, update func(*Session) error) error {
+	if err := s.reachesStore(); err != nil {
+		return err
+	}
+	ctx, cancel := commitContext(r.Context())
+	defer cancel()
+	return s.home.Update(ctx, s, update)
+}
+
+func (noCarrier) Reload(ctx context.Context, s *Session) error {
+	if err := s.reachesStore(); err != nil {
+		return err
+	}
+	return s.reload(ctx, s.home.Get)
+}
+
+// reachesStore says why the session's store cannot do anything with it.
+func (s *Session) reachesStore() error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	if s.home.backend == nil {
+		return fmt.Errorf("sessions: a session of sealed cookies without a request: %w", errors.ErrUnsupported)
+	}
+	return nil
 }
 
 // Save saves the session of a request now, if it should be saved.

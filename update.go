@@ -1,6 +1,9 @@
 package sessions
 
-import "maps"
+import (
+	"context"
+	"maps"
+)
 
 // An updating is one Update of a session. Its function works on a copy, so that
 // its changes can be told from those of others to the session meanwhile: when
@@ -128,12 +131,29 @@ func (s *Session) replay(from *state, since uint64) {
 	}
 }
 
-// reloads returns the ID under which the session is stored, and whether it was
-// ever.
-func (s *Session) reloads() (id string, stored bool) {
+// reload brings the session up to what get returns for its ID.
+func (s *Session) reload(ctx context.Context, get func(context.Context, string) (*Session, error)) error {
+	if err := s.acquire(ctx, s.home); err != nil {
+		return err
+	}
+	defer s.release()
+	if !s.isStored() && !s.hasEnded() {
+		return nil
+	}
+	now, err := get(ctx, s.ID())
+	if err != nil {
+		return err
+	}
+	if !now.isStored() {
+		return ErrDeleted
+	}
+	return s.takeOver(now)
+}
+
+func (s *Session) hasEnded() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.id, s.stored || s.ended
+	return s.ended
 }
 
 // takeOver brings the session up to what was loaded as now. What was changed in
