@@ -13,6 +13,8 @@ import (
 // cookie named __Host-session with Secure, HttpOnly, SameSite=Lax and Path=/
 // that the browser forgets when it is closed (ASVS 5.0 3.3.1 to 3.3.4).
 type CookieOptions struct {
+	_ struct{} // no literal without names
+
 	// Cookie is the template of the cookie: Name, Path, Domain, MaxAge,
 	// SameSite and Partitioned count.
 	//

@@ -17,6 +17,8 @@ import (
 // FilesystemOptions are the options of a [FilesystemSessionStore]. The
 // zero value is a safe store in a private directory.
 type FilesystemOptions struct {
+	_ struct{} // no literal without names
+
 	// Path is the directory, made with its parents if there is none. A relative
 	// path is made absolute by the constructor. The default is sessions-UID in
 	// [os.TempDir], UID being the user's number. Operating systems clean that

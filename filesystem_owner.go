@@ -18,7 +18,8 @@ import (
 // until all files were looked at. DeleteAll does not wait for saves and updates
 // that are under way.
 func (st *FilesystemSessionStore) DeleteAll(ctx context.Context) (int, error) {
-	return st.removeWhere(ctx, func(*dirfs.Dir, sessionfile.Name) (bool, error) { return true, nil })
+	n, err := st.removeWhere(ctx, func(*dirfs.Dir, sessionfile.Name) (bool, error) { return true, nil })
+	return n, deleteError(err)
 }
 
 // removeWhere ends the sessions of the files that match, and goes on after errors.
@@ -37,7 +38,7 @@ func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(di
 func (st *FilesystemSessionStore) walkAlone(ctx context.Context, match func(dir *dirfs.Dir, name sessionfile.Name) (bool, error)) (n int, err error) {
 	dir, release, err := st.files.Exclude(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("sessions: delete: %w", err)
+		return 0, err
 	}
 	defer release()
 	var errs []error
@@ -54,7 +55,7 @@ func (st *FilesystemSessionStore) walkAlone(ctx context.Context, match func(dir 
 			n++
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("sessions: delete: %w", storeError(err)))
+			errs = append(errs, storeError(err))
 		}
 	}
 	return n, errors.Join(errs...)
@@ -122,10 +123,15 @@ func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string,
 		}
 		return o.owns(dir, name)
 	})
-	if missed := o.err(); missed != nil {
-		err = errors.Join(err, fmt.Errorf("sessions: delete: %w", missed))
+	return n, deleteError(errors.Join(err, o.err()))
+}
+
+// deleteError puts one prefix before all errors of a DeleteAll or DeleteOwner.
+func deleteError(err error) error {
+	if err == nil {
+		return nil
 	}
-	return n, err
+	return fmt.Errorf("sessions: delete: %w", err)
 }
 
 // An ownerSearch finds the sessions of an owner.

@@ -15,6 +15,8 @@ import (
 // MiddlewareOptions choose the requests that get a session, and the answer when
 // one cannot be loaded or saved.
 type MiddlewareOptions struct {
+	_ struct{} // no literal without names
+
 	// Exclude are patterns of [http.ServeMux], "GET /static/" for example.
 	// Requests that match one get no session. A path that ServeMux would
 	// redirect, "/static" or "/admin/../static/", does not match.

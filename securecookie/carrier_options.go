@@ -15,6 +15,8 @@ import (
 // them for 14 days after they were last saved, 30 days at most, in up to four
 // cookies that are named __Host-session.
 type CarrierOptions struct {
+	_ struct{} // no literal without names
+
 	// CookieOptions are the cookies' name and attributes. RenewOnAccess seals
 	// the session of a request that only reads it again, so that its idle time
 	// begins anew, when that was last done longer ago than this. Zero means

@@ -156,6 +156,8 @@ const MaxKeys = 16
 
 // KeyRingOptions are the parts of a [KeyRing].
 type KeyRingOptions struct {
+	_ struct{} // no literal without names
+
 	// Keys has 1 to [MaxKeys] different keys. The first seals, all open. A key
 	// may go one lifetime after it was the first; see the package comment.
 	Keys []Key

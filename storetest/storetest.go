@@ -27,6 +27,8 @@ import (
 
 // Options are the options with which a store under test has to be made.
 type Options struct {
+	_ struct{} // no literal without names
+
 	// IdleTimeout is the store's idle timeout, a second or two in the checks of
 	// expiry; zero, in all others, means none. For a store that has none
 	// newStore returns nil when IdleTimeout is not zero.

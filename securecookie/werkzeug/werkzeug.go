@@ -84,6 +84,8 @@ var (
 
 // Options are the settings of a [Codec].
 type Options struct {
+	_ struct{} // no literal without names
+
 	// Hash is crypto.SHA1 or crypto.SHA256: the hash_method of the Python
 	// class. The zero value means crypto.SHA1, its default.
 	Hash crypto.Hash
