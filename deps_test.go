@@ -17,12 +17,12 @@ func TestImportsRunOneWay(t *testing.T) {
 	}{
 		{module, []string{module + "/internal/", module + "/prune", "github.com/gofrs/flock", "github.com/google/uuid", "golang.org/x/sys/"}},
 		{module + "/prune", []string{module + "/internal/", "github.com/gofrs/flock", "github.com/google/uuid", "golang.org/x/sys/"}},
-		{module + "/internal/dirfs", []string{"golang.org/x/sys/"}},
-		{module + "/internal/dirlock", []string{module + "/internal/dirfs", "golang.org/x/sys/"}},
+		{module + "/internal/dirfs", []string{"github.com/gofrs/flock", "golang.org/x/sys/"}},
+		{module + "/internal/dirlock", []string{module + "/internal/dirfs", "github.com/gofrs/flock", "golang.org/x/sys/"}},
 		{module + "/internal/sessionfile", []string{"github.com/google/uuid"}},
-		{module + "/internal/slotfile", []string{module + "/internal/dirfs", module + "/internal/dirlock", "golang.org/x/sys/"}},
+		{module + "/internal/slotfile", []string{module + "/internal/dirfs", module + "/internal/dirlock", "github.com/gofrs/flock", "golang.org/x/sys/"}},
 	} {
-		for _, goos := range []string{"linux", "darwin", "freebsd", "windows"} {
+		for _, goos := range []string{"linux", "darwin", "freebsd", "windows", "solaris"} {
 			cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", row.pkg)
 			cmd.Env = append(cmd.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
 			out, err := cmd.Output()

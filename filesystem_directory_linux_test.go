@@ -81,6 +81,9 @@ func TestDirectoryWithoutTheRightToWriteIsWarnedOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.Chmod(dir, 0o700)
+	if _, err := os.Stat(filepath.Join(filepath.Dir(file), ".sessions.lock")); err == nil {
+		t.Skip("skipped: who may not write has no lock here")
+	}
 	out, err := child("without the right to write", dirVariable+"="+dir, idVariable+"="+s.ID()).Output()
 	if err != nil || strings.Count(string(out), "\n") != 2 ||
 		!strings.Contains(string(out), "cannot be written to") || !strings.Contains(string(out), "file of an ended session could not be removed") {

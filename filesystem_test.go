@@ -91,7 +91,7 @@ func names(t testing.TB, dir string) []string {
 	}
 	var names []string
 	for _, e := range entries {
-		if name := e.Name(); name != ".owners.lock" && name != ".owners.turn" && name != ".owners.key" {
+		if name := e.Name(); name != ".sessions.lock" && name != ".owners.lock" && name != ".owners.turn" && name != ".owners.key" {
 			names = append(names, e.Name())
 		}
 	}

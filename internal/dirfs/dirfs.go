@@ -26,6 +26,10 @@ import (
 // a symbolic link, a directory, a FIFO, a socket or a device.
 var ErrIrregular = errors.New("not a regular file")
 
+// LockName is the name of the file by which processes exclude each other where a
+// file has no lock of its own.
+const LockName = ".sessions.lock"
+
 // Info is what stat(2) says about a file.
 type Info struct {
 	Mode    fs.FileMode

@@ -8,10 +8,10 @@ func fdatasync(fd int) error { return unix.Fdatasync(fd) }
 
 // renameNew needs one system call where the file system has it; NFS and some
 // FUSE file systems do not.
-func renameNew(fd int, old, new string) error {
+func (d *Dir) renameNew(fd int, old, new string) error {
 	err := unix.Renameat2(fd, old, fd, new, unix.RENAME_NOREPLACE)
 	if err == unix.EINVAL || err == unix.ENOSYS {
-		return linkNew(fd, old, new)
+		return d.linkNew(fd, old, new)
 	}
 	return err
 }

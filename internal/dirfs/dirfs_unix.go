@@ -1,4 +1,4 @@
-//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+//go:build aix || darwin || dragonfly || freebsd || linux || netbsd || openbsd || solaris
 
 package dirfs
 
@@ -51,7 +51,7 @@ func FromRoot(root *os.Root) (*Dir, error) {
 		return nil, d.Error("open", cause(err))
 	}
 	defer f.Close()
-	if d.fd, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+	if d.fd, err = duplicate(f.Fd()); err != nil {
 		return nil, d.Error("fcntl", err)
 	}
 	return d, nil
@@ -104,7 +104,7 @@ func (d *Dir) close(closed error) error {
 	}
 	fd := d.fd
 	d.fd, d.closed = -1, closed
-	return d.Error("close", File{fd}.Close())
+	return d.Error("close", File{fd: fd}.Close())
 }
 
 // at runs call with the directory's descriptor, again while a signal
@@ -121,7 +121,7 @@ func (d *Dir) at(op string, call func(fd int) error) error {
 // Stat describes the directory itself.
 func (d *Dir) Stat() (info Info, err error) {
 	err = d.at("fstat", func(fd int) error {
-		info, err = File{fd}.Stat()
+		info, err = File{fd: fd}.Stat()
 		return err
 	})
 	return info, err
@@ -175,7 +175,7 @@ func (d *Dir) open(name string, flags int, mode uint32) (File, error) {
 		fd, err := unix.Openat(d.fd, name, flags, mode)
 		switch err {
 		case nil:
-			return File{fd}, nil
+			return d.file(fd), nil
 		case unix.EINTR:
 			continue
 		case unix.ELOOP, unix.EMLINK, unix.EISDIR, unix.ENXIO, unix.EOPNOTSUPP:
@@ -193,13 +193,13 @@ func (d *Dir) Rename(old, new string) error {
 // RenameNew gives the file old the name new, unless that is taken: then the
 // error is fs.ErrExist and nothing has changed.
 func (d *Dir) RenameNew(old, new string) error {
-	return d.at("renameat", func(fd int) error { return renameNew(fd, old, new) })
+	return d.at("renameat", func(fd int) error { return d.renameNew(fd, old, new) })
 }
 
 // linkNew is RenameNew in two steps, for systems and file systems that cannot
 // do it in one.
-func linkNew(fd int, old, new string) error {
-	if err := unix.Linkat(fd, old, fd, new, 0); err != nil {
+func (d *Dir) linkNew(fd int, old, new string) error {
+	if err := d.link(fd, old, new); err != nil {
 		return err
 	}
 	// Not the caller's to try again: the name new is taken by now.
@@ -264,23 +264,17 @@ func (d *Dir) self() (f *os.File, err error) {
 	return f, err
 }
 
-// TryLock takes the directory's own exclusive lock if it is free, until the
-// File is closed. No file is made for it, so that none has to be protected from
-// whoever would put a link in its place, and a read-only file system will do.
-// (The name is for systems where a directory cannot be locked.)
-func (d *Dir) TryLock(string) (lock File, ok bool, err error) {
+// openSelf opens the directory once more, for a lock.
+func (d *Dir) openSelf() (f File, err error) {
+	f = noFile
 	err = d.at("openat", func(fd int) error {
-		lock.fd, err = unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		own, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			f = d.file(own)
+		}
 		return err
 	})
-	if err != nil {
-		return noFile, false, err
-	}
-	if ok, err = lock.TryLock(false); !ok {
-		lock.Close()
-		return noFile, false, d.Error("flock", err)
-	}
-	return lock, true, nil
+	return f, err
 }
 
 // Sync waits until what was made, renamed and removed in the directory is on
@@ -293,11 +287,7 @@ func (d *Dir) Sync() error {
 	return err
 }
 
-// A File is an open regular file, a bare descriptor. It must be closed
-// exactly once; no method may run beside Close.
-type File struct{ fd int }
-
-var noFile = File{-1}
+var noFile = File{fd: -1}
 
 // ReadAt reads once from the offset on. Fewer bytes than len(p) are no error,
 // and none mean the end of the file.
@@ -362,43 +352,13 @@ func (f File) SyncData() error { return retry(func() error { return fdatasync(f.
 
 // Close closes the file and with it gives up its lock.
 func (f File) Close() error {
+	f.closing()
 	// Not again after EINTR: the descriptor is gone on Linux and the BSDs,
 	// and its number may be somebody else's by now. See close(2).
 	if err := unix.Close(f.fd); err != unix.EINTR {
 		return err
 	}
 	return nil
-}
-
-// TryLock is Lock if that need not wait.
-func (f File) TryLock(shared bool) (bool, error) {
-	err := f.flock(lockMode(shared) | unix.LOCK_NB)
-	if err == unix.EWOULDBLOCK {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// Lock waits for the file's exclusive lock, or with shared for one that
-// several open files may have at a time.
-func (f File) Lock(shared bool) error { return f.flock(lockMode(shared)) }
-
-// Unlock gives up the lock of a file that stays open.
-func (f File) Unlock() error { return f.flock(unix.LOCK_UN) }
-
-func (f File) flock(how int) error {
-	for { // not by retry, whose closure would be an allocation
-		if err := unix.Flock(f.fd, how); err != unix.EINTR {
-			return err
-		}
-	}
-}
-
-func lockMode(shared bool) int {
-	if shared {
-		return unix.LOCK_SH
-	}
-	return unix.LOCK_EX
 }
 
 // retry calls again while a signal interrupts the call: the Go runtime

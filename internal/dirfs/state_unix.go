@@ -1,4 +1,4 @@
-//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+//go:build aix || darwin || dragonfly || freebsd || linux || netbsd || openbsd || solaris
 
 package dirfs
 
@@ -26,7 +26,7 @@ func (d *Dir) Removed() (bool, error) {
 // far as the system says so beforehand.
 func (d *Dir) CheckWritable() error {
 	return d.at("faccessat", func(fd int) error {
-		return unix.Faccessat(fd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+		return unix.Faccessat(fd, ".", unix.W_OK|unix.X_OK, accessFlags)
 	})
 }
 

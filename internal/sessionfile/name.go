@@ -26,12 +26,13 @@ const (
 	OwnersTurn = ".owners.turn"    // see package dirlock
 	OwnersKey  = ".owners.key"     // the secret under which headers name owners
 	PruneLock  = ".sessprune.lock" // where a directory cannot be locked
+	FilesLock  = ".sessions.lock"  // dirfs.LockName, where a file cannot be locked
 )
 
 // IsOwn reports whether a name is one of those. No session's file has such a
 // name, whatever the template.
 func IsOwn(name string) bool {
-	return name == OwnersLock || name == OwnersTurn || name == OwnersKey || name == PruneLock
+	return name == OwnersLock || name == OwnersTurn || name == OwnersKey || name == PruneLock || name == FilesLock
 }
 
 // A Name is the name of a session's file.

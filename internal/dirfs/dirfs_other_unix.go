@@ -1,4 +1,4 @@
-//go:build darwin || dragonfly || freebsd || netbsd || openbsd
+//go:build unix && !linux
 
 package dirfs
 
@@ -10,4 +10,4 @@ const openQuietly = 0
 // hint. (The drive's own cache is F_FULLFSYNC's business there.)
 func fdatasync(fd int) error { return unix.Fsync(fd) }
 
-func renameNew(fd int, old, new string) error { return linkNew(fd, old, new) }
+func (d *Dir) renameNew(fd int, old, new string) error { return d.linkNew(fd, old, new) }
