@@ -361,64 +361,6 @@ func TestKeepMissingIDKeepsALogoutOutOfTheNextVisitorsSealedSession(t *testing.T
 	}
 }
 
-// The order of the keys differs for a while: then each use seals anew.
-func TestSaveOfEqualValuesUnderTheFirstKeyWritesNothing(t *testing.T) {
-	dir := t.TempDir()
-	old, current := newSealedStore(t, dir, "old", "new"), newSealedStore(t, dir, "new", "old")
-	s := saved(t, old, "user", "ann")
-	for i, store := range []*sessions.FilesystemSessionStore{old, current, current, old, old} {
-		before := content(t, fileOf(t, dir, s))
-		loaded := get(t, store, s.ID())
-		loaded.Set("user", "ann")
-		save(t, store, loaded)
-		if wrote, want := content(t, fileOf(t, dir, s)) != before, i == 1 || i == 3; wrote != want {
-			t.Errorf("save %d: wrote %v, want %v", i, wrote, want)
-		}
-		if got := get(t, current, s.ID()).Get("user"); got != "ann" {
-			t.Errorf("save %d: got %v", i, got)
-		}
-	}
-}
-
-// A store whose options have changed since, in other ways as well.
-func TestTouchSealsAnewWhateverElseHasChanged(t *testing.T) {
-	for _, row := range []struct {
-		name   string
-		o      sessions.FilesystemOptions
-		locked bool   // no file can be made anew at once
-		header string // afterwards
-	}{
-		{"a longer timeout", sessions.FilesystemOptions{IdleTimeout: 2 * time.Hour}, false, " idle-timeout=7200s "},
-		{"a longer timeout, while an owner's sessions are ended", sessions.FilesystemOptions{IdleTimeout: 2 * time.Hour}, true, " idle-timeout=3600s "},
-		{"a smaller MaxSize", sessions.FilesystemOptions{IdleTimeout: time.Hour, MaxSize: 100}, false, " idle-timeout=3600s "},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			dir := t.TempDir()
-			s := saved(t, newSealedStore(t, dir, "old"), "text", strings.Repeat("x", 200))
-			file := fileOf(t, dir, s)
-			age(t, file, 30*time.Minute)
-			row.o.Path, row.o.Sealer = dir, ringSealer{"new", "old"}
-			store := newStore(t, row.o)
-			loaded := get(t, store, s.ID())
-			if row.locked {
-				lockFile(t, filepath.Join(dir, ".owners.lock"))
-			}
-			if touched, err := store.Touch(background, loaded, time.Minute); !touched || err != nil {
-				t.Fatalf("Touch = %v, %v", touched, err)
-			}
-			if get(t, newSealedStore(t, dir, "new"), s.ID()).New() {
-				t.Error("the old key cannot go")
-			}
-			if line := headerLine(t, file); !strings.Contains(line, row.header) {
-				t.Errorf("the header is\n%s\nwant%s", line, row.header)
-			}
-			if idle := time.Since(modTime(t, dir, s)); idle.Abs() > 10*time.Minute {
-				t.Errorf("last used %v ago", idle)
-			}
-		})
-	}
-}
-
 // A page view must not fail because another process has saved the session.
 func TestTouchOfASessionThatANewerKeySealedSetsTheTime(t *testing.T) {
 	for _, idle := range []time.Duration{time.Hour, 3 * time.Hour} { // that of the header, and a longer one
