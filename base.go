@@ -205,9 +205,9 @@ func (b *Base) Load(id, key string, rec Record) (*Session, error) {
 	if codec == nil {
 		return nil, fmt.Errorf("the session is encoded by codec %q, which is not this store's %q", rec.Codec, b.opts.Codec.Name())
 	}
+	a := rec.attributes()
 	s := &Session{state: state{
-		home: b, id: id, key: key, codec: codec, stored: true,
-		attributes: rec.attributes(), loaded: rec.attributes(), base: rec,
+		home: b, id: id, key: key, codec: codec, stored: true, attributes: a, loaded: a, base: rec,
 	}}
 	if !b.opts.Intact {
 		s.baseFields()
@@ -221,8 +221,7 @@ func (b *Base) Expired(rec *Record) bool {
 	return !b.opts.SelfExpiring && b.timeouts.With(rec.timeouts()).Ended(time.Now(), rec.Created, rec.Used)
 }
 
-// renewedID makes the ID that a session has after a save which
-// renews it.
+// renewedID makes the ID that a session has after a save which renews it.
 func (b *Base) renewedID(s *Session) string {
 	if b.opts.RenewID != nil && s.asked[toDestroy] == 0 {
 		return b.opts.RenewID(s.id)
@@ -231,9 +230,9 @@ func (b *Base) renewedID(s *Session) string {
 }
 
 // CookieMaxAge returns the Max-Age, in seconds, of a cookie for the session of a
-// record, 0 for none: that of the template, unless the session has
-// an idle timeout or a [Persistence] of its own; no longer than the session can
-// live, or than 400 days. It is for a [Carrier].
+// record, 0 for none: that of the template, unless the session has an idle timeout
+// or a [Persistence] of its own; no longer than the session can live, or than 400
+// days. It is for a [Carrier].
 func (b *Base) CookieMaxAge(rec *Record, template int) int {
 	a := rec.attributes()
 	return cookieMaxAge(b.timeouts, &a, template)
@@ -287,15 +286,15 @@ func (b *Base) CommitTo(ctx context.Context, s *Session, to func(context.Context
 	return b.commit(ctx, &Change{base: b, s: s}, to)
 }
 
-// UpdateTo is Update by a function in place of the Backend's Commit, for
-// a [Carrier].
+// UpdateTo is Update by a function in place of the Backend's Commit, for a
+// [Carrier].
 func (b *Base) UpdateTo(ctx context.Context, s *Session, update func(*Session) error, to func(context.Context, *Change) error) error {
 	return b.commit(ctx, &Change{base: b, s: s, update: update}, to)
 }
 
-// EndIfCleared destroys a session that was emptied by [Session.Clear], for
-// a [Carrier]. One that lost its last value otherwise, a flash message perhaps,
-// stays: another request may be adding to it.
+// EndIfCleared destroys a session that was emptied by [Session.Clear], for a
+// [Carrier]. One that lost its last value otherwise, a flash message perhaps, stays:
+// another request may be adding to it.
 func (b *Base) EndIfCleared(s *Session) { s.endIfCleared() }
 
 // maxAdopted is how often a save of an adopted ID is tried that others save at

@@ -55,7 +55,7 @@ func (b *Base) observe(ctx context.Context, started time.Time, err error, kind E
 	}
 }
 
-// now is the time where it is observed, and otherwise spares a system call.
+// now returns the time where it is observed, and otherwise does not ask for it.
 func (b *Base) now() (t time.Time) {
 	if b.opts.Observe != nil {
 		t = time.Now()
