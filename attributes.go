@@ -131,7 +131,7 @@ func (s *Session) Renew() {
 }
 
 func (s *Session) renew() {
-	s.asked[toRenew] = s.touch()
+	s.asked[toRenew] = s.markChanged()
 	s.created = time.Now().UTC()
 }
 
@@ -155,8 +155,8 @@ func (s *Session) Login(owner string) {
 		s.destroy()
 	}
 	s.renew()
-	s.authenticatedAt, s.asked[toLogin] = s.created, s.touch()
-	s.owner, s.asked[toSetOwner] = owner, s.touch()
+	s.authenticatedAt, s.asked[toLogin] = s.created, s.markChanged()
+	s.owner, s.asked[toSetOwner] = owner, s.markChanged()
 }
 
 // Destroy ends the session with the next save, and its cookie with it. To be
@@ -171,7 +171,7 @@ func (s *Session) Destroy() {
 // destroy leaves nothing of the requests before.
 func (s *Session) destroy() {
 	s.clear()
-	s.asked = asked{toClear: s.asked[toClear], toDestroy: s.touch()}
+	s.asked = asked{toClear: s.asked[toClear], toDestroy: s.markChanged()}
 	s.attributes = attributes{created: time.Now().UTC()}
 }
 
@@ -189,7 +189,7 @@ func (s *Session) SetIdleTimeout(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d = wholeSeconds(d); d != s.idleTimeout {
-		s.idleTimeout, s.asked[toSetIdleTimeout] = d, s.touch()
+		s.idleTimeout, s.asked[toSetIdleTimeout] = d, s.markChanged()
 	}
 }
 
@@ -208,7 +208,7 @@ func (s *Session) SetLifetime(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d = wholeSeconds(d); d != s.lifetime {
-		s.lifetime, s.asked[toSetLifetime] = d, s.touch()
+		s.lifetime, s.asked[toSetLifetime] = d, s.markChanged()
 	}
 }
 
@@ -272,7 +272,7 @@ func (s *Session) SetPersistence(p Persistence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p != s.persistence {
-		s.persistence, s.asked[toSetPersistence] = p, s.touch()
+		s.persistence, s.asked[toSetPersistence] = p, s.markChanged()
 	}
 }
 
@@ -289,7 +289,7 @@ func (s *Session) SetOwner(owner string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if owner != s.owner {
-		s.owner, s.asked[toSetOwner] = owner, s.touch()
+		s.owner, s.asked[toSetOwner] = owner, s.markChanged()
 	}
 }
 
@@ -319,6 +319,6 @@ func (s *Session) SetMeta(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if text != s.meta {
-		s.meta, s.asked[toSetMeta] = text, s.touch()
+		s.meta, s.asked[toSetMeta] = text, s.markChanged()
 	}
 }

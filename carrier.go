@@ -99,7 +99,7 @@ func (c *Cookies) CookieName() string { return c.template.Name }
 // browser sends before the real one.
 func (c *Cookies) Load(r *http.Request) (*Session, error) {
 	var first *Session // new, or of an ID that is adopted
-	for _, id := range c.sent(r) {
+	for _, id := range c.cookieIDs(r) {
 		s, err := c.store.Get(r.Context(), id)
 		if err != nil {
 			return nil, err
@@ -132,8 +132,8 @@ func (c *Cookies) isValid(ctx context.Context, s *Session) (bool, error) {
 	return false, c.store.Delete(ctx, s)
 }
 
-// sent returns the IDs in the request's cookies that count.
-func (c *Cookies) sent(r *http.Request) (ids []string) {
+// cookieIDs returns the IDs in the request's cookies that count.
+func (c *Cookies) cookieIDs(r *http.Request) (ids []string) {
 	const most = 2
 	for _, cookie := range r.CookiesNamed(c.template.Name) {
 		if len(ids) < most && c.store.IsValidKey(cookie.Value) && !slices.Contains(ids, cookie.Value) {
@@ -174,7 +174,7 @@ func (c *Cookies) Commit(w http.ResponseWriter, r *http.Request, s *Session) err
 	if err != nil {
 		return err
 	}
-	c.setCookie(w.Header(), c.sent(r), before.destroyed, touched, s.standing(c.template.MaxAge))
+	c.setCookie(w.Header(), c.cookieIDs(r), before.destroyed, touched, s.standing(c.template.MaxAge))
 	return nil
 }
 
@@ -285,7 +285,7 @@ func (c *Cookies) Update(w http.ResponseWriter, r *http.Request, s *Session, upd
 		return before.reaches(r)
 	})
 	if err == nil && w != nil {
-		c.setCookie(w.Header(), c.sent(r), before.destroyed, false, s.standing(c.template.MaxAge))
+		c.setCookie(w.Header(), c.cookieIDs(r), before.destroyed, false, s.standing(c.template.MaxAge))
 	}
 	return err
 }

@@ -259,7 +259,7 @@ func TestDeleteEndsNoSessionOfTheNextVisitor(t *testing.T) {
 	}
 }
 
-func TestAdoptedSessionTakesTheCodecOfTheOneThatAdoptedItBefore(t *testing.T) {
+func TestKeepMissingIDTakesTheCodecOfTheSessionThatAdoptedTheIDBefore(t *testing.T) {
 	asJSON, v := newVersioned(t, sessions.BaseOptions{KeepMissingID: true})
 	asGob, err := sessions.NewBase(v, sessions.BaseOptions{KeepMissingID: true, Codec: sessions.Gob(), Key: func(id string) string { return id }})
 	if err != nil {
@@ -288,7 +288,7 @@ func TestAdoptedSessionTakesTheCodecOfTheOneThatAdoptedItBefore(t *testing.T) {
 
 // A server has to know which changes hold for one version alone, and which
 // attributes are set.
-func TestChangeSaysWhatItBuildsOn(t *testing.T) {
+func TestChangeBuildsOnTheRecordThatApplyGot(t *testing.T) {
 	set := sessions.Attributes{}
 	all := sessions.Attributes{Created: true, AuthenticatedAt: true, IdleTimeout: true, Lifetime: true, Persistence: true, Owner: true, Meta: true}
 	for _, test := range []struct {

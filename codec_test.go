@@ -42,7 +42,7 @@ type badMarshaler struct{}
 
 func (badMarshaler) MarshalJSON() ([]byte, error) { return nil, errors.New("secretvalue") }
 
-func TestAValueThatCannotBeEncodedIsAnErrorThatChangesNothing(t *testing.T) {
+func TestSaveOfAValueThatCannotBeEncodedChangesNothing(t *testing.T) {
 	codecs := map[string]sessions.Codec{"json": sessions.JSON(), "gob": sessions.Gob(&cyclic{})}
 	for codec, values := range unencodable() {
 		for name, value := range values {
@@ -87,7 +87,7 @@ func TestAValueThatCannotBeEncodedIsAnErrorThatChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAKeyThatIsNoUTF8IsRefusedWhereItWouldChange(t *testing.T) {
+func TestSaveRefusesAKeyThatIsNoUTF8WhereItWouldChange(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	s := store.New()
 	s.Set("a\xffb", 1)
@@ -102,7 +102,7 @@ func TestAKeyThatIsNoUTF8IsRefusedWhereItWouldChange(t *testing.T) {
 	}
 }
 
-func TestGobGivesBackGoTypes(t *testing.T) {
+func TestGobReturnsGoTypes(t *testing.T) {
 	want := map[string]any{
 		"int": 1, "uint8": uint8(2), "float32": float32(1.5), "complex": 1i, "string": "x", "bytes": []byte("y"), "nil": nil,
 		"strings": []string{"a"}, "list": []any{1, "x", []any{true}}, "map": map[string]any{"k": int64(1)},
@@ -119,7 +119,7 @@ func TestGobGivesBackGoTypes(t *testing.T) {
 	}
 }
 
-func TestDeeplyNestedStoredValuesCostNothing(t *testing.T) {
+func TestLookupOfADeeplyNestedValueCostsNothing(t *testing.T) {
 	const depth = 10_000_000
 	start := time.Now()
 	for name, data := range map[string]string{
@@ -139,7 +139,7 @@ func TestDeeplyNestedStoredValuesCostNothing(t *testing.T) {
 	}
 }
 
-func TestDataThatNoCodecWroteIsCorrupt(t *testing.T) {
+func TestLoadOfDataThatNoCodecWroteIsErrCorrupt(t *testing.T) {
 	for _, data := range []string{
 		"", "null", "[]", "1", `"a"`, "{", "}", "{}}", "{} {}", `{"a"}`, `{"a":}`, `{"a":1,}`, `{,}`, `{a:1}`,
 		`{"a":1]`, `{"a:1}`, `{"a":"x}`, `{"a":1}x`, `{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `{"\x":1}`, "{\"a\nb\":1}", `{"a":[1}`,
@@ -159,7 +159,7 @@ func TestDataThatNoCodecWroteIsCorrupt(t *testing.T) {
 
 // What is set comes back, untyped, as one of seven types that depends on the type
 // that was set alone.
-func TestGetGivesBackFloatsAsFloatsAndIntegersAsIntegers(t *testing.T) {
+func TestGetReturnsFloatsAsFloatsAndIntegersAsIntegers(t *testing.T) {
 	for name, row := range map[string]struct{ set, want any }{
 		"whole float":        {2.0, 2.0},
 		"float":              {2.5, 2.5},
@@ -218,7 +218,7 @@ func TestGetGivesBackFloatsAsFloatsAndIntegersAsIntegers(t *testing.T) {
 	}
 }
 
-func TestAWholeFloatMayBeReadAsAnInteger(t *testing.T) {
+func TestKeyReadsAWholeFloatAsAnInteger(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	s := store.New()
 	s.Set("n", 2.0)

@@ -17,7 +17,7 @@ import (
 // The table "What concurrent requests get": A and B load the same session,
 // change it, and save it in this order, through stores of two processes' kind
 // or through one.
-func TestWhatConcurrentRequestsGet(t *testing.T) {
+func TestSaveKeepsTheChangesOfConcurrentRequests(t *testing.T) {
 	set := func(key string, value any) func(*sessions.Session) {
 		return func(s *sessions.Session) { s.Set(key, value) }
 	}
@@ -134,7 +134,7 @@ var ended = map[string]func(store *sessions.FilesystemSessionStore, s *sessions.
 	},
 }
 
-func TestWhatWasEndedStaysEnded(t *testing.T) {
+func TestDestroyedSessionStaysEnded(t *testing.T) {
 	for name, end := range ended {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -192,7 +192,7 @@ func TestWhatWasEndedStaysEnded(t *testing.T) {
 
 // A request that began before the logout saves after it: 1,000 times, with the
 // two of them at once.
-func TestALogoutDuringASlowRequestIsNeverUndone(t *testing.T) {
+func TestDestroyDuringASlowRequestIsNeverUndone(t *testing.T) {
 	dir := t.TempDir()
 	o := sessions.FilesystemOptions{Path: dir}
 	first, second := newStore(t, o), newStore(t, o)
@@ -223,7 +223,7 @@ func TestALogoutDuringASlowRequestIsNeverUndone(t *testing.T) {
 	}
 }
 
-func TestUpdateCountsWhoeverCountsBesideIt(t *testing.T) {
+func TestUpdateCountsBesideOthersThatCount(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	id := saved(t, store, "n", 0).ID()
 	var wg sync.WaitGroup
@@ -255,7 +255,7 @@ func increment(store *sessions.FilesystemSessionStore, id string) error {
 	})
 }
 
-func TestASaveThatWaitsObeysItsContextAndLeavesNothingHeld(t *testing.T) {
+func TestSaveThatWaitsObeysItsContextAndLeavesNothingHeld(t *testing.T) {
 	dir := t.TempDir()
 	o := sessions.FilesystemOptions{Path: dir}
 	first, second := newStore(t, o), newStore(t, o)

@@ -12,7 +12,7 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-func TestObserveIsToldWhatHappensToSessions(t *testing.T) {
+func TestObserveGetsTheEventsOfSessions(t *testing.T) {
 	dir := t.TempDir()
 	var got []string
 	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour, Observe: func(ctx context.Context, e sessions.Event) {

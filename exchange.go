@@ -23,14 +23,14 @@ type exchange struct {
 	r       *http.Request
 	cookies []string // of r; a handler may take them out of its header
 
-	session atomic.Pointer[Session]         // nil until it is asked for
-	cut     atomic.Pointer[context.Context] // that it was last asked for with, of those that can end before r's
+	session   atomic.Pointer[Session]         // nil until it is asked for
+	askedWith atomic.Pointer[context.Context] // that it was last asked for with, of those that can end before r's
 
 	mu       sync.Mutex // held over loads and saves; guards the fields below
 	begun    bool       // the response: the session was saved, and the header is out or about to be
 	hijacked bool
 	replaced bool   // the handler's response is not sent
-	over     error  // why nothing is saved any more
+	stopped  error  // why nothing is saved any more
 	saved    uint64 // the session's clock before it was last saved
 
 	before     http.Header // the response's, before the handler or the carrier changed it
@@ -42,7 +42,7 @@ type exchange struct {
 func (x *exchange) load(ctx context.Context) *Session {
 	if ctx.Done() != x.r.Context().Done() {
 		shorter := ctx
-		x.cut.Store(&shorter)
+		x.askedWith.Store(&shorter)
 	}
 	if s := x.session.Load(); s != nil {
 		return s
@@ -96,11 +96,11 @@ func (x *exchange) settle(status int) (cause, err error) {
 	x.begun = true
 	switch {
 	case !first && x.replaced:
-		return nil, x.over
+		return nil, x.stopped
 	case !first || s == nil:
 		return nil, nil
 	case x.isCutOff(status):
-		x.over = errCutOff
+		x.stopped = errCutOff
 		httpheader.Personal(x.w.Header())
 		x.log(slog.LevelWarn, "a handler was cut off by a timeout; what it changed in its session is dropped", nil)
 		return nil, nil
@@ -110,12 +110,12 @@ func (x *exchange) settle(status int) (cause, err error) {
 	case cause == nil:
 		return nil, nil
 	case errors.Is(cause, ErrDeleted) && !s.isLogin():
-		x.over = cause
+		x.stopped = cause
 		x.log(slog.LevelInfo, "a session was ended while a request used it; what it changed is dropped", nil)
 		return nil, nil
 	}
-	x.replaced, x.over = true, fmt.Errorf("%w: %w", errReplaced, cause)
-	return cause, x.over
+	x.replaced, x.stopped = true, fmt.Errorf("%w: %w", errReplaced, cause)
+	return cause, x.stopped
 }
 
 var (
@@ -131,7 +131,7 @@ var (
 // for a handler that is still running, perhaps between two changes: the context
 // that it gave the handler is over.
 func (x *exchange) isCutOff(status int) bool {
-	ctx := x.cut.Load()
+	ctx := x.askedWith.Load()
 	return status == http.StatusServiceUnavailable && ctx != nil && (*ctx).Err() != nil
 }
 
@@ -218,7 +218,7 @@ func (x *exchange) finish() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	s := x.session.Load()
-	if s == nil || x.over != nil {
+	if s == nil || x.stopped != nil {
 		return
 	}
 	modified, at := s.modifiedAt()

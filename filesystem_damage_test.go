@@ -29,7 +29,7 @@ func rewriteHeader(t *testing.T, path, old, new string) {
 	}
 }
 
-func TestASealCoversTheHeader(t *testing.T) {
+func TestSealerCoversTheHeader(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		sealer sessions.Sealer
@@ -50,7 +50,7 @@ func TestASealCoversTheHeader(t *testing.T) {
 	}
 }
 
-func TestLogoutOfADamagedSession(t *testing.T) {
+func TestDestroyOfADamagedSession(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	s := saved(t, store, "user", "ann")
@@ -71,7 +71,7 @@ func TestLogoutOfADamagedSession(t *testing.T) {
 	}
 }
 
-func TestASmallerMaxSizeLosesNoStoredSession(t *testing.T) {
+func TestMaxSizeThatShrinksLosesNoStoredSession(t *testing.T) {
 	dir := t.TempDir()
 	large := newStore(t, sessions.FilesystemOptions{Path: dir, MaxSize: 4 << 20})
 	s := saved(t, large, "text", strings.Repeat("x", 3<<20))
@@ -90,7 +90,7 @@ func TestASmallerMaxSizeLosesNoStoredSession(t *testing.T) {
 	}
 }
 
-func TestAValueNestedTooDeeplyToBeReadIsRefused(t *testing.T) {
+func TestSaveRefusesAValueNestedTooDeeplyToBeRead(t *testing.T) {
 	nested := func(depth int) any {
 		var v any = 1
 		for range depth {
@@ -110,7 +110,7 @@ func TestAValueNestedTooDeeplyToBeReadIsRefused(t *testing.T) {
 	}
 }
 
-func TestOwnerlessSessionsBelongToNobody(t *testing.T) {
+func TestListOwnerOfNoNameIsEmpty(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	s := saved(t, store, "a", 1)
 	for range store.ListOwner(background, "") {

@@ -57,7 +57,7 @@ func content(t testing.TB, path string) string {
 	return string(b)
 }
 
-func TestASessionFileBeginsWithALineForPeopleAndHasReadableValues(t *testing.T) {
+func TestFilesystemFileBeginsWithALineForPeopleAndHasReadableValues(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour})
 	s := store.New()
@@ -78,7 +78,7 @@ func TestASessionFileBeginsWithALineForPeopleAndHasReadableValues(t *testing.T) 
 	}
 }
 
-func TestASealedSessionIsUnreadableAndBoundToItsID(t *testing.T) {
+func TestSealerMakesASessionUnreadableAndBindsItToItsID(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir, Sealer: xorSealer{}})
 	s := store.New()
@@ -109,7 +109,7 @@ func TestASealedSessionIsUnreadableAndBoundToItsID(t *testing.T) {
 	}
 }
 
-func TestUnsealedBytesAreRefusedWhereSealedOnesAreDue(t *testing.T) {
+func TestSealerRefusesUnsealedBytes(t *testing.T) {
 	dir := t.TempDir()
 	plain := newStore(t, sessions.FilesystemOptions{Path: dir})
 	sealed := newStore(t, sessions.FilesystemOptions{Path: dir, Sealer: xorSealer{}})
@@ -131,7 +131,7 @@ func TestUnsealedBytesAreRefusedWhereSealedOnesAreDue(t *testing.T) {
 	}
 }
 
-func TestWithHashedNamesAListingYieldsNoUsableCookie(t *testing.T) {
+func TestHashNamesLeavesNoUsableCookieInAListing(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir, HashNames: true})
 	s := saved(t, store, "a", 1)
@@ -165,7 +165,7 @@ func TestWithHashedNamesAListingYieldsNoUsableCookie(t *testing.T) {
 	gone(t, store, s.ID())
 }
 
-func TestASessionKeepsItsCodecWhenTheStoreChangesItsOwn(t *testing.T) {
+func TestCodecOfASessionStaysWhenTheStoreChangesItsOwn(t *testing.T) {
 	dir := t.TempDir()
 	asJSON := newStore(t, sessions.FilesystemOptions{Path: dir})
 	asGob := newStore(t, sessions.FilesystemOptions{Path: dir, Codec: sessions.Gob()})
@@ -223,7 +223,7 @@ func (upperCodec) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-func TestADamagedSessionIsANewOneAndIsLoggedOnce(t *testing.T) {
+func TestGetOfADamagedSessionIsANewOneAndIsLoggedOnce(t *testing.T) {
 	dir := t.TempDir()
 	var log bytes.Buffer
 	store := newStore(t, sessions.FilesystemOptions{Path: dir, Logger: textLogger(&log)})

@@ -19,7 +19,7 @@ type badName struct{ sessions.Codec }
 
 func (badName) Name() string { return "Bad Name" }
 
-func TestOneErrorListsAllThatIsWrongWithTheOptions(t *testing.T) {
+func TestFilesystemOptionsListAllThatIsWrongAtOnce(t *testing.T) {
 	_, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{
 		Path: "a\x00b", FilenameTemplate: "no id", Mode: 0o644, IdleTimeout: -1, Lifetime: -1, MaxSize: -1, Codec: badName{}, Sync: 7,
 	})
@@ -33,7 +33,7 @@ func TestOneErrorListsAllThatIsWrongWithTheOptions(t *testing.T) {
 	}
 }
 
-func TestTemplatesThatCannotWorkAreRefused(t *testing.T) {
+func TestFilenameTemplateThatCannotWorkIsRefused(t *testing.T) {
 	for template, ok := range map[string]bool{
 		"werkzeug_%s.sess": true, "%s": true, "s-%s": true, "é %s": true,
 		"session":                       false,
@@ -65,7 +65,7 @@ func TestTemplatesThatCannotWorkAreRefused(t *testing.T) {
 	}
 }
 
-func TestOnlyModesThatKeepOthersOutAreAccepted(t *testing.T) {
+func TestModeIsRefusedUnlessItKeepsOthersOut(t *testing.T) {
 	for mode, ok := range map[fs.FileMode]bool{
 		0o600: true, 0o640: true, 0o660: true, 0o620: true,
 		0o644: false, 0o400: false, 0o666: false, 0o700: false, 0o606: false, 0o601: false, fs.ModeSetuid | 0o600: false,
@@ -88,7 +88,7 @@ func TestOnlyModesThatKeepOthersOutAreAccepted(t *testing.T) {
 	}
 }
 
-func TestADirectoryThatOthersRuleIsRefused(t *testing.T) {
+func TestDirectoryThatOthersRuleIsRefused(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("permission bits say nothing here")
 	}
@@ -132,7 +132,7 @@ func mkdir(path string, mode fs.FileMode) error {
 	return os.Chmod(path, mode)
 }
 
-func TestKeysAreWhatTheOptionsSay(t *testing.T) {
+func TestIDsHaveTheFormThatTheOptionsChoose(t *testing.T) {
 	for name, row := range map[string]struct {
 		keys   sessions.IDs
 		length int
@@ -178,7 +178,7 @@ func TestKeysAreWhatTheOptionsSay(t *testing.T) {
 }
 
 // expiry: each row is how old a session's file, and the session itself, is.
-func TestSessionsExpireByOneRule(t *testing.T) {
+func TestGetExpiresSessionsByOneRule(t *testing.T) {
 	const hour = time.Hour
 	for _, row := range []struct {
 		idleTimeout, lifetime, own time.Duration
@@ -226,7 +226,7 @@ func TestSessionsExpireByOneRule(t *testing.T) {
 	}
 }
 
-func TestASaveAndATouchBeginTheIdleTimeAnew(t *testing.T) {
+func TestSaveAndTouchRestartTheIdleTimeout(t *testing.T) {
 	for name, own := range map[string]time.Duration{"the store's": 0, "longer": 100 * time.Hour, "shorter": time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

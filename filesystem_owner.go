@@ -49,7 +49,7 @@ func (st *FilesystemSessionStore) walkAlone(ctx context.Context, match func(dir 
 		}
 		if gone {
 			// Without waiting for its lock, whose holder may be waiting for release.
-			gone, err = st.buried(st.files.RemoveNow(dir, name.File))
+			gone, err = st.logLeftover(st.files.RemoveNow(dir, name.File))
 		}
 		if gone {
 			n++

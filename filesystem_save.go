@@ -181,7 +181,7 @@ func (t *transaction) overwrite(rec *Record, meta []byte) error {
 	}
 	payload, err := t.payload(rec, text, t.name)
 	if err == nil {
-		err = endedError(t.file.Write(t.ctx, meta, payload, marked(rec)))
+		err = endedError(t.file.Write(t.ctx, meta, payload, hasOwnTimeouts(rec)))
 	}
 	if err == nil {
 		t.meta = text
@@ -197,9 +197,9 @@ func (t *transaction) create(rec *Record, meta []byte) error {
 		return err
 	}
 	if t.c.Renewed() {
-		err = endedError(t.files.CreateFor(t.ctx, &t.file, t.name.File, meta, payload, marked(rec)))
+		err = endedError(t.files.CreateFor(t.ctx, &t.file, t.name.File, meta, payload, hasOwnTimeouts(rec)))
 	} else {
-		err = t.files.Create(t.ctx, t.name.File, meta, payload, marked(rec))
+		err = t.files.Create(t.ctx, t.name.File, meta, payload, hasOwnTimeouts(rec))
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return ErrExists
@@ -207,8 +207,8 @@ func (t *transaction) create(rec *Record, meta []byte) error {
 	return err
 }
 
-// marked reports whether the file of a record is marked.
-func marked(rec *Record) bool { return rec.IdleTimeout > 0 || rec.Lifetime > 0 }
+// hasOwnTimeouts reports whether the file of a record is marked.
+func hasOwnTimeouts(rec *Record) bool { return rec.IdleTimeout > 0 || rec.Lifetime > 0 }
 
 // endedError is for what is done to a session that is locked: that its file is
 // gone means that somebody has ended it who did not wait for the lock.
@@ -222,16 +222,16 @@ func endedError(err error) error {
 // end removes the session that the change ends. If that fails before anything is
 // changed, the session under the new ID goes again.
 func (t *transaction) end() error {
-	gone, err := t.buried(t.file.Remove())
+	gone, err := t.logLeftover(t.file.Remove())
 	if !gone && t.c.NewKey() != "" {
 		err = errors.Join(err, t.files.Dir().Remove(t.name.File))
 	}
 	return err
 }
 
-// buried takes what a removal returned. That the file stays although the session
-// is gone is nothing that a caller could act on.
-func (st *FilesystemSessionStore) buried(gone bool, err error) (bool, error) {
+// logLeftover takes the outcome of a removal. A file that stays although its session
+// is gone is logged: no caller could act on it.
+func (st *FilesystemSessionStore) logLeftover(gone bool, err error) (bool, error) {
 	if gone && err != nil {
 		st.opts.Logger.Warn("sessions: the file of an ended session could not be removed", "error", err)
 		err = nil
@@ -321,5 +321,5 @@ func (st *FilesystemSessionStore) remake(ctx context.Context, file *slotfile.Loc
 	if err != nil {
 		return err
 	}
-	return file.Write(ctx, meta, payload, marked(&rec))
+	return file.Write(ctx, meta, payload, hasOwnTimeouts(&rec))
 }

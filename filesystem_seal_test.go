@@ -15,7 +15,7 @@ import (
 
 // What an old key has sealed is sealed under the first one by the next save or
 // touch, whether there is anything else to write or not.
-func TestSealedSessionsFollowTheFirstKey(t *testing.T) {
+func TestRotationOfKeysFollowsTheFirstKey(t *testing.T) {
 	for name, act := range map[string]func(t *testing.T, store *sessions.FilesystemSessionStore, s *sessions.Session){
 		"a save": func(t *testing.T, store *sessions.FilesystemSessionStore, s *sessions.Session) {
 			s.Set("b", 2)
@@ -62,7 +62,7 @@ func TestSealedSessionsFollowTheFirstKey(t *testing.T) {
 
 // While a new key is brought to the processes of an application, one has it and
 // another does not.
-func TestLogoutEndsASessionThatDoesNotOpen(t *testing.T) {
+func TestDestroyEndsASessionThatDoesNotOpen(t *testing.T) {
 	for name, end := range map[string]func(store *sessions.FilesystemSessionStore, s *sessions.Session) error{
 		"Destroy": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
 			s.Destroy()
@@ -119,7 +119,7 @@ func TestLogoutEndsASessionThatDoesNotOpen(t *testing.T) {
 	}
 }
 
-func TestASaveOfASessionThatDoesNotOpenIsAnErrorAndChangesNothing(t *testing.T) {
+func TestSaveOfASessionThatDoesNotOpenIsAnErrorAndChangesNothing(t *testing.T) {
 	o := sessions.FilesystemOptions{Path: t.TempDir(), Sealer: ringSealer{"old"}}
 	behind := newStore(t, o)
 	s := saved(t, behind, "a", 1)
@@ -165,7 +165,7 @@ func TestMiddlewareLogsOutASessionThatDoesNotOpen(t *testing.T) {
 }
 
 // One line for a thousand files, with the likely cause.
-func TestKeysThatAreMissingAreLoggedOnce(t *testing.T) {
+func TestLoggerGetsOneLineForAMissingKey(t *testing.T) {
 	for name, row := range map[string]struct {
 		was, is sessions.Sealer
 		want    string
@@ -213,7 +213,7 @@ func newSealedStore(t testing.TB, dir string, keys ...string) *sessions.Filesyst
 }
 
 // The session was sealed under a newer key before the request came.
-func TestRenewalAndLogoutEndASessionThatGetCannotOpen(t *testing.T) {
+func TestRenewAndDestroyEndASessionThatGetCannotOpen(t *testing.T) {
 	ends := map[string]func(store *sessions.FilesystemSessionStore, s *sessions.Session) error{
 		"Destroy": func(store *sessions.FilesystemSessionStore, s *sessions.Session) error {
 			s.Destroy()
@@ -388,7 +388,7 @@ func TestTouchOfASessionThatANewerKeySealedSetsTheTime(t *testing.T) {
 }
 
 // A key goes when what it has sealed has expired: that is no loss to report.
-func TestExpiredSessionsThatDoNotOpenAreNotLogged(t *testing.T) {
+func TestLoggerGetsNothingOfExpiredSessionsThatDoNotOpen(t *testing.T) {
 	for name, own := range map[string]time.Duration{"the store's timeout": 0, "its own": 30 * time.Minute} {
 		var log safeBuffer
 		dir := t.TempDir()

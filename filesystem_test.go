@@ -112,7 +112,7 @@ func list(t testing.TB, store sessions.SessionStore) []string {
 }
 
 // werkzeug's test 1.
-func TestTheDefaultPathIsInTheTempDirectory(t *testing.T) {
+func TestPathIsInTheTempDirectoryByDefault(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{})
@@ -131,7 +131,7 @@ func TestTheDefaultPathIsInTheTempDirectory(t *testing.T) {
 }
 
 // werkzeug's tests 2 and 8.
-func TestASavedSessionIsLoadedAsItWas(t *testing.T) {
+func TestGetLoadsASessionAsItWasSaved(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	s := store.New()
 	if !s.New() || s.Modified() || !store.IsValidKey(s.ID()) {
@@ -166,7 +166,7 @@ func TestASavedSessionIsLoadedAsItWas(t *testing.T) {
 }
 
 // werkzeug's tests 2, its end, and 4.
-func TestAMissingIDIsKeptOnlyWhenAskedFor(t *testing.T) {
+func TestKeepMissingIDAloneKeepsAMissingID(t *testing.T) {
 	keeping := newStore(t, sessions.FilesystemOptions{KeepMissingID: true})
 	id := keeping.GenerateKey()
 	s := get(t, keeping, id)
@@ -186,7 +186,7 @@ func TestAMissingIDIsKeptOnlyWhenAskedFor(t *testing.T) {
 	}
 }
 
-func TestTwoRequestsThatKeepTheSameMissingIDShareASession(t *testing.T) {
+func TestKeepMissingIDSharesASessionBetweenTwoRequests(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{KeepMissingID: true})
 	id := store.GenerateKey()
 	a, b := get(t, store, id), get(t, store, id)
@@ -200,7 +200,7 @@ func TestTwoRequestsThatKeepTheSameMissingIDShareASession(t *testing.T) {
 }
 
 // werkzeug's test 5, and what it lets through.
-func TestListGivesTheStoredSessionsAndNothingElse(t *testing.T) {
+func TestListYieldsTheStoredSessionsAndNothingElse(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	var want []string
@@ -239,7 +239,7 @@ func TestListGivesTheStoredSessionsAndNothingElse(t *testing.T) {
 }
 
 // werkzeug's test 6, and Litestar's "the directory is made".
-func TestDirectoriesAreMadeWithTheirParents(t *testing.T) {
+func TestDirectoryIsMadeWithItsParents(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b", "c")
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	gone(t, store, store.GenerateKey()) // a missing file is an empty session
@@ -255,7 +255,7 @@ func TestDirectoriesAreMadeWithTheirParents(t *testing.T) {
 	}
 }
 
-func TestAnUnmodifiedSessionIsSavedOnlyWhenAskedFor(t *testing.T) {
+func TestSaveIfModifiedLeavesAnUnmodifiedSession(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	s := store.New()
@@ -268,7 +268,7 @@ func TestAnUnmodifiedSessionIsSavedOnlyWhenAskedFor(t *testing.T) {
 	}
 }
 
-func TestSessionsAreIsolatedAndEndOneByOne(t *testing.T) {
+func TestDeleteEndsOneSessionAlone(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	a, b := saved(t, store, "k", "a"), saved(t, store, "k", "b")
 	for range 2 { // twice is fine
@@ -285,7 +285,7 @@ func TestSessionsAreIsolatedAndEndOneByOne(t *testing.T) {
 	}
 }
 
-func TestAnyKeyStaysApartFromTheOthers(t *testing.T) {
+func TestSetKeepsEveryKeyApartFromTheOthers(t *testing.T) {
 	for name, codec := range map[string]sessions.Codec{"json": nil, "gob": sessions.Gob()} {
 		t.Run(name, func(t *testing.T) {
 			store := newStore(t, sessions.FilesystemOptions{Codec: codec})
@@ -332,7 +332,7 @@ func TestDeleteAllEndsEverySessionAndLeavesOtherFiles(t *testing.T) {
 	}
 }
 
-func TestOwnersFindAndEndTheirSessions(t *testing.T) {
+func TestOwnerStoreFindsAndEndsTheSessionsOfAnOwner(t *testing.T) {
 	for name, o := range map[string]sessions.FilesystemOptions{
 		"plain": {}, "hashed": {HashNames: true}, "sealed": {Sealer: xorSealer{}}, "gob": {Codec: sessions.Gob()},
 	} {
@@ -377,7 +377,7 @@ func TestOwnersFindAndEndTheirSessions(t *testing.T) {
 	}
 }
 
-func TestAnExpiredIDIsNotAdopted(t *testing.T) {
+func TestKeepMissingIDAdoptsNoExpiredID(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour, KeepMissingID: true})
 	s := saved(t, store, "a", 1)

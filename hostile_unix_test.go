@@ -40,7 +40,7 @@ func childUmask() error {
 	return nil
 }
 
-func TestNoUmaskChangesTheModesOfFilesAndDirectories(t *testing.T) {
+func TestModeOfFilesAndDirectoriesIsTheSameUnderEveryUmask(t *testing.T) {
 	for _, umask := range []string{"0", "777", "77", "277"} {
 		dir := t.TempDir()
 		cmd := child("umask", dirVariable+"="+dir, numberVariable+"="+umask)
@@ -92,7 +92,7 @@ func childHostile() error {
 	return nil
 }
 
-func TestAHostileIDTouchesNoFile(t *testing.T) {
+func TestGetOfAHostileIDTouchesNoFile(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "store")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -142,7 +142,7 @@ func TestAHostileIDTouchesNoFile(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSessionFileGivesANewSessionAndStays(t *testing.T) {
+func TestGetOfAFileThatIsNoSessionIsANewOneAndTheFileStays(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	for name, make := range map[string]func(path string) error{
@@ -182,7 +182,7 @@ func TestWhatIsNoSessionFileGivesANewSessionAndStays(t *testing.T) {
 	}
 }
 
-func TestReadingRequestsMakeNoFile(t *testing.T) {
+func TestGetAndDestroyOfUnknownIDsMakeNoFile(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	for i := range 10_000 {

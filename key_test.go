@@ -39,7 +39,7 @@ func roundTrip[T any](t *testing.T, codec sessions.Codec, value T) {
 	}
 }
 
-func TestATypedKeyGivesBackWhatWasPutIn(t *testing.T) {
+func TestKeyReturnsTheValueThatWasSet(t *testing.T) {
 	at := time.Date(2026, 11, 20, 21, 56, 59, 123456789, time.UTC)
 	for name, codec := range map[string]sessions.Codec{"json": nil, "gob": sessions.Gob(point{}, time.Duration(0), []point(nil))} {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestATypedKeyGivesBackWhatWasPutIn(t *testing.T) {
 	}
 }
 
-func TestATypedKeyThatDoesNotFitCountsAsAbsent(t *testing.T) {
+func TestKeyThatDoesNotFitCountsAsAbsent(t *testing.T) {
 	s := loaded(t, `{"s":"text","n":1.5,"big":18446744073709551615}`)
 	if v, ok := sessions.Key[int64]("s").Lookup(s); v != 0 || ok {
 		t.Errorf("a string as an int64 = %v, %v", v, ok)
@@ -89,7 +89,7 @@ func TestATypedKeyThatDoesNotFitCountsAsAbsent(t *testing.T) {
 	}
 }
 
-func TestOneValueMayBeReadAsSeveralTypes(t *testing.T) {
+func TestKeyReadsOneValueAsSeveralTypes(t *testing.T) {
 	s := loaded(t, `{"p":{"X":9007199254740993,"label":"l"}}`)
 	if got := s.Get("p").(map[string]any)["X"]; got != int64(9007199254740993) {
 		t.Errorf("untyped: %v", got)

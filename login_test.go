@@ -131,7 +131,7 @@ func TestLoginWithoutValuesIsStored(t *testing.T) {
 	}
 }
 
-func TestLifetimeOfASessionsOwnTakesTheStoresPlace(t *testing.T) {
+func TestSetLifetimeTakesTheStoresPlace(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir, Lifetime: time.Hour})
 	shorter, longer := store.New(), store.New()
@@ -154,7 +154,7 @@ func TestLifetimeOfASessionsOwnTakesTheStoresPlace(t *testing.T) {
 	}
 }
 
-func TestMetaIsCutBetweenCharacters(t *testing.T) {
+func TestSetMetaCutsBetweenCharacters(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	s := store.New()
 	s.SetMeta("\xff" + strings.Repeat("é", sessions.MaxMeta) + "\n")

@@ -109,7 +109,7 @@ func TestUpdateSeesWhatIsStoredAndKeepsWhatWasChangedBefore(t *testing.T) {
 	}
 }
 
-func TestAFailedUpdateLeavesSessionAndFileAsTheyWere(t *testing.T) {
+func TestUpdateThatFailsLeavesSessionAndFileAsTheyWere(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	s := saved(t, store, "n", 1)
@@ -144,7 +144,7 @@ func TestAFailedUpdateLeavesSessionAndFileAsTheyWere(t *testing.T) {
 }
 
 // Under -race: a failed update puts the session back while others look at it.
-func TestASessionMayBeReadWhileAnUpdateFails(t *testing.T) {
+func TestUpdateThatFailsLetsTheSessionBeRead(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	s := saved(t, store, "n", 1)
 	err := together(func(int) error {
@@ -162,7 +162,7 @@ func TestASessionMayBeReadWhileAnUpdateFails(t *testing.T) {
 	}
 }
 
-func TestASaveBringsInWhatOthersSaved(t *testing.T) {
+func TestSaveBringsInTheChangesOfOthers(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	s := saved(t, store, "a", 1)
 	other := get(t, store, s.ID())
@@ -180,7 +180,7 @@ func TestASaveBringsInWhatOthersSaved(t *testing.T) {
 	}
 }
 
-func TestWhatIsChangedDuringASaveIsSavedByTheNext(t *testing.T) {
+func TestSaveLeavesChangesDuringItToTheNext(t *testing.T) {
 	s := loaded(t, `{"a":1}`)
 	s.Set("b", 1)
 	var kept sessions.Record
@@ -202,7 +202,7 @@ func TestWhatIsChangedDuringASaveIsSavedByTheNext(t *testing.T) {
 	}
 }
 
-func TestWhatIsDestroyedDuringASaveStaysAnonymous(t *testing.T) {
+func TestDestroyDuringASaveLeavesTheSessionAnonymous(t *testing.T) {
 	stored := sessions.Record{Codec: "json", Data: `{"a":1}`, Owner: "ann", IdleTimeout: time.Hour, Used: time.Now()}
 	s, err := nowhere.Load("id", "id", stored)
 	if err != nil {
@@ -215,7 +215,7 @@ func TestWhatIsDestroyedDuringASaveStaysAnonymous(t *testing.T) {
 	}
 }
 
-func TestASessionTooLargeIsRefusedAndStaysAsItWas(t *testing.T) {
+func TestSaveOfASessionTooLargeIsRefusedAndChangesNothing(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir, MaxSize: 10_000})
 	s := saved(t, store, "a", 1)
@@ -235,7 +235,7 @@ func TestASessionTooLargeIsRefusedAndStaysAsItWas(t *testing.T) {
 	save(t, store, s)
 }
 
-func TestANewSessionNeverReplacesAStoredOne(t *testing.T) {
+func TestSaveOfANewSessionNeverReplacesAStoredOne(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	s := store.New()
 	taken := s.Clone() // has the same ID
@@ -250,7 +250,7 @@ func TestANewSessionNeverReplacesAStoredOne(t *testing.T) {
 	}
 }
 
-func TestRenewalGivesAnotherIDAndEndsTheOldOne(t *testing.T) {
+func TestRenewMakesAnotherIDAndEndsTheOldOne(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir, Sync: sessions.SyncFull})
 	s := saved(t, store, "a", 1)
@@ -278,7 +278,7 @@ func TestRenewalGivesAnotherIDAndEndsTheOldOne(t *testing.T) {
 	}
 }
 
-func TestOneSessionMayBeSavedFromSeveralGoroutines(t *testing.T) {
+func TestSaveOfOneSessionBySeveralGoroutines(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	s := store.New()
 	var n atomic.Int64

@@ -11,7 +11,7 @@ import (
 )
 
 // A cookie with an age lives as long as its session is used.
-func TestPersistentCookieIsSentWithEverySaveAndRenewal(t *testing.T) {
+func TestCookiesSendAPersistentCookieWithEverySaveAndRenewal(t *testing.T) {
 	overBoth(t, func(t *testing.T, o siteOptions) {
 		o.cookies = sessions.CookieOptions{Cookie: http.Cookie{MaxAge: 3600}, RenewOnAccess: time.Minute}
 		o.store.IdleTimeout = time.Hour
@@ -48,7 +48,7 @@ func TestPersistentCookieIsSentWithEverySaveAndRenewal(t *testing.T) {
 	})
 }
 
-func TestOwnTimeoutThatChangesReachesTheBrowser(t *testing.T) {
+func TestSetIdleTimeoutReachesTheBrowser(t *testing.T) {
 	var st *site
 	st = newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/by-the-store" {
@@ -82,7 +82,7 @@ func TestOwnTimeoutThatChangesReachesTheBrowser(t *testing.T) {
 }
 
 // A sibling domain can set a cookie that the browser sends before the real one.
-func TestTossedCookieDoesNotHideTheSession(t *testing.T) {
+func TestCookiesFindTheSessionBesideATossedCookie(t *testing.T) {
 	overBoth(t, func(t *testing.T, o siteOptions) {
 		for _, keepMissing := range []bool{false, true} {
 			o.store.KeepMissingID = keepMissing
@@ -125,7 +125,7 @@ func TestTossedCookieDoesNotHideTheSession(t *testing.T) {
 
 // What the request carried is known from its beginning, whatever becomes of its
 // header.
-func TestCookieHeaderThatAHandlerChangesIsRemembered(t *testing.T) {
+func TestMiddlewareRemembersTheCookieHeaderThatAHandlerChanges(t *testing.T) {
 	for name, change := range map[string]func(r *http.Request){
 		"deleted":  func(r *http.Request) { r.Header.Del("Cookie") },
 		"replaced": func(r *http.Request) { r.Header.Set("Cookie", "a=b") },
@@ -187,7 +187,7 @@ func TestCookieHeaderThatAHandlerChangesIsRemembered(t *testing.T) {
 	}
 }
 
-func TestExcludedPatternDoesNotExcludeWhatServeMuxRedirects(t *testing.T) {
+func TestExcludeLeavesPathsThatServeMuxRedirects(t *testing.T) {
 	overBoth(t, func(t *testing.T, o siteOptions) {
 		o.middleware.Exclude = []string{"/static/", "GET /only/{$}", "example.com/host/"}
 		st := newSiteWith(t, o, func(w http.ResponseWriter, r *http.Request) {

@@ -67,7 +67,7 @@ func wantServerError(t *testing.T, res *http.Response, body string) {
 	}
 }
 
-func TestFullDiskRefusesNewSessionsAndSavesOldOnes(t *testing.T) {
+func TestMiddlewareOnAFullDiskRefusesNewSessionsAndSavesOldOnes(t *testing.T) {
 	dir := mountTmpfs(t, "size=256k,mode=0700")
 	st := faultSite(t, dir)
 	st.get(t, "/before")
@@ -90,7 +90,7 @@ func TestFullDiskRefusesNewSessionsAndSavesOldOnes(t *testing.T) {
 	}
 }
 
-func TestReadOnlyFileSystemRefusesEverySave(t *testing.T) {
+func TestMiddlewareOnAReadOnlyFileSystemRefusesEverySave(t *testing.T) {
 	dir := mountTmpfs(t, "size=256k,mode=0700")
 	st := faultSite(t, dir)
 	st.get(t, "/before")
@@ -107,7 +107,7 @@ func TestReadOnlyFileSystemRefusesEverySave(t *testing.T) {
 	wantServerError(t, res, body)
 }
 
-func TestFailedLoadIsAnsweredByTheErrorHandler(t *testing.T) {
+func TestErrorHandlerAnswersAFailedLoad(t *testing.T) {
 	dir := mountTmpfs(t, "size=256k,mode=0700")
 	sticky := make(chan error, 2)
 	st := newSite(t, sessions.FilesystemOptions{Path: dir}, sessions.MiddlewareOptions{

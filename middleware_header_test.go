@@ -69,7 +69,7 @@ func TestLoginThatIsOutrunGoesToTheErrorHandler(t *testing.T) {
 	}
 }
 
-func TestFailedLoadSendsNothingOfTheHandlersAndKeepsWhatIsAround(t *testing.T) {
+func TestErrorHandlerSendsNothingOfTheHandlersAndKeepsTheHeadersAround(t *testing.T) {
 	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request, err error){
 		"by default": nil,
 		"writes nothing": func(w http.ResponseWriter, r *http.Request, err error) {
@@ -128,7 +128,7 @@ func TestFailedLoadSendsNothingOfTheHandlersAndKeepsWhatIsAround(t *testing.T) {
 	}
 }
 
-func TestResponsesWithASessionAreNotForSharedCaches(t *testing.T) {
+func TestMiddlewareKeepsResponsesOutOfSharedCaches(t *testing.T) {
 	for _, test := range []struct{ path, cacheControl, want string }{
 		{"/unread", "", ""},
 		{"/unread", "public", "public"},
@@ -232,7 +232,7 @@ type panicking struct{}
 
 func (panicking) MarshalJSON() ([]byte, error) { panic("the encoder's own") }
 
-func TestPanicOfAnEncoderIsAnErrorOfTheSave(t *testing.T) {
+func TestMiddlewareTakesAPanicOfAnEncoderForAnErrorOfTheSave(t *testing.T) {
 	overBoth(t, func(t *testing.T, o siteOptions) {
 		o.middleware.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
 			var bad *sessions.ValueError

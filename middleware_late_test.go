@@ -83,7 +83,7 @@ func TestFlashesReadLateOfAnEndedSessionAreNoError(t *testing.T) {
 	}
 }
 
-func TestLogLinesTellTheRouteAndNeverAnID(t *testing.T) {
+func TestLoggerGetsTheRouteAndNeverAnID(t *testing.T) {
 	overBoth(t, func(t *testing.T, o siteOptions) {
 		var st *site
 		var ids []string
@@ -132,7 +132,7 @@ func TestLogLinesTellTheRouteAndNeverAnID(t *testing.T) {
 	})
 }
 
-func TestSessionThatIsFirstReadAfterTheFirstByteIsReported(t *testing.T) {
+func TestFromContextAfterTheFirstByteIsReported(t *testing.T) {
 	overBoth(t, func(t *testing.T, o siteOptions) {
 		st := newSiteWith(t, o, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/late" {
@@ -157,7 +157,7 @@ func TestSessionThatIsFirstReadAfterTheFirstByteIsReported(t *testing.T) {
 	})
 }
 
-func TestSessionThatIsFirstReadOnAHijackedConnectionIsNot(t *testing.T) {
+func TestFromContextOnAHijackedConnectionIsNotReported(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -175,7 +175,7 @@ func TestSessionThatIsFirstReadOnAHijackedConnectionIsNot(t *testing.T) {
 
 // A stream that runs for long learns from its next save that the session has
 // expired meanwhile.
-func TestSessionThatExpiresDuringARequest(t *testing.T) {
+func TestMiddlewareDropsTheChangesOfASessionThatExpiresDuringARequest(t *testing.T) {
 	overBoth(t, func(t *testing.T, o siteOptions) {
 		o.store.IdleTimeout = time.Hour
 		o.cookies.RenewOnAccess = time.Minute

@@ -10,7 +10,7 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-func TestTwoMiddlewares(t *testing.T) {
+func TestMiddlewareInsideAnother(t *testing.T) {
 	named := func(name string) sessions.CookieOptions {
 		return sessions.CookieOptions{Cookie: http.Cookie{Name: name}}
 	}
@@ -62,7 +62,7 @@ func TestTwoMiddlewares(t *testing.T) {
 	}
 }
 
-func TestFailureOfTheOuterMiddlewareKeepsTheCookieOfTheInner(t *testing.T) {
+func TestMiddlewareThatFailsKeepsTheCookieOfOneInsideIt(t *testing.T) {
 	one, two := newStore(t, smallStore()), newStore(t, sessions.FilesystemOptions{})
 	outer := newMiddleware(t, one, sessions.CookieOptions{Cookie: http.Cookie{Name: "outer-session"}}, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
 	inner := newMiddleware(t, two, sessions.CookieOptions{}, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})

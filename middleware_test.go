@@ -193,7 +193,7 @@ func steps(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func TestHandlerThatNeverAsksCostsNothing(t *testing.T) {
+func TestMiddlewareCostsNothingWhereTheHandlerNeverAsks(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "hello")
 	})
@@ -206,7 +206,7 @@ func TestHandlerThatNeverAsksCostsNothing(t *testing.T) {
 	}
 }
 
-func TestSessionOverItsLife(t *testing.T) {
+func TestMiddlewareOverTheLifeOfASession(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, steps)
 
 	res, body := st.get(t, "/get=a")
@@ -259,7 +259,7 @@ func TestSessionOverItsLife(t *testing.T) {
 	}
 }
 
-func TestEmptiedSessionIsEndedAndTheNextHasAnotherID(t *testing.T) {
+func TestClearEndsTheSessionAndTheNextHasAnotherID(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, steps)
 	res, _ := st.get(t, "/set=a")
 	first := sessionCookie(res).Value
@@ -278,7 +278,7 @@ func TestEmptiedSessionIsEndedAndTheNextHasAnotherID(t *testing.T) {
 	}
 }
 
-func TestAnonymousLogoutMakesNoFile(t *testing.T) {
+func TestDestroyOfAnAnonymousSessionMakesNoFile(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, steps)
 	for _, path := range []string{"/destroy", "/clear", "/renew", "/set=a/clear", "/set=a/destroy", "/set=a/delete=a"} {
 		st.newBrowser(t)
@@ -288,7 +288,7 @@ func TestAnonymousLogoutMakesNoFile(t *testing.T) {
 	}
 }
 
-func TestCookieIsSetAgainOnlyWhenTheBrowserNeedsIt(t *testing.T) {
+func TestCookiesAreSetAgainOnlyWhenTheBrowserNeedsIt(t *testing.T) {
 	persistent := sessions.CookieOptions{Cookie: http.Cookie{MaxAge: 3600}}
 	renewing := persistent
 	renewing.RenewOnAccess = time.Nanosecond
@@ -328,7 +328,7 @@ func TestCookieIsSetAgainOnlyWhenTheBrowserNeedsIt(t *testing.T) {
 	}
 }
 
-func TestForeignCookiesAreLeftAlone(t *testing.T) {
+func TestCookiesOfOthersAreLeftAlone(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
 		http.SetCookie(w, &http.Cookie{Name: "__Host-session-not", Value: "x", Path: "/", Secure: true})
@@ -340,7 +340,7 @@ func TestForeignCookiesAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestCookieNamesAreNotConfused(t *testing.T) {
+func TestCookiesOfSimilarNamesAreNotConfused(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, steps)
 	res, _ := st.get(t, "/set=a")
 	id := sessionCookie(res).Value
@@ -355,7 +355,7 @@ func TestCookieNamesAreNotConfused(t *testing.T) {
 	}
 }
 
-func TestHeadersOfTheHandlerAreNeverWeakened(t *testing.T) {
+func TestMiddlewareNeverWeakensTheHandlersHeaders(t *testing.T) {
 	for _, test := range []struct{ cacheControl, vary, wantCache, wantVary string }{
 		{"", "", "no-store", "Cookie"},
 		{"public, idle-timeout=60", "Accept", "public, idle-timeout=60, no-store", "Accept, Cookie"},
@@ -381,7 +381,7 @@ func TestHeadersOfTheHandlerAreNeverWeakened(t *testing.T) {
 	}
 }
 
-func TestHundredThousandReadersMakeNoFile(t *testing.T) {
+func TestMiddlewareMakesNoFileForAHundredThousandReaders(t *testing.T) {
 	dir := t.TempDir()
 	os.Chmod(dir, 0o700)
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: dir})
@@ -407,7 +407,7 @@ func TestHundredThousandReadersMakeNoFile(t *testing.T) {
 	}
 }
 
-func TestLogoutDuringASlowRequest(t *testing.T) {
+func TestMiddlewareDropsTheChangesOfASlowRequestAfterALogout(t *testing.T) {
 	loaded, loggedOut := make(chan bool), make(chan bool)
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
@@ -440,7 +440,7 @@ func TestLogoutDuringASlowRequest(t *testing.T) {
 	}
 }
 
-func TestSessionIsSavedThoughTheBrowserWentAway(t *testing.T) {
+func TestMiddlewareSavesThoughTheBrowserWentAway(t *testing.T) {
 	entered, leave := make(chan bool), make(chan bool)
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		sessions.FromContext(r.Context()).Set("paid", true)
@@ -473,7 +473,7 @@ func TestSessionIsSavedThoughTheBrowserWentAway(t *testing.T) {
 	}
 }
 
-func TestExcludedRequestsGetNoSession(t *testing.T) {
+func TestMiddlewareExcludesRequests(t *testing.T) {
 	const upgrade = "websocket"
 	for _, test := range []struct {
 		name   string
@@ -625,7 +625,7 @@ func untouched(t testing.TB) (bare, wrapped http.Handler) {
 	return bare, mw.Wrap(bare)
 }
 
-func TestUntouchedSessionCostsThreeAllocations(t *testing.T) {
+func TestMiddlewareCostsThreeAllocationsWhereTheHandlerNeverAsks(t *testing.T) {
 	bare, wrapped := untouched(t)
 	r := httptest.NewRequest("GET", "/", nil)
 	w := httptest.NewRecorder()

@@ -114,7 +114,7 @@ func (st *site) goAway(t *testing.T, path string, when <-chan bool) {
 	}
 }
 
-func TestHandlersOwn503InTimeIsSaved(t *testing.T) {
+func TestTimeoutHandlerIsNotSeenInAHandlersOwn503(t *testing.T) {
 	for name, handler := range map[string]http.Handler{
 		"bare":                       http.HandlerFunc(busy),
 		"inside http.TimeoutHandler": http.TimeoutHandler(http.HandlerFunc(busy), time.Hour, ""),
@@ -137,7 +137,7 @@ func TestHandlersOwn503InTimeIsSaved(t *testing.T) {
 }
 
 // Another status is the handler's own, whatever has become of its context.
-func TestHandlersContextThatIsOverDoesNotMatterWithoutA503(t *testing.T) {
+func TestTimeoutHandlerIsNotSeenWithoutA503(t *testing.T) {
 	overBoth(t, func(t *testing.T, o siteOptions) {
 		st := newSiteWith(t, o, func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithCancel(r.Context())
@@ -158,7 +158,7 @@ func busy(w http.ResponseWriter, r *http.Request) {
 
 // The response never goes out, so that the browser would not learn the new ID,
 // nor the user that the logout worked.
-func TestRequestThatHasEndedDoesNotRenewOrDestroyItsSession(t *testing.T) {
+func TestMiddlewareRenewsAndDestroysNothingForARequestThatHasEnded(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(s *sessions.Session)
@@ -215,7 +215,7 @@ func TestRequestThatHasEndedDoesNotRenewOrDestroyItsSession(t *testing.T) {
 	}
 }
 
-func TestRequestThatHasEndedMakesNoSession(t *testing.T) {
+func TestMiddlewareMakesNoSessionForARequestThatHasEnded(t *testing.T) {
 	overBoth(t, func(t *testing.T, o siteOptions) {
 		entered, over := make(chan bool), make(chan bool)
 		o.around = func(next http.Handler) http.Handler {
@@ -238,7 +238,7 @@ func TestRequestThatHasEndedMakesNoSession(t *testing.T) {
 	})
 }
 
-func TestPanicUnderARecover(t *testing.T) {
+func TestMiddlewareAndAPanicUnderARecover(t *testing.T) {
 	panics := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sessions.FromContext(r.Context()).Set("a", "before the panic")
 		panic("the handler's own")

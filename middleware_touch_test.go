@@ -38,7 +38,7 @@ func TestRenewOnAccessTouchesTheStoredSession(t *testing.T) {
 }
 
 // A page view neither waits nor fails because somebody saves the session.
-func TestRenewalOnAccessIsLeftOutWhileTheSessionIsLocked(t *testing.T) {
+func TestRenewOnAccessIsLeftOutWhileTheSessionIsLocked(t *testing.T) {
 	for name, hold := range map[string]func(t *testing.T, st *site, id string) (release func()){
 		"in this process":    holdHere,
 		"in another process": func(t *testing.T, st *site, id string) func() { return holdElsewhere(t, st.dir, id) },

@@ -55,7 +55,7 @@ func (p *panicker) GobDecode([]byte) error { panic("secretvalue") }
 
 var errSecret = errors.New("secretvalue")
 
-func TestValueErrorIsWhatAPanicOfAnEncoderBecomes(t *testing.T) {
+func TestValueErrorIsTheErrorOfAnEncodersPanic(t *testing.T) {
 	for name, codec := range map[string]sessions.Codec{"json": sessions.JSON(), "gob": sessions.Gob(panicker{})} {
 		for _, with := range []any{"secretvalue", errSecret, 7, fmt.Stringer(nil)} {
 			if with == nil {

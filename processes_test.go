@@ -171,14 +171,14 @@ func besideReaders(t *testing.T, name string) (*sessions.FilesystemSessionStore,
 	return store, s.ID()
 }
 
-func TestIncrementsOfEightProcessesAreAllCounted(t *testing.T) {
+func TestUpdateCountsTheIncrementsOfEightProcesses(t *testing.T) {
 	store, id := besideReaders(t, "increment")
 	if got := counter.Get(get(t, store, id)); got != processes*goroutines*times {
 		t.Errorf("the counter is %d, want %d", got, processes*goroutines*times)
 	}
 }
 
-func TestSavesOfEightProcessesToDifferentKeysAreAllKept(t *testing.T) {
+func TestSaveKeepsTheKeysOfEightProcesses(t *testing.T) {
 	store, id := besideReaders(t, "set")
 	s := get(t, store, id)
 	for p := range processes {
@@ -215,7 +215,7 @@ func childLogout() error {
 	return in.Err()
 }
 
-func TestALogoutInAnotherProcessIsNeverUndone(t *testing.T) {
+func TestDestroyInAnotherProcessIsNeverUndone(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	cmd, in, lines := startChild(t, "logout", dirVariable+"="+dir)
@@ -285,7 +285,7 @@ func holdElsewhere(t *testing.T, dir, id string) (release func()) {
 	}
 }
 
-func TestASaveWaitsForAnotherProcessAndNoLongerThanItsContext(t *testing.T) {
+func TestSaveWaitsForAnotherProcessAndNoLongerThanItsContext(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	s := saved(t, store, "n", 0)
@@ -326,7 +326,7 @@ func childDie() error {
 	}
 }
 
-func TestAProcessKilledInASaveLeavesTheSessionWhole(t *testing.T) {
+func TestSaveOfAKilledProcessLeavesTheSessionWhole(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	s := saved(t, store, "a", "")

@@ -182,8 +182,8 @@ func (x *exchange) save() error {
 	switch {
 	case s == nil:
 		return nil
-	case x.over != nil:
-		return x.over
+	case x.stopped != nil:
+		return x.stopped
 	case !x.begun:
 		return x.commit(s)
 	case !s.ShouldSave():
@@ -206,8 +206,8 @@ func (x *exchange) update(ctx context.Context, update func(*Session) error) erro
 	defer x.mu.Unlock()
 	u, ok := x.m.carrier.(CarrierUpdater)
 	switch {
-	case x.over != nil:
-		return x.over
+	case x.stopped != nil:
+		return x.stopped
 	case !ok:
 		return fmt.Errorf("sessions: Update: the carrier is no CarrierUpdater: %w", errors.ErrUnsupported)
 	}
@@ -222,8 +222,8 @@ func (x *exchange) update(ctx context.Context, update func(*Session) error) erro
 		switch {
 		case err != nil:
 			return err
-		case x.over != nil:
-			return x.over
+		case x.stopped != nil:
+			return x.stopped
 		case x.begun != begun:
 			return errLate
 		}

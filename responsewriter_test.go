@@ -19,7 +19,7 @@ import (
 
 // Whatever a handler does to its response, the session is saved, and the
 // cookie set, before the first byte.
-func TestEveryWayToBeginAResponseSavesFirst(t *testing.T) {
+func TestResponseWriterSavesBeforeEveryWayToBegin(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file.txt")
 	if err := os.WriteFile(file, []byte(strings.Repeat("content ", 10_000)), 0o600); err != nil {
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func useProtocol(t *testing.T, st *site, protocol string) {
 	st.newBrowser(t)
 }
 
-func TestHeadHasTheHeadersOfGet(t *testing.T) {
+func TestResponseWriterAnswersHEADWithTheHeadersOfGET(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		sessions.FromContext(r.Context()).Set("a", 1)
 		fmt.Fprint(w, "body")
@@ -127,7 +127,7 @@ func TestHeadHasTheHeadersOfGet(t *testing.T) {
 	}
 }
 
-func TestInformationalResponseDoesNotEndTheHandlersChance(t *testing.T) {
+func TestResponseWriterSavesNothingAtAnInformationalResponse(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
@@ -153,7 +153,7 @@ func TestInformationalResponseDoesNotEndTheHandlersChance(t *testing.T) {
 	}
 }
 
-func TestServerSentEvents(t *testing.T) {
+func TestSaveOfServerSentEvents(t *testing.T) {
 	more := make(chan bool)
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		s := sessions.FromContext(r.Context())
@@ -217,7 +217,7 @@ func TestHijackSavesFirst(t *testing.T) {
 	}
 }
 
-func TestHTTP2WriterDoesNotClaimToHijack(t *testing.T) {
+func TestHijackIsNotClaimedOverHTTP2(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		_, ok := w.(http.Hijacker)
 		fmt.Fprint(w, ok)
@@ -228,7 +228,7 @@ func TestHTTP2WriterDoesNotClaimToHijack(t *testing.T) {
 	}
 }
 
-func TestPanicSavesNothingAndGoesOn(t *testing.T) {
+func TestMiddlewarePassesAPanicOnAndSavesNothing(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		sessions.FromContext(r.Context()).Set("a", 1)
 		panic("the handler's own")
@@ -244,7 +244,7 @@ func TestPanicSavesNothingAndGoesOn(t *testing.T) {
 	}
 }
 
-func TestChangeAfterTheFirstByteIsReported(t *testing.T) {
+func TestMiddlewareReportsAChangeAfterTheFirstByte(t *testing.T) {
 	st := newSite(t, sessions.FilesystemOptions{}, sessions.MiddlewareOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		s := sessions.FromContext(r.Context())
 		s.Set("a", "in time")

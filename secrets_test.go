@@ -18,7 +18,7 @@ import (
 
 // Every failure that can be provoked, with secrets for ID, key, value and
 // owner: none of them stands in an error or a log.
-func TestNoErrorAndNoLogLineShowsASecret(t *testing.T) {
+func TestErrorsAndLogLinesShowNoSecret(t *testing.T) {
 	var texts strings.Builder
 	secrets := []string{"secretkey", "secretvalue", "secretowner", base64.StdEncoding.EncodeToString([]byte("secretowner"))}
 	failures := 0

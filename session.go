@@ -133,11 +133,11 @@ func (s *Session) ShouldSave() bool {
 func (s *Session) MarkModified() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked[toCompareInPlace] = s.touch()
+	s.asked[toCompareInPlace] = s.markChanged()
 }
 
-// touch notes a change and returns the time of it.
-func (s *Session) touch() uint64 {
+// markChanged counts a change and returns the time of it.
+func (s *Session) markChanged() uint64 {
 	s.modified = true
 	s.clock++
 	return s.clock
@@ -195,7 +195,7 @@ func (s *Session) set(key string, value any) {
 		c = new(cell)
 		s.putCell(key, c)
 	}
-	*c = cell{view: view{value: value, set: true}, changed: s.touch()}
+	*c = cell{view: view{value: value, set: true}, changed: s.markChanged()}
 }
 
 func (s *Session) putCell(key string, c *cell) {
@@ -214,7 +214,7 @@ func (s *Session) Delete(key string) {
 
 func (s *Session) remove(key string) {
 	if s.has(key) {
-		s.putCell(key, &cell{gone: true, changed: s.touch()})
+		s.putCell(key, &cell{gone: true, changed: s.markChanged()})
 	}
 }
 
@@ -246,7 +246,7 @@ func (s *Session) SetAll(seq iter.Seq2[string, any]) {
 	values := maps.Collect(seq) // before the lock: seq is the caller's code
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.touch()
+	s.markChanged()
 	for key, value := range values {
 		s.set(key, value)
 	}
@@ -261,7 +261,7 @@ func (s *Session) Clear() {
 }
 
 func (s *Session) clear() {
-	s.asked[toClear] = s.touch()
+	s.asked[toClear] = s.markChanged()
 	s.cells = nil
 }
 

@@ -18,7 +18,7 @@ import (
 // Goroutines that do everything at once with one *Session, under contexts that
 // end at any point, with values and functions that panic: nothing hangs, nothing
 // stays locked, and at the end store and session agree.
-func TestSessionThatGoroutinesDoEverythingWithAtOnce(t *testing.T) {
+func TestSessionIsSafeForGoroutinesThatDoEverythingAtOnce(t *testing.T) {
 	o := sessions.FilesystemOptions{Path: t.TempDir()}
 	files, beside := newStore(t, o), newStore(t, o)
 	sealed := newStore(t, sessions.FilesystemOptions{Sealer: xorSealer{}})

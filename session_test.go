@@ -72,7 +72,7 @@ func applied(stored sessions.Record, write func(*sessions.Change) error) backend
 // values collects what All gives.
 func values(s *sessions.Session) map[string]any { return maps.Collect(s.All()) }
 
-func TestChangeTrackingIsWerkzeugs(t *testing.T) {
+func TestModifiedAndShouldSaveAreWerkzeugs(t *testing.T) {
 	nothing := maps.All(map[string]any{})
 	for _, row := range []struct {
 		act      string
@@ -134,7 +134,7 @@ func TestChangeTrackingIsWerkzeugs(t *testing.T) {
 	}
 }
 
-func TestANewSessionIsNewAndNotWorthSaving(t *testing.T) {
+func TestNewSessionIsNewAndNotWorthSaving(t *testing.T) {
 	s := nowhere.New()
 	if !s.New() || s.Modified() || s.ShouldSave() || s.Len() != 0 || !nowhere.IsValidKey(s.ID()) || s.Err() != nil {
 		t.Errorf("%v: want a new one, unmodified and empty", s)
@@ -144,7 +144,7 @@ func TestANewSessionIsNewAndNotWorthSaving(t *testing.T) {
 	}
 }
 
-func TestUntypedValuesHaveOneOfSevenTypesAfterALoad(t *testing.T) {
+func TestGetReturnsOneOfSevenTypesAfterALoad(t *testing.T) {
 	s := loaded(t, `{"string":"é\u00e9","true":true,"nil":null,"int":42,"big":9007199254740993,"min":-9223372036854775808,
 		"float":1.5,"exp":1e3,"huge":18446744073709551616,"list":[1,"x",[2.5]],"map":{"n":9007199254740993,"l":[null]}}`)
 	want := map[string]any{
@@ -222,7 +222,7 @@ func TestSetDefaultPopUpdateAndClearAreThoseOfADict(t *testing.T) {
 	}
 }
 
-func TestACloneIsFlat(t *testing.T) {
+func TestCloneIsFlat(t *testing.T) {
 	s := loaded(t, `{"a":1,"list":[1]}`)
 	list := s.Get("list").([]any)
 	s.Set("b", 2)
@@ -241,7 +241,7 @@ func TestACloneIsFlat(t *testing.T) {
 	}
 }
 
-func TestFlashMessagesComeOnceAndInOrder(t *testing.T) {
+func TestFlashesComeOnceAndInOrder(t *testing.T) {
 	s := nowhere.New()
 	var want []any
 	for i := range 20 {
@@ -276,7 +276,7 @@ func TestFlashesAsLeavesMessagesOfOtherTypes(t *testing.T) {
 	}
 }
 
-func TestDestroyedSessionsAreEmptyAndAnonymousAtOnce(t *testing.T) {
+func TestDestroyMakesASessionEmptyAndAnonymousAtOnce(t *testing.T) {
 	s := loaded(t, `{"a":1}`)
 	s.SetOwner("u")
 	s.SetIdleTimeout(time.Hour)
@@ -286,7 +286,7 @@ func TestDestroyedSessionsAreEmptyAndAnonymousAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnIdleTimeoutIsWholeSecondsAndNotNegative(t *testing.T) {
+func TestSetIdleTimeoutIsOfWholeSecondsAndNotNegative(t *testing.T) {
 	s := nowhere.New()
 	for d, want := range map[time.Duration]time.Duration{
 		0: 0, -1: 0, -time.Hour: 0, math.MinInt64: 0,
@@ -299,7 +299,7 @@ func TestAnIdleTimeoutIsWholeSecondsAndNotNegative(t *testing.T) {
 	}
 }
 
-func TestPrintingASessionShowsNoValueKeyOrID(t *testing.T) {
+func TestStringShowsNoValueKeyOrID(t *testing.T) {
 	s := nowhere.New()
 	s.Set("secretKey", "secretValue")
 	s.SetOwner("secretOwner")
@@ -324,7 +324,7 @@ func TestPrintingASessionShowsNoValueKeyOrID(t *testing.T) {
 	}
 }
 
-func TestASessionIsSafeForConcurrentUse(t *testing.T) {
+func TestSessionIsSafeForConcurrentUse(t *testing.T) {
 	s := loaded(t, `{"a":1,"list":[1],"map":{"k":1}}`)
 	number := sessions.Key[int64]("number")
 	var wg sync.WaitGroup

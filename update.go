@@ -37,10 +37,10 @@ func (u *updating) begin(stored *Record, expired bool) error {
 		if err != nil {
 			return err
 		}
-		s.noteInPlace()
+		s.recordInPlaceChanges()
 		s.rebase(*on, fields)
 	case s.stored && s.asked[toDestroy] == 0: // it has ended, and a login begins another one
-		s.noteInPlace()
+		s.recordInPlaceChanges()
 		s.rebase(Record{Codec: s.codec.Name()}, nil)
 	}
 	u.began = s.clock
@@ -102,7 +102,7 @@ func (s *Session) putBack(was *state, since uint64) {
 func (s *Session) replay(from *state, since uint64) {
 	s.clock = max(s.clock, from.clock)
 	if from.clock > since {
-		s.touch()
+		s.markChanged()
 	}
 	switch {
 	case from.asked[toDestroy] > since:
@@ -114,14 +114,14 @@ func (s *Session) replay(from *state, since uint64) {
 	s.attributes.set(from.attributes, &from.asked, since)
 	for r := range from.asked {
 		if from.asked[r] > since && r != int(toDestroy) && r != int(toClear) {
-			s.asked[r] = s.touch()
+			s.asked[r] = s.markChanged()
 		}
 	}
 	for key, c := range from.cells {
 		copied := *c
 		switch {
 		case c.changed > since:
-			copied.changed = s.touch()
+			copied.changed = s.markChanged()
 			s.putCell(key, &copied)
 		case c.changed == 0 && s.cells[key] == nil: // handed out
 			if encoded, ok := s.field(key); ok && encoded == c.encoded {
@@ -168,7 +168,7 @@ func (s *Session) takeOver(now *Session) error {
 	if now.err != nil {
 		return now.err
 	}
-	s.noteInPlace()
+	s.recordInPlaceChanges()
 	s.rebase(now.base, list)
 	return nil
 }

@@ -188,7 +188,7 @@ func TestSaveWaitsForAnotherSaveOfTheSessionNoLongerThanItsContext(t *testing.T)
 
 // Under -race: goroutines that come, give up and come again leave nothing held,
 // and each change that was acknowledged is there.
-func TestOneSessionSavedUnderContextsThatEnd(t *testing.T) {
+func TestSaveOfOneSessionUnderContextsThatEnd(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	s := reload(t, store)
 	var mu sync.Mutex
@@ -453,7 +453,7 @@ func TestUpdateCountsWhicheverSessionItsFunctionUses(t *testing.T) {
 	}
 }
 
-func TestUpdateGivesItsFunctionASessionThatIsACloneAfterwards(t *testing.T) {
+func TestUpdateHandsItsFunctionASessionThatIsACloneAfterwards(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	for _, fails := range []error{nil, errors.ErrUnsupported} {
 		s := reload(t, store)

@@ -88,9 +88,9 @@ func (s *Session) changes(changes []change) ([]change, error) {
 	return changes, nil
 }
 
-// noteInPlace makes ordinary changes of those in place, when there may be any:
+// recordInPlaceChanges makes ordinary changes of those in place, when there may be any:
 // the text that a value was decoded from is about to be forgotten.
-func (s *Session) noteInPlace() {
+func (s *Session) recordInPlaceChanges() {
 	if s.asked[toCompareInPlace] == 0 {
 		return
 	}
