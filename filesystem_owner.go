@@ -232,7 +232,7 @@ func (o *ownerSearch) err() error {
 // readHeader reads the header of a session's file without its lock. The error is
 // fs.ErrNotExist or slotfile.ErrCorrupt where there is none.
 func readHeader(dir *dirfs.Dir, name string, buf *[]byte) (h sessionfile.Header, info dirfs.Info, err error) {
-	file, err := slotfile.NewSuspect(dir, name)
+	file, err := slotfile.NewCandidate(dir, name)
 	if err != nil {
 		return h, info, err
 	}

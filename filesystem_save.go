@@ -174,7 +174,7 @@ func (t *transaction) overwrite(rec *Record, meta []byte) error {
 	if string(meta) != text {
 		text = string(meta)
 	} else if t.c.Same() && t.isSealedNow(t.file.Payload()) {
-		if err := t.file.Confirm(); err != nil {
+		if err := t.file.EnsureDurable(); err != nil {
 			return err
 		}
 		return t.file.SetModTime(time.Now())

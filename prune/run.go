@@ -19,12 +19,12 @@ type pruning struct {
 	o        Options
 	rule     rule
 
-	stop    context.CancelCauseFunc
-	left    atomic.Int64 // of o.Limit
-	entries atomic.Int64
-	removed atomic.Int64
-	cut     atomic.Bool // something was left undone
-	total   int         // for o.Progress
+	stop       context.CancelCauseFunc
+	left       atomic.Int64 // of o.Limit
+	entries    atomic.Int64
+	removed    atomic.Int64
+	incomplete atomic.Bool // something was left undone
+	total      int         // for o.Progress
 
 	names nameQueue
 
@@ -74,7 +74,7 @@ func (p *pruning) run(parent context.Context, report *Report) error {
 // result returns its end.
 func (p *pruning) result(ctx, parent context.Context, report *Report) error {
 	// A context that ends just after the last file has stopped nothing.
-	if err := context.Cause(ctx); err != nil && p.cut.Load() {
+	if err := context.Cause(ctx); err != nil && p.incomplete.Load() {
 		switch {
 		case errors.Is(err, errLimit):
 			report.Stopped = StopLimit
@@ -148,7 +148,7 @@ func (p *pruning) pace(ctx context.Context) bool {
 		}
 	}
 	if ctx.Err() != nil {
-		p.cut.Store(true)
+		p.incomplete.Store(true)
 		return false
 	}
 	return true
@@ -158,7 +158,7 @@ func (p *pruning) pace(ctx context.Context) bool {
 // is reached, which ends the pruning.
 func (p *pruning) take() error {
 	if p.o.Limit > 0 && p.left.Add(-1) < 0 {
-		p.cut.Store(true)
+		p.incomplete.Store(true)
 		p.stop(errLimit)
 		return errLimit
 	}

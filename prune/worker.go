@@ -42,7 +42,7 @@ type worker struct {
 type candidate struct {
 	name    string
 	info    dirfs.Info
-	file    slotfile.Suspect
+	file    slotfile.Candidate
 	opened  bool
 	verdict verdict
 	err     error
@@ -62,7 +62,7 @@ func (w *worker) run(ctx context.Context) {
 		}
 		for _, e := range names {
 			if ctx.Err() != nil {
-				w.cut.Store(true)
+				w.incomplete.Store(true)
 				return
 			}
 			if sessionfile.IsOwn(e.Name) {
@@ -148,7 +148,7 @@ func (w *worker) flush(ctx context.Context) {
 	}
 	for i := range candidates {
 		c := &candidates[i]
-		c.file, c.err = slotfile.NewSuspect(w.dir, c.name)
+		c.file, c.err = slotfile.NewCandidate(w.dir, c.name)
 		c.opened = c.err == nil
 	}
 	w.removing.Lock()
@@ -175,12 +175,12 @@ var errBusy = errors.New("busy")
 
 // peek judges a session without its lock.
 func (w *worker) peek(name string, info dirfs.Info) (verdict, error) {
-	suspect, err := slotfile.NewSuspect(w.dir, name)
+	file, err := slotfile.NewCandidate(w.dir, name)
 	if err != nil {
 		return live, err
 	}
-	defer suspect.Close()
-	return w.read(suspect, info)
+	defer file.Close()
+	return w.read(file, info)
 }
 
 // remove takes the lock of a candidate, judges it as it is now, and removes it if
@@ -224,10 +224,10 @@ func (w *worker) judge(c *candidate) error {
 	return err
 }
 
-func (w *worker) read(suspect slotfile.Suspect, info dirfs.Info) (verdict, error) {
-	read := suspect.Header
+func (w *worker) read(file slotfile.Candidate, info dirfs.Info) (verdict, error) {
+	read := file.Header
 	if w.o.RemoveCorrupt {
-		read = suspect.Read
+		read = file.Read
 	}
 	meta, err := read(&w.buf)
 	if err != nil && !errors.Is(err, slotfile.ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {

@@ -85,7 +85,7 @@ func TestBrokenStoresAreFound(t *testing.T) {
 					continue
 				}
 				err := c.run(t.Context(), test.make(NewMemory(c.options.IdleTimeout)))
-				if err == nil || errors.As(err, new(lacking)) {
+				if err == nil || errors.As(err, new(unsupported)) {
 					t.Errorf("%s did not find it (%v)", c.name, err)
 				}
 				return
@@ -100,7 +100,7 @@ func TestLackingCapabilitiesAreSkippedByName(t *testing.T) {
 		// The interface alone, without Memory's further abilities.
 		bare := struct{ sessions.SessionStore }{NewMemory(0)}
 		err := c.run(t.Context(), bare)
-		var l lacking
+		var l unsupported
 		if !errors.As(err, &l) || !strings.HasPrefix(l.Error(), "the store is no ") {
 			t.Errorf("%s on a store without capabilities: %v", c.name, err)
 		}

@@ -197,7 +197,7 @@ var capabilityChecks = []check{
 
 // withCapability is a check for stores that are a C.
 func withCapability[C any](name, capabilityName, rule string, do func(ctx context.Context, store sessions.SessionStore, c C)) check {
-	return check{name: name, rule: rule, run: straight(func(ctx context.Context, store sessions.SessionStore) {
+	return check{name: name, rule: rule, run: catching(func(ctx context.Context, store sessions.SessionStore) {
 		c, err := capability[C](store, capabilityName)
 		if err != nil {
 			panic(failed{err})

@@ -143,7 +143,7 @@ var changeChecks = []check{
 	{
 		name: "LoginOfAnotherOwnerBeginsAnew",
 		rule: "A login of another owner ends the session, and nothing of it is in the new one.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := store.New()
 			s.Login("ann")
 			s.Set("hers", int64(1))
@@ -177,7 +177,7 @@ var changeChecks = []check{
 	{
 		name: "DestroyedSessionMayBeginAnew",
 		rule: "What is set after Destroy is stored under a new ID, and nothing from before with it.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := saved(ctx, store, map[string]any{"user": "ann"})
 			old := s.ID()
 			s.Destroy()
@@ -193,7 +193,7 @@ var changeChecks = []check{
 // twoRequests is a check of two requests that have loaded the same
 // session.
 func twoRequests(name, rule string, do func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session)) check {
-	return check{name: name, rule: rule, run: straight(func(ctx context.Context, store sessions.SessionStore) {
+	return check{name: name, rule: rule, run: catching(func(ctx context.Context, store sessions.SessionStore) {
 		id := saved(ctx, store, map[string]any{
 			"old":       "kept",
 			"prefs":     map[string]any{"theme": "light"},

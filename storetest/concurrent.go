@@ -15,7 +15,7 @@ var concurrencyChecks = []check{
 	{
 		name: "NoConcurrentSaveIsLost",
 		rule: "Saves of different values of one session, at the same time, are all there.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			const writers, saves = 8, 25
 			id := saved(ctx, store, nil).ID()
 			need(together(writers, func(writer int) error {
@@ -38,7 +38,7 @@ var concurrencyChecks = []check{
 	{
 		name: "UpdateCounts",
 		rule: "Updates that add one, at the same time, add up.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			updater, err := capability[sessions.Updater](store, "Updater")
 			if err != nil {
 				panic(failed{err})
@@ -68,7 +68,7 @@ var concurrencyChecks = []check{
 	{
 		name: "ReadersNeverSeeHalfASave",
 		rule: "A reader beside writers sees a session that was saved: never an error, a new, an empty or a mixed one.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			write := func(s *sessions.Session, i int) {
 				text := strings.Repeat(string(rune('a'+i%26)), 10+i*37%3000)
 				s.Set("first", text)
@@ -112,7 +112,7 @@ var concurrencyChecks = []check{
 	{
 		name: "LogoutDuringSlowRequests",
 		rule: "A session that is ended while requests save it stays gone, whatever they do.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			for range 50 {
 				const requests = 4
 				id := saved(ctx, store, map[string]any{"a": int64(1)}).ID()

@@ -16,7 +16,7 @@ var contractChecks = []check{
 	{
 		name: "NewStoresNothing",
 		rule: "New makes an empty session with a valid ID of its own; nothing is stored before Save.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s, other := store.New(), store.New()
 			want(s.New() && !s.Modified() && s.Len() == 0, "a new session is %v", s)
 			want(store.IsValidKey(s.ID()) && s.ID() != other.ID(), "IDs of new sessions are not valid, or the same")
@@ -27,7 +27,7 @@ var contractChecks = []check{
 	{
 		name: "KeysAreValidAndUnique",
 		rule: "GenerateKey makes IDs that IsValidKey knows, and that nobody can guess; nothing else is valid.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			seen := make(map[string]bool)
 			for range 1000 {
 				key := store.GenerateKey()
@@ -44,7 +44,7 @@ var contractChecks = []check{
 	{
 		name: "InvalidIDGivesANewSession",
 		rule: "Get of an ID that cannot be one gives a new session with another ID, and no error.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			for name, id := range invalidIDs(store) {
 				s, err := store.Get(ctx, id)
 				need(err, "get of an invalid ID, "+name)
@@ -56,7 +56,7 @@ var contractChecks = []check{
 	{
 		name: "UnknownIDIsNotAdopted",
 		rule: "Get of a well-formed ID that the store does not know gives a new session with another ID.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			id := store.GenerateKey()
 			s, err := store.Get(ctx, id)
 			need(err, "get of an unknown ID")
@@ -67,7 +67,7 @@ var contractChecks = []check{
 	{
 		name: "SavedSessionIsLoaded",
 		rule: "What was saved is loaded: equal, not new, not modified; and the saved session itself is clean.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := store.New()
 			s.Set("foo", int64(42))
 			want(s.ShouldSave(), "a session with a value should be saved")
@@ -83,7 +83,7 @@ var contractChecks = []check{
 	{
 		name: "ValuesComeBack",
 		rule: "Values of every JSON type, under any key, of any size that a session may have, come back as they were.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			values := map[string]any{
 				"string": "text", "int": int64(1) << 60, "float": 1.5, "bool": true, "nil": nil,
 				"list": []any{int64(1), "two"}, "map": map[string]any{"a": int64(1)},
@@ -102,7 +102,7 @@ var contractChecks = []check{
 	{
 		name: "CreatedTimeoutAndOwnerComeBack",
 		rule: "When a session was made, its own timeout and its owner are stored with it.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := store.New()
 			s.SetIdleTimeout(time.Hour)
 			s.SetOwner("o=1 \"ann\"\n")
@@ -117,7 +117,7 @@ var contractChecks = []check{
 	{
 		name: "LoginLifetimePersistenceAndMetaComeBack",
 		rule: "When a session's owner logged in, its own lifetime, the persistence of its cookie and its Meta are stored with it.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := store.New()
 			s.Login("ann")
 			s.SetLifetime(time.Hour)
@@ -135,7 +135,7 @@ var contractChecks = []check{
 	{
 		name: "SaveIfModified",
 		rule: "SaveIfModified saves a session that should be saved, and no other.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := store.New()
 			need(store.SaveIfModified(ctx, s), "save of an unmodified session")
 			want(len(list(ctx, store)) == 0, "an unmodified session was saved")
@@ -147,7 +147,7 @@ var contractChecks = []check{
 	{
 		name: "DeleteEndsOneSession",
 		rule: "Delete ends that session and no other; a second time is no error; nor is one that was never saved.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
 			other := saved(ctx, store, map[string]any{"a": int64(2)})
 			need(store.Delete(ctx, s), "delete")
@@ -160,7 +160,7 @@ var contractChecks = []check{
 	{
 		name: "ListGivesTheStoredSessions",
 		rule: "List returns what the stored sessions are kept under, KeyOf where the store has it, otherwise the ID, and nothing else, also while sessions are made.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			saves := make(chan error, 1)
 			keys := make(map[string]bool) // to be read after saves
 			go func() {
@@ -192,7 +192,7 @@ var contractChecks = []check{
 	{
 		name: "TakenIDIsRefused",
 		rule: "Save of a new session under an ID that is taken is ErrExists, and changes nothing.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := store.New()
 			second := s.Clone()
 			s.Set("a", int64(1))
@@ -206,7 +206,7 @@ var contractChecks = []check{
 	{
 		name: "BadValueChangesNothing",
 		rule: "A value that cannot be encoded, or whose encoder panics, is a *ValueError that names its key; what is stored stays as it was.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
 			s.Set("a", int64(2))
 			for _, value := range []any{make(chan int), panicking{}} {
@@ -224,7 +224,7 @@ var contractChecks = []check{
 	{
 		name: "EndedContextIsObeyed",
 		rule: "With a context that has ended every method returns its error and changes nothing.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
 			ended, cancel := context.WithCancel(ctx)
 			cancel()
@@ -247,7 +247,7 @@ var contractChecks = []check{
 	{
 		name: "FailureIsNoMiss",
 		rule: "When the store cannot be reached, Get is an error, never a new session: that would log everybody out.",
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
 			closer, err := capability[io.Closer](store, "io.Closer, and cannot be made to fail")
 			if err != nil {

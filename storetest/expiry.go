@@ -142,7 +142,7 @@ func expiry(name, rule string, idleTimeout time.Duration, do func(ctx context.Co
 		name:    name,
 		rule:    rule,
 		options: Options{IdleTimeout: idleTimeout},
-		run: straight(func(ctx context.Context, store sessions.SessionStore) {
+		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			for range 10 {
 				if do(ctx, store) {
 					return

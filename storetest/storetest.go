@@ -49,7 +49,7 @@ func Run(t *testing.T, newStore func(t *testing.T, o Options) sessions.SessionSt
 				t.Skip("the store has no IdleTimeout")
 			}
 			switch err := c.run(t.Context(), store); {
-			case errors.As(err, new(lacking)):
+			case errors.As(err, new(unsupported)):
 				t.Skip(err)
 			case err != nil:
 				t.Errorf("%v\nThe rule: %s", err, c.rule)
@@ -76,16 +76,16 @@ func checks() []check {
 	return append(all, expiryChecks...)
 }
 
-// lacking is the error of a check for a capability that the store has not.
-type lacking struct{ capability string }
+// unsupported is the error of a check for a capability that the store has not.
+type unsupported struct{ capability string }
 
-func (l lacking) Error() string { return "the store is no " + l.capability }
+func (l unsupported) Error() string { return "the store is no " + l.capability }
 
 // capability returns the store as a C.
 func capability[C any](store sessions.SessionStore, name string) (C, error) {
 	c, ok := store.(C)
 	if !ok {
-		return c, lacking{name}
+		return c, unsupported{name}
 	}
 	return c, nil
 }
@@ -107,9 +107,9 @@ func want(ok bool, format string, args ...any) {
 
 type failed struct{ err error }
 
-// straight makes a run of a check that is written straight on, with need and
+// catching makes a run of a check that is written catching on, with need and
 // want. Both end it from its own goroutine only.
-func straight(f func(ctx context.Context, store sessions.SessionStore)) func(context.Context, sessions.SessionStore) error {
+func catching(f func(ctx context.Context, store sessions.SessionStore)) func(context.Context, sessions.SessionStore) error {
 	return func(ctx context.Context, store sessions.SessionStore) (err error) {
 		defer func() {
 			switch p := recover().(type) {

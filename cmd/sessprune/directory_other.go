@@ -9,7 +9,7 @@ import (
 )
 
 // enter makes a directory the current one, which must not be a symbolic link.
-func enter(path string) (regain func() error, err error) {
+func enter(path string) (restore func() error, err error) {
 	fi, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -14,9 +14,9 @@ import (
 )
 
 // enter opens a directory, makes sure that it is one to work in, makes it the
-// current one and, as root, takes on the rights of its owner until regain is
+// current one and, as root, takes on the rights of its owner until restore is
 // called.
-func enter(path string) (regain func() error, err error) {
+func enter(path string) (restore func() error, err error) {
 	fd, err := openDirectory(path)
 	if err != nil {
 		return nil, whatToDo(err)
@@ -39,11 +39,11 @@ func enter(path string) (regain func() error, err error) {
 	if euid != 0 || st.Uid == 0 {
 		return func() error { return nil }, nil
 	}
-	regain, err = becomeUser(int(st.Uid), int(st.Gid))
+	restore, err = becomeUser(int(st.Uid), int(st.Gid))
 	if err != nil {
 		return nil, fmt.Errorf("refused, since root cannot take on the rights of its owner, the user %d (%w): run it as that user", st.Uid, err)
 	}
-	return regain, nil
+	return restore, nil
 }
 
 // openDirectory opens a directory that is no symbolic link itself.

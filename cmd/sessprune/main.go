@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if c.metricsFile != "" {
 		if err := writeMetrics(c, results); err != nil {
 			fmt.Fprintf(stderr, "sessprune: --metrics-file was not written: %v\n", err)
-			code = graver(code, exitFailed)
+			code = worse(code, exitFailed)
 		}
 	}
 	return code
@@ -89,12 +89,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func gravest(results []result) int {
 	code := exitDone
 	for _, r := range results {
-		code = graver(code, r.code)
+		code = worse(code, r.code)
 	}
 	return code
 }
 
-func graver(a, b int) int {
+func worse(a, b int) int {
 	for _, code := range []int{exitRefused, exitFailed, exitRunning, exitStopped} {
 		if a == code || b == code {
 			return code

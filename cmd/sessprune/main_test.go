@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 		"mksessions": mksessions,
 		"saver":      saver,
 		"attacker":   attacker,
-		"besieged":   besieged,
+		"underswaps": underSwaps,
 		"weigh":      weigh,
 	})
 }

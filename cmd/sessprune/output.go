@@ -122,20 +122,20 @@ func draw(w io.Writer, title string, names []string, counts []int) {
 	}
 }
 
-// A goner says what would go at an age.
-type goner struct {
+// A projection says what would go at an age.
+type projection struct {
 	idleTimeout time.Duration
 	prune.Ages
 }
 
 // wouldGo counts, for the age at which each bucket begins, what is as old.
-func wouldGo(n prune.Report) []goner {
-	var g []goner
+func wouldGo(n prune.Report) []projection {
+	var g []projection
 	var sum prune.Ages
 	for i := len(n.Ages) - 1; i > 0; i-- {
 		sum.Sessions += n.Ages[i].Sessions
 		sum.Bytes += n.Ages[i].Bytes
-		g = append([]goner{{n.Ages[i-1].Under, sum}}, g...)
+		g = append([]projection{{n.Ages[i-1].Under, sum}}, g...)
 	}
 	return g
 }

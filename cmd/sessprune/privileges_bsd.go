@@ -12,13 +12,13 @@ import (
 // becomeUser sets the process to the effective rights of a user, and none of
 // root's. The saved number stays root's, for the next directory and for the
 // metrics file; it lets no other user signal or trace the process.
-func becomeUser(uid, gid int) (regain func() error, err error) {
+func becomeUser(uid, gid int) (restore func() error, err error) {
 	groups, err := syscall.Getgroups()
 	if err != nil {
 		return nil, err
 	}
 	group := syscall.Getegid()
-	regain = func() error {
+	restore = func() error {
 		// The user first: only root may do the rest.
 		err := syscall.Seteuid(0)
 		if err == nil {
@@ -41,7 +41,7 @@ func becomeUser(uid, gid int) (regain func() error, err error) {
 		err = errors.New("the kernel did not do what it said")
 	}
 	if err != nil {
-		return nil, errors.Join(err, regain())
+		return nil, errors.Join(err, restore())
 	}
-	return regain, nil
+	return restore, nil
 }

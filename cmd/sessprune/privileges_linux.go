@@ -11,13 +11,13 @@ import (
 // and none of root's: with the user's number the kernel takes all capabilities
 // from the effective set. The saved number stays root's, for the next directory
 // and for the metrics file; it lets no other user signal or trace the process.
-func becomeUser(uid, gid int) (regain func() error, err error) {
+func becomeUser(uid, gid int) (restore func() error, err error) {
 	groups, err := syscall.Getgroups()
 	if err != nil {
 		return nil, err
 	}
 	group := syscall.Getegid()
-	regain = func() error {
+	restore = func() error {
 		// The user first: only root may do the rest.
 		err := syscall.Setresuid(-1, 0, -1)
 		if err == nil {
@@ -39,7 +39,7 @@ func becomeUser(uid, gid int) (regain func() error, err error) {
 		err = errors.New("the kernel did not do what it said")
 	}
 	if err != nil {
-		return nil, errors.Join(err, regain())
+		return nil, errors.Join(err, restore())
 	}
-	return regain, nil
+	return restore, nil
 }

@@ -23,13 +23,13 @@ type result struct {
 // and mounts among it, lets nobody do more than that user can do anyway.
 func pruneDirectory(ctx context.Context, c *config, dir string, stderr io.Writer) (r result) {
 	r = result{dir: dir, code: exitRefused}
-	regain, err := enter(dir)
+	restore, err := enter(dir)
 	if err != nil {
 		r.err = err
 		return r
 	}
 	defer func() {
-		if err := regain(); err != nil && r.err == nil {
+		if err := restore(); err != nil && r.err == nil {
 			r.err, r.code = err, exitFailed
 		}
 	}()

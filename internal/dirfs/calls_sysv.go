@@ -16,7 +16,7 @@ const accessFlags = 0 // the real user: AIX has no name for the effective one he
 // is a random one: in another directory, to which the path may lead by now, it is
 // not there.
 func (d *Dir) link(_ int, old, new string) error {
-	return cause(os.Link(filepath.Join(d.path, old), filepath.Join(d.path, new)))
+	return unwrapOS(os.Link(filepath.Join(d.path, old), filepath.Join(d.path, new)))
 }
 
 // duplicate keeps a process from being started before the copy is closed to it:

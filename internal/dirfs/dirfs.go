@@ -67,8 +67,8 @@ func (d *Dir) HasName(info Info, name string) (bool, error) {
 	return named.Device == info.Device && named.Inode == info.Inode, err
 }
 
-// cause takes from an error of package os what names the file.
-func cause(err error) error {
+// unwrapOS takes from an error of package os what names the file.
+func unwrapOS(err error) error {
 	var pathErr *fs.PathError
 	var linkErr *os.LinkError
 	switch {
@@ -107,7 +107,7 @@ func (l *List) Next(dst []Entry) ([]Entry, error) {
 	case err == io.EOF || errors.Is(err, fs.ErrNotExist) || err == nil && len(dst) == n:
 		return dst, io.EOF
 	case err != nil:
-		return dst, l.dir.Error("getdents", cause(err))
+		return dst, l.dir.Error("getdents", unwrapOS(err))
 	}
 	return dst, nil
 }
@@ -138,7 +138,7 @@ func byInode(a, b Entry) int     { return cmp.Compare(a.Inode, b.Inode) }
 func byInodeDown(a, b Entry) int { return byInode(b, a) }
 
 // Close ends the List.
-func (l *List) Close() error { return l.dir.Error("close", cause(l.f.Close())) }
+func (l *List) Close() error { return l.dir.Error("close", unwrapOS(l.f.Close())) }
 
 // Entries gives what is in the directory, in no particular order. What is
 // made or removed meanwhile may or may not be given. A directory that was removed

@@ -24,14 +24,14 @@ func Open(path string) (*Dir, error) {
 	d := &Dir{path: path}
 	fi, err := os.Lstat(path)
 	if err != nil {
-		return nil, d.bare("lstat", err)
+		return nil, d.wrapOS("lstat", err)
 	}
 	if !fi.IsDir() {
 		return nil, d.Error("open", errors.New("not a directory"))
 	}
 	d.root, err = os.OpenRoot(path)
 	if err != nil {
-		return nil, d.bare("open", err)
+		return nil, d.wrapOS("open", err)
 	}
 	return d, nil
 }
@@ -41,7 +41,7 @@ func FromRoot(root *os.Root) (*Dir, error) {
 	d := &Dir{path: filepath.Clean(root.Name())}
 	own, err := root.OpenRoot(".")
 	if err != nil {
-		return nil, d.bare("open", err)
+		return nil, d.wrapOS("open", err)
 	}
 	d.root = own
 	return d, nil
@@ -51,22 +51,22 @@ func FromRoot(root *os.Root) (*Dir, error) {
 func (d *Dir) Root() (*os.Root, error) {
 	root, err := d.root.OpenRoot(".")
 	if err != nil {
-		return nil, d.bare("open", err)
+		return nil, d.wrapOS("open", err)
 	}
 	return root, nil
 }
 
-// bare is Error for errors of package os, which carry the name of the file.
-func (d *Dir) bare(op string, err error) error { return d.Error(op, cause(err)) }
+// wrapOS is Error for errors of package os, which carry the name of the file.
+func (d *Dir) wrapOS(op string, err error) error { return d.Error(op, unwrapOS(err)) }
 
 // Close releases the directory. Files opened from it stay usable.
-func (d *Dir) Close() error { return d.bare("close", d.root.Close()) }
+func (d *Dir) Close() error { return d.wrapOS("close", d.root.Close()) }
 
 // Stat describes the directory itself.
 func (d *Dir) Stat() (Info, error) {
 	fi, err := d.root.Stat(".")
 	if err != nil {
-		return Info{}, d.bare("stat", err)
+		return Info{}, d.wrapOS("stat", err)
 	}
 	return infoOf(fi), nil
 }
@@ -103,7 +103,7 @@ func (d *Dir) open(name string, flag int, mode fs.FileMode) (File, error) {
 	if flag&os.O_CREATE == 0 {
 		fi, err := d.root.Lstat(name)
 		if err != nil {
-			return File{}, d.bare("lstat", err)
+			return File{}, d.wrapOS("lstat", err)
 		}
 		if !fi.Mode().IsRegular() {
 			return File{}, d.Error("open", ErrIrregular)
@@ -111,45 +111,45 @@ func (d *Dir) open(name string, flag int, mode fs.FileMode) (File, error) {
 	}
 	f, err := d.root.OpenFile(name, flag, mode)
 	if err != nil {
-		return File{}, d.bare("open", err)
+		return File{}, d.wrapOS("open", err)
 	}
 	return File{f: f, dir: d, name: name}, nil
 }
 
 // Rename gives the file old the name new, in place of whatever had it.
-func (d *Dir) Rename(old, new string) error { return d.bare("rename", d.root.Rename(old, new)) }
+func (d *Dir) Rename(old, new string) error { return d.wrapOS("rename", d.root.Rename(old, new)) }
 
 // RenameNew gives the file old the name new, unless that is taken: then the
 // error is fs.ErrExist and nothing has changed.
 func (d *Dir) RenameNew(old, new string) error {
 	if err := d.root.Link(old, new); err != nil {
-		return d.bare("link", err)
+		return d.wrapOS("link", err)
 	}
 	return d.Remove(old)
 }
 
 // Remove removes a file.
-func (d *Dir) Remove(name string) error { return d.bare("remove", d.root.Remove(name)) }
+func (d *Dir) Remove(name string) error { return d.wrapOS("remove", d.root.Remove(name)) }
 
 // Lstat describes a file, or the symbolic link that has the name.
 func (d *Dir) Lstat(name string) (Info, error) {
 	fi, err := d.root.Lstat(name)
 	if err != nil {
-		return Info{}, d.bare("lstat", err)
+		return Info{}, d.wrapOS("lstat", err)
 	}
 	return infoOf(fi), nil
 }
 
 // SetModTime sets the modification time of a file, and its access time with it.
 func (d *Dir) SetModTime(name string, t time.Time) error {
-	return d.bare("chtimes", d.root.Chtimes(name, t, t))
+	return d.wrapOS("chtimes", d.root.Chtimes(name, t, t))
 }
 
 // self opens the directory itself, for a List.
 func (d *Dir) self() (*os.File, error) {
 	f, err := d.root.Open(".")
 	if err != nil {
-		return nil, d.bare("open", err)
+		return nil, d.wrapOS("open", err)
 	}
 	return f, nil
 }
@@ -186,24 +186,24 @@ func (f File) ReadAt(p []byte, offset int64) (int, error) {
 	if err == io.EOF {
 		err = nil
 	}
-	return n, cause(err)
+	return n, unwrapOS(err)
 }
 
 // WriteAt writes all of p at the offset, or says why not.
 func (f File) WriteAt(p []byte, offset int64) error {
 	_, err := f.f.WriteAt(p, offset)
-	return cause(err)
+	return unwrapOS(err)
 }
 
 // Truncate makes the file so many bytes long.
-func (f File) Truncate(size int64) error { return cause(f.f.Truncate(size)) }
+func (f File) Truncate(size int64) error { return unwrapOS(f.f.Truncate(size)) }
 
 // Stat describes the file. Whether it still has its name is found by looking
 // at who has the name, since not every system here counts links.
 func (f File) Stat() (Info, error) {
 	fi, err := f.f.Stat()
 	if err != nil {
-		return Info{}, cause(err)
+		return Info{}, unwrapOS(err)
 	}
 	info := infoOf(fi)
 	named, err := f.dir.root.Lstat(f.name)
@@ -211,20 +211,20 @@ func (f File) Stat() (Info, error) {
 	case errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(fi, named):
 		info.Links = 0
 	case err != nil:
-		return Info{}, cause(err)
+		return Info{}, unwrapOS(err)
 	}
 	return info, nil
 }
 
 // Chmod sets the file's permission bits, as far as the system has them.
-func (f File) Chmod(mode fs.FileMode) error { return cause(f.f.Chmod(mode.Perm())) }
+func (f File) Chmod(mode fs.FileMode) error { return unwrapOS(f.f.Chmod(mode.Perm())) }
 
 // SyncData waits until the file's bytes are on the disk.
-func (f File) SyncData() error { return cause(f.f.Sync()) }
+func (f File) SyncData() error { return unwrapOS(f.f.Sync()) }
 
 // Close closes the file and with it gives up its lock.
 func (f File) Close() error {
-	return errors.Join(f.Unlock(), cause(f.f.Close()))
+	return errors.Join(f.Unlock(), unwrapOS(f.f.Close()))
 }
 
 func infoOf(fi fs.FileInfo) Info {

@@ -48,7 +48,7 @@ func FromRoot(root *os.Root) (*Dir, error) {
 	d := &Dir{path: filepath.Clean(root.Name()), fd: -1, closed: fs.ErrClosed}
 	f, err := root.Open(".")
 	if err != nil {
-		return nil, d.Error("open", cause(err))
+		return nil, d.Error("open", unwrapOS(err))
 	}
 	defer f.Close()
 	if d.fd, err = duplicate(f.Fd()); err != nil {
@@ -62,7 +62,7 @@ func FromRoot(root *os.Root) (*Dir, error) {
 func (d *Dir) Root() (*os.Root, error) {
 	root, err := os.OpenRoot(d.path)
 	if err != nil {
-		return nil, d.Error("open", cause(err))
+		return nil, d.Error("open", unwrapOS(err))
 	}
 	if err := d.checkRoot(root); err != nil {
 		return nil, errors.Join(err, root.Close())

@@ -75,7 +75,7 @@ func (f File) take(shared bool, most time.Duration) (bool, error) {
 	}
 	dir, err := f.lock.dir.Stat()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // abandoned: nothing in it to protect
-		return false, cause(err)
+		return false, unwrapOS(err)
 	}
 	f.Unlock()
 	lockFiles.Lock()
@@ -91,7 +91,7 @@ func (f File) take(shared bool, most time.Duration) (bool, error) {
 	ok, err := l.enter(f.lock.dir, most)
 	if !ok {
 		l.drop(id)
-		return false, cause(err)
+		return false, unwrapOS(err)
 	}
 	f.lock.held, f.lock.id = l, id
 	return true, nil
@@ -332,7 +332,7 @@ func takeFile(dir *Dir, name string, take func(*flock.Flock) (bool, error)) (loc
 			err = nil
 		}
 		if err != nil {
-			return nil, false, cause(err)
+			return nil, false, unwrapOS(err)
 		}
 		f, err := dir.Create(name, 0o600)
 		switch {
@@ -341,7 +341,7 @@ func takeFile(dir *Dir, name string, take func(*flock.Flock) (bool, error)) (loc
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, true, nil
 		case !errors.Is(err, fs.ErrExist):
-			return nil, false, cause(err)
+			return nil, false, unwrapOS(err)
 		}
 	}
 	return nil, false, errMoved

@@ -33,12 +33,12 @@ func TestEverySystemCallOfEveryDeedMayFail(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
 				for _, errno := range errnos {
-					s := newScene(t, faultInjection(c.name, errno)...)
+					h := newHarness(t, faultInjection(c.name, errno)...)
 					for _, name := range faulty {
 						for _, sync := range []sessions.SyncMode{sessions.SyncNone, sessions.SyncFull} {
 							for n := 1; n <= maxCall; n++ {
 								d := deed{Name: name, Sync: sync, Call: c.name, N: n, Error: errno}
-								a := s.try(d)
+								a := h.try(d)
 								if !a.Failed {
 									break // it makes no more of these
 								}
@@ -50,7 +50,7 @@ func TestEverySystemCallOfEveryDeedMayFail(t *testing.T) {
 							}
 						}
 					}
-					s.victim.end(t)
+					h.subject.end(t)
 				}
 			})
 		}
@@ -65,15 +65,15 @@ func TestEverySystemCallOfEveryDeedMayFail(t *testing.T) {
 // unknown, and a listing of the owner's sessions would show two.
 func TestAFailedRenewalLeavesNoNewSessionBehind(t *testing.T) {
 	needStrace(t)
-	s := newScene(t, append(faultInjection("pwrite64", unix.EIO), faultInjection("unlinkat", unix.EIO)...)...)
+	h := newHarness(t, append(faultInjection("pwrite64", unix.EIO), faultInjection("unlinkat", unix.EIO)...)...)
 	for _, sync := range []sessions.SyncMode{sessions.SyncNone, sessions.SyncFull} {
 		// The second write is the tombstone's, the first removal that of the old name.
-		a := s.try(deed{Name: "renew", Sync: sync, Call: "pwrite64", N: 2, AndCall: "unlinkat", AndN: 1, Error: unix.EIO})
+		a := h.try(deed{Name: "renew", Sync: sync, Call: "pwrite64", N: 2, AndCall: "unlinkat", AndN: 1, Error: unix.EIO})
 		if !a.Failed || a.Err == "" {
 			t.Errorf("failed: %v, with the error %q", a.Failed, a.Err)
 		}
 	}
-	s.victim.end(t)
+	h.subject.end(t)
 }
 
 // faultInjection is strace's option. A file system without renameat2 takes
@@ -91,14 +91,14 @@ func faultInjection(name string, errno unix.Errno) []string {
 func TestTheWayWithoutRenameat2MayFail(t *testing.T) {
 	needStrace(t)
 	for _, errno := range errnos {
-		s := newScene(t, append(faultInjection("unlinkat", errno), "renameat2:error=EINVAL")...)
+		h := newHarness(t, append(faultInjection("unlinkat", errno), "renameat2:error=EINVAL")...)
 		for _, name := range []string{"save new", "renew"} {
 			for n := 1; n <= maxCall; n++ {
-				if a := s.try(deed{Name: name, Call: "unlinkat", N: n, Error: errno}); !a.Failed {
+				if a := h.try(deed{Name: name, Call: "unlinkat", N: n, Error: errno}); !a.Failed {
 					break
 				}
 			}
 		}
-		s.victim.end(t)
+		h.subject.end(t)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/sessfs/sessions/prune"
 )
 
-// deadly are the deeds in each of whose system calls the victim is killed.
+// deadly are the deeds in each of whose system calls the subject is killed.
 var deadly = []string{"save new", "save removed", "save changed", "save grown", "save shrunk", "save unchanged", "set timeout", "save lengthened", "touch lengthened", "renew", "destroy", "delete", "prune"}
 
 // A process is killed at each system call of each deed: by strace, as it enters
@@ -56,16 +56,16 @@ var callInLog = regexp.MustCompile(`(?m)^(\d+) +([a-z0-9]+)\(`)
 // which a pruning has some, it takes the one that makes the most.
 func callsOf(t *testing.T, d deed) map[string]int {
 	t.Helper()
-	s := newScene(t)
-	s.prepareAll(&d)
-	s.tell(d) // once before, so that what is done once only is done
-	s.clear()
-	s.prepareAll(&d)
+	h := newHarness(t)
+	h.prepareAll(&d)
+	h.tell(d) // once before, so that what is done once only is done
+	h.clear()
+	h.prepareAll(&d)
 	log := filepath.Join(t.TempDir(), "log")
-	detach := attach(t, s.pid, log, "-e", "trace="+callNames())
-	s.tell(d)
+	detach := attach(t, h.pid, log, "-e", "trace="+callNames())
+	h.tell(d)
 	detach()
-	s.victim.end(t)
+	h.subject.end(t)
 	text, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
@@ -89,68 +89,68 @@ func callNames() string {
 	return strings.Join(names, ",")
 }
 
-// killAt kills a victim at one call, and reports false when it survived: the
+// killAt kills a subject at one call, and reports false when it survived: the
 // threads of a pruning share their work as they like.
 func killAt(t *testing.T, d deed) bool {
 	t.Helper()
-	s := newScene(t)
-	s.prepareAll(&d)
-	attach(t, s.pid, "/dev/null", "-e", "trace="+d.Call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", d.Call, d.N))
+	h := newHarness(t)
+	h.prepareAll(&d)
+	attach(t, h.pid, "/dev/null", "-e", "trace="+d.Call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", d.Call, d.N))
 	order := deed{Name: d.Name, ID: d.ID, Sync: d.Sync}
 	text, err := json.Marshal(order)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(s.victim.in, "%s\n", text)
-	survived := s.victim.out.Scan()
-	s.victim.in.Close()
-	s.victim.Wait()
+	fmt.Fprintf(h.subject.in, "%s\n", text)
+	survived := h.subject.out.Scan()
+	h.subject.in.Close()
+	h.subject.Wait()
 	if survived && d.Name != "prune" {
 		t.Errorf("%s %d: was not killed", d.Call, d.N)
 	}
-	s.afterDeath(d)
+	h.afterDeath(d)
 	return !survived
 }
 
-// prepareAll makes the subjects of a deed. A pruning finds sessions that have
+// prepareAll makes the sessions of a deed. A pruning finds sessions that have
 // ended, one that lives, and an unfinished file.
-func (s *scene) prepareAll(d *deed) {
-	s.Helper()
+func (h *harness) prepareAll(d *deed) {
+	h.Helper()
 	if d.Name != "prune" {
-		s.prepare(d)
+		h.prepare(d)
 		return
 	}
 	for i := range 4 {
 		old := deed{Name: "prune"}
-		if s.prepare(&old); i < 3 {
-			s.age(s.file(old.ID))
+		if h.prepare(&old); i < 3 {
+			h.age(h.file(old.ID))
 		}
 		d.ID = old.ID
 	}
-	temp := filepath.Join(s.dir, "tmp-0123456789abcdef.__sess_tmp")
+	temp := filepath.Join(h.dir, "tmp-0123456789abcdef.__sess_tmp")
 	if err := os.WriteFile(temp, []byte("unfinished"), 0o600); err != nil {
-		s.Fatal(err)
+		h.Fatal(err)
 	}
-	s.age(temp)
+	h.age(temp)
 }
 
 // age makes a file two hours older than everything that goes by then.
-func (s *scene) age(name string) {
-	s.Helper()
-	past := time.Now().Add(-2 * victimMaxAge)
+func (h *harness) age(name string) {
+	h.Helper()
+	past := time.Now().Add(-2 * subjectIdleTimeout)
 	if err := os.Chtimes(name, past, past); err != nil {
-		s.Fatal(err)
+		h.Fatal(err)
 	}
 }
 
 // afterDeath looks at the remains of a killed process.
-func (s *scene) afterDeath(d deed) {
-	s.Helper()
+func (h *harness) afterDeath(d deed) {
+	h.Helper()
 	found := make(map[string]string) // the sessions' values, by ID
-	for id, err := range s.store.List(background) {
-		got, err2 := s.store.Get(background, id)
+	for id, err := range h.store.List(background) {
+		got, err2 := h.store.Get(background, id)
 		if err != nil || err2 != nil {
-			s.Errorf("%s %d: %v %v", d.Call, d.N, err, err2)
+			h.Errorf("%s %d: %v %v", d.Call, d.N, err, err2)
 			continue
 		}
 		if got.New() {
@@ -158,19 +158,19 @@ func (s *scene) afterDeath(d deed) {
 		}
 		value, _ := got.Get("a").(string)
 		if got.Len() != 2 || got.Get("b") != value {
-			s.Errorf("%s %d: a session is torn", d.Call, d.N)
+			h.Errorf("%s %d: a session is torn", d.Call, d.N)
 		}
 		found[id] = value[:min(3, len(value))]
-		if timeout := got.IdleTimeout(); d.Name == "set timeout" && (timeout == newMaxAge != (value == newValue) || !s.endsAfter(id, timeout)) {
-			s.Errorf("%s %d: the session has %q and the timeout %v, and does not end by that", d.Call, d.N, found[id], timeout)
+		if timeout := got.IdleTimeout(); d.Name == "set timeout" && (timeout == newIdleTimeout != (value == newValue) || !h.endsAfter(id, timeout)) {
+			h.Errorf("%s %d: the session has %q and the timeout %v, and does not end by that", d.Call, d.N, found[id], timeout)
 		}
-		s.saveAgain(d, got)
+		h.saveAgain(d, got)
 	}
 	old, others := found[d.ID], slices.Sorted(maps.Values(found))
 	if !mayBeLeft(d.Name, old, others) {
-		s.Errorf("%s %d: %q is left, and in all %q", d.Call, d.N, old, others)
+		h.Errorf("%s %d: %q is left, and in all %q", d.Call, d.N, old, others)
 	}
-	s.pruneTemps(d)
+	h.pruneTemps(d)
 }
 
 // mayBeLeft says what may be left of a deed that was broken off: old is what the
@@ -191,36 +191,36 @@ func mayBeLeft(name, old string, all []string) bool {
 }
 
 // saveAgain saves what a killed process was about to: no lock may be stuck.
-func (s *scene) saveAgain(d deed, session *sessions.Session) {
-	s.Helper()
+func (h *harness) saveAgain(d deed, session *sessions.Session) {
+	h.Helper()
 	ctx, cancel := deadline(5 * time.Second)
 	defer cancel()
 	session.Set("a", newValue)
 	session.Set("b", newValue)
-	if err := s.store.Save(ctx, session); err != nil {
-		s.Errorf("%s %d: a save afterwards: %v", d.Call, d.N, err)
+	if err := h.store.Save(ctx, session); err != nil {
+		h.Errorf("%s %d: a save afterwards: %v", d.Call, d.N, err)
 		return
 	}
-	again, err := s.store.Get(background, session.ID())
+	again, err := h.store.Get(background, session.ID())
 	if err != nil || again.Get("a") != newValue || again.Get("b") != newValue {
-		s.Errorf("%s %d: a save afterwards is lost: %v %v", d.Call, d.N, again, err)
+		h.Errorf("%s %d: a save afterwards is lost: %v %v", d.Call, d.N, again, err)
 	}
 }
 
 // pruneTemps prunes an hour later.
-func (s *scene) pruneTemps(d deed) {
-	s.Helper()
-	for _, name := range s.temps() {
-		s.age(filepath.Join(s.dir, name))
+func (h *harness) pruneTemps(d deed) {
+	h.Helper()
+	for _, name := range h.temps() {
+		h.age(filepath.Join(h.dir, name))
 	}
-	if _, err := s.store.Prune(background, prune.Options{}); err != nil {
-		s.Errorf("%s %d: Prune: %v", d.Call, d.N, err)
+	if _, err := h.store.Prune(background, prune.Options{}); err != nil {
+		h.Errorf("%s %d: Prune: %v", d.Call, d.N, err)
 	}
-	if names := s.temps(); len(names) > 0 {
-		s.Errorf("%s %d: after a pruning %q are left", d.Call, d.N, names)
+	if names := h.temps(); len(names) > 0 {
+		h.Errorf("%s %d: after a pruning %q are left", d.Call, d.N, names)
 	}
-	if files := s.names(); d.Name == "prune" && len(files) != 1 {
-		s.Errorf("%s %d: after a second pruning %d files are left, want 1", d.Call, d.N, len(files))
+	if files := h.names(); d.Name == "prune" && len(files) != 1 {
+		h.Errorf("%s %d: after a second pruning %d files are left, want 1", d.Call, d.N, len(files))
 	}
 }
 
@@ -234,39 +234,39 @@ func TestAProcessMayBeKilledBetweenLinkAndUnlink(t *testing.T) {
 		call    string
 		n, left int // sessions
 	}{{"linkat", 1, 0}, {"unlinkat", 1, 1}} {
-		s := newScene(t)
-		attach(t, s.pid, "/dev/null", "-e", "trace=renameat2,"+row.call, "-e", "inject=renameat2:error=EINVAL",
+		h := newHarness(t)
+		attach(t, h.pid, "/dev/null", "-e", "trace=renameat2,"+row.call, "-e", "inject=renameat2:error=EINVAL",
 			"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", row.call, row.n))
-		fmt.Fprintln(s.victim.in, `{"Name":"save new"}`)
-		if s.victim.out.Scan() {
+		fmt.Fprintln(h.subject.in, `{"Name":"save new"}`)
+		if h.subject.out.Scan() {
 			t.Errorf("%s: was not killed", row.call)
 		}
-		s.victim.in.Close()
-		s.victim.Wait()
-		temps := s.temps()
+		h.subject.in.Close()
+		h.subject.Wait()
+		temps := h.temps()
 		if len(temps) != 1 {
 			t.Fatalf("%s: the unfinished files %q are left, want one", row.call, temps)
 		}
 		prune := func(age time.Duration, names int) {
 			t.Helper()
 			past := time.Now().Add(-age)
-			for _, name := range s.names() {
-				if err := os.Chtimes(filepath.Join(s.dir, name), past, past); err != nil {
+			for _, name := range h.names() {
+				if err := os.Chtimes(filepath.Join(h.dir, name), past, past); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for range 2 { // the session may come before its second name
-				if _, err := s.store.Prune(background, prune.Options{}); err != nil {
+				if _, err := h.store.Prune(background, prune.Options{}); err != nil {
 					t.Error(err)
 				}
 			}
-			if got := s.names(); len(got) != names {
+			if got := h.names(); len(got) != names {
 				t.Errorf("%s: after %v and a pruning the directory has %q, want %d files", row.call, age, got, names)
 			}
 		}
 		prune(70*time.Minute, row.left)
-		for id := range s.store.List(background) {
-			got, err := s.store.Get(background, id)
+		for id := range h.store.List(background) {
+			got, err := h.store.Get(background, id)
 			if err != nil || got.New() || got.Get("a") != newValue {
 				t.Errorf("%s: the session is %v, %v", row.call, got, err)
 			}
@@ -275,7 +275,7 @@ func TestAProcessMayBeKilledBetweenLinkAndUnlink(t *testing.T) {
 		if row.left != 0 {
 			t.Errorf("%s: the session is not listed, or one is that should not be", row.call)
 		}
-		prune(2*victimMaxAge, 0)
+		prune(2*subjectIdleTimeout, 0)
 	}
 }
 
@@ -285,54 +285,54 @@ func TestAProcessMayBeKilledBetweenLinkAndUnlink(t *testing.T) {
 func TestPruneLeavesASessionThatMovesBeforeItsLockIsTaken(t *testing.T) {
 	needStrace(t)
 	for _, linked := range []bool{false, true} {
-		s := newScene(t)
+		h := newHarness(t)
 		d := deed{Name: "prune"}
-		s.prepare(&d)
-		loaded, err := s.store.Get(background, d.ID)
+		h.prepare(&d)
+		loaded, err := h.store.Get(background, d.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.age(s.file(d.ID))
+		h.age(h.file(d.ID))
 		// The directory's lock is the first.
-		attach(t, s.pid, "/dev/null", "-e", "trace=flock", "-e", "inject=flock:delay_enter=1000000:when=1+")
+		attach(t, h.pid, "/dev/null", "-e", "trace=flock", "-e", "inject=flock:delay_enter=1000000:when=1+")
 		answered := make(chan answer, 1)
-		go func() { answered <- s.tell(d) }()
-		s.waitUntilOpen(s.file(d.ID))
+		go func() { answered <- h.tell(d) }()
+		h.waitUntilOpen(h.file(d.ID))
 		if linked { // by a backup, so that the old file keeps one name
-			if err := os.Link(s.file(d.ID), filepath.Join(s.dir, "..", "backup")); err != nil {
+			if err := os.Link(h.file(d.ID), filepath.Join(h.dir, "..", "backup")); err != nil {
 				t.Fatal(err)
 			}
 		}
 		// As if it had been used all the time: expired sessions are not saved.
 		now := time.Now()
-		if err := os.Chtimes(s.file(d.ID), now, now); err != nil {
+		if err := os.Chtimes(h.file(d.ID), now, now); err != nil {
 			t.Fatal(err)
 		}
 		loaded.Set("a", strings.Repeat(newValue, 40))
 		loaded.Set("b", strings.Repeat(newValue, 40))
-		if err := s.store.Save(background, loaded); err != nil {
+		if err := h.store.Save(background, loaded); err != nil {
 			t.Fatal(err)
 		}
 		if linked {
-			s.age(filepath.Join(s.dir, "..", "backup"))
+			h.age(filepath.Join(h.dir, "..", "backup"))
 		}
 		if a := <-answered; a.Err != "" {
 			t.Errorf("Prune = %s", a.Err)
 		}
-		if got, err := s.store.Get(background, d.ID); err != nil || got.New() {
+		if got, err := h.store.Get(background, d.ID); err != nil || got.New() {
 			t.Errorf("with a hard link %v: the session that was just saved is %v, %v", linked, got, err)
 		}
-		s.victim.end(t)
+		h.subject.end(t)
 	}
 }
 
-// waitUntilOpen waits until the victim has a file open.
-func (s *scene) waitUntilOpen(file string) {
-	s.Helper()
+// waitUntilOpen waits until the subject has a file open.
+func (h *harness) waitUntilOpen(file string) {
+	h.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.pid))
+		fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", h.pid))
 		if err != nil {
-			s.Fatal(err)
+			h.Fatal(err)
 		}
 		for _, fd := range fds {
 			if target, _ := os.Readlink(fd); target == file {
@@ -340,5 +340,5 @@ func (s *scene) waitUntilOpen(file string) {
 			}
 		}
 	}
-	s.Fatal("the victim does not open the file")
+	h.Fatal("the subject does not open the file")
 }

@@ -33,7 +33,7 @@ const (
 // must be an order of all that they did, one thing at a time, in which every
 // answer is the right one.
 func TestHistoriesOfOneSessionAreLinearizable(t *testing.T) {
-	h := newHistorians(t)
+	h := newWorkers(t)
 	until, ops := time.Now().Add(long(t)), shortOps
 	if raceDetector {
 		ops /= 5
@@ -75,23 +75,23 @@ func value(s *string) string {
 	return *s
 }
 
-// historians are the processes that make histories, and the store that gives
+// workers are the processes that make histories, and the store that gives
 // them sessions to do it with.
-type historians struct {
+type workers struct {
 	store     *sessions.FilesystemSessionStore
 	current   string
 	processes []*process
 }
 
-func newHistorians(t *testing.T) *historians {
+func newWorkers(t *testing.T) *workers {
 	t.Helper()
 	dir := t.TempDir()
-	h := &historians{
+	h := &workers{
 		store:   newStore(t, historyOptions(filepath.Join(dir, "sessions"))),
 		current: filepath.Join(dir, "current"),
 	}
 	for range historyProcesses {
-		h.processes = append(h.processes, start(t, historian, filepath.Join(dir, "sessions")))
+		h.processes = append(h.processes, start(t, worker, filepath.Join(dir, "sessions")))
 	}
 	return h
 }
@@ -102,10 +102,10 @@ func newHistorians(t *testing.T) *historians {
 // An operator takes part only where no session outgrows its slots: an rm between
 // a writer's last look at its file and the rename of a larger one to the name,
 // two system calls, is undone, and nothing that rename(2) offers prevents that.
-func (h *historians) newRound(t *testing.T, number int) (round, values) {
+func (w *workers) newRound(t *testing.T, number int) (round, values) {
 	t.Helper()
 	r := round{
-		Current: h.current,
+		Current: w.current,
 		Ops:     historyOps,
 		Start:   monotonic() + int64(time.Millisecond),
 		Rm:      number%2 == 0,
@@ -113,7 +113,7 @@ func (h *historians) newRound(t *testing.T, number int) (round, values) {
 	if long(t) > 0 {
 		r.Ops = 5 + rand.IntN(30)
 	}
-	s := h.store.New()
+	s := w.store.New()
 	if number/2%2 == 0 {
 		s.SetIdleTimeout(2 * time.Hour)
 	}
@@ -123,21 +123,21 @@ func (h *historians) newRound(t *testing.T, number int) (round, values) {
 		r.Largest = 12_000
 		s.Set(roomKey, written("0.0.2000")) // 18 KB: slots of 31.5 KB, in which all fits
 	}
-	if err := h.store.Save(background, s); err != nil {
+	if err := w.store.Save(background, s); err != nil {
 		t.Fatal(err)
 	}
 	r.ID = s.ID()
-	if err := os.WriteFile(h.current, []byte(r.ID), 0o600); err != nil {
+	if err := os.WriteFile(w.current, []byte(r.ID), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return r, values{A: "first", B: "first"}
 }
 
 // play makes one history and checks it.
-func (h *historians) play(t *testing.T, number int) []op {
+func (w *workers) play(t *testing.T, number int) []op {
 	t.Helper()
-	r, first := h.newRound(t, number)
-	for i, p := range h.processes {
+	r, first := w.newRound(t, number)
+	for i, p := range w.processes {
 		r.Clients = nil
 		for c := range historyClients {
 			r.Clients = append(r.Clients, i*historyClients+c)
@@ -149,7 +149,7 @@ func (h *historians) play(t *testing.T, number int) []op {
 		fmt.Fprintf(p.in, "%s\n", order)
 	}
 	var ops []op
-	for _, p := range h.processes {
+	for _, p := range w.processes {
 		var some []op
 		if err := json.Unmarshal([]byte(p.line(t)), &some); err != nil {
 			t.Fatal(err)
@@ -163,7 +163,7 @@ func (h *historians) play(t *testing.T, number int) []op {
 		}
 		t.Errorf("history %d is not linearizable: %v", number, got)
 	}
-	if _, err := h.store.DeleteAll(background); err != nil {
+	if _, err := w.store.DeleteAll(background); err != nil {
 		t.Error(err)
 	}
 	return ops

@@ -38,10 +38,10 @@ var (
 
 // files in the states that a record goes through, and all payloads ever saved in them.
 var states = []struct {
-	name   string
-	slots  [][]byte
-	saved  []string
-	buried bool // fs.ErrNotExist is a state as well
+	name  string
+	slots [][]byte
+	saved []string
+	dead  bool // fs.ErrNotExist is a state as well
 }{
 	{"new", [][]byte{live(1, older), nil}, []string{older}, false},
 	{"saved", [][]byte{live(1, older), live(2, newer)}, []string{older, newer}, false},
@@ -51,10 +51,10 @@ var states = []struct {
 }
 
 // wantSaved demands a state that was once saved, or ErrCorrupt.
-func wantSaved(t *testing.T, files *slotfile.Files, saved []string, buried bool, what string, n int) {
+func wantSaved(t *testing.T, files *slotfile.Files, saved []string, dead bool, what string, n int) {
 	t.Helper()
 	rec, err := files.Read(ctx, "a")
-	ok := errors.Is(err, slotfile.ErrCorrupt) || buried && errors.Is(err, fs.ErrNotExist)
+	ok := errors.Is(err, slotfile.ErrCorrupt) || dead && errors.Is(err, fs.ErrNotExist)
 	for _, s := range saved {
 		ok = ok || err == nil && rec.Payload == s && rec.Meta == string(meta)
 	}
@@ -76,7 +76,7 @@ func TestAFileCutAnywhereIsAStateOnceSavedOrCorrupt(t *testing.T) {
 				if err := os.Truncate(filepath.Join(path, "a"), int64(n)); err != nil {
 					t.Fatal(err)
 				}
-				wantSaved(t, files, state.saved, state.buried, "cut at", n)
+				wantSaved(t, files, state.saved, state.dead, "cut at", n)
 				if n%64 != 0 {
 					continue
 				}
@@ -114,10 +114,10 @@ func TestAnyOneBitFlippedIsAStateOnceSavedOrCorrupt(t *testing.T) {
 			for bit := range 8 * len(whole) {
 				at := int64(bit / 8)
 				f.WriteAt([]byte{whole[at] ^ 1<<(bit%8)}, at)
-				wantSaved(t, files, state.saved, state.buried, "bit", bit)
+				wantSaved(t, files, state.saved, state.dead, "bit", bit)
 				f.WriteAt(whole[at:at+1], at)
 			}
-			if rec, err := files.Read(ctx, "a"); state.buried == (err == nil) {
+			if rec, err := files.Read(ctx, "a"); state.dead == (err == nil) {
 				t.Errorf("undamaged again: %.20q, %v", rec.Payload, err)
 			}
 		})

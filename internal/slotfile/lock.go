@@ -86,7 +86,7 @@ func (l *Lock) open(ctx context.Context) (err error) {
 			// A copy: after an error the caller may use its variable for
 			// another lock before the wait for this one has ended.
 			waiting := *l
-			if err := lockUnder(ctx, l.file, false, waiting.release); err != nil {
+			if err := lockContext(ctx, l.file, false, waiting.release); err != nil {
 				return l.dir.Error("flock", err)
 			}
 		}
@@ -195,7 +195,7 @@ func (l *Lock) Write(ctx context.Context, meta []byte, payload string, marked bo
 // move writes the record into a new file and renames that to the name. It reports
 // whether the file has it, which it may in spite of an error.
 func (l *Lock) move(ctx context.Context, meta []byte, seq uint64, payload string, marked bool) error {
-	return l.files.place(ctx, l.dir, meta, seq, payload, marked, func(temp string) error {
+	return l.files.writeNew(ctx, l.dir, meta, seq, payload, marked, func(temp string) error {
 		if err := l.check(); err != nil {
 			return err
 		}
@@ -226,10 +226,10 @@ func (l *Lock) check() error {
 	return err
 }
 
-// Confirm is for a caller who finds the record already as wanted: it waits, with
+// EnsureDurable is for a caller who finds the record already as wanted: it waits, with
 // Files.Sync, until that is on the disk. The record's writer may have been killed
 // before.
-func (l *Lock) Confirm() error {
+func (l *Lock) EnsureDurable() error {
 	if !l.files.Sync {
 		return nil
 	}
@@ -300,13 +300,13 @@ func (l *Lock) Remove() (gone bool, err error) {
 	case newest >= 0 && !l.img.slots[newest].dead:
 		err = l.overwrite(1-newest, l.img.slots[newest].seq+1, true, "")
 	case newest >= 0:
-		err = l.Confirm()
+		err = l.EnsureDurable()
 	}
-	buried := newest >= 0 && err == nil
+	dead := newest >= 0 && err == nil
 	if removeErr := l.dir.Remove(l.name); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
-		return buried, errors.Join(err, removeErr)
+		return dead, errors.Join(err, removeErr)
 	}
-	if l.files.Sync && !buried {
+	if l.files.Sync && !dead {
 		return true, l.dir.Sync() // the name alone tells that it is gone
 	}
 	return true, nil

@@ -167,7 +167,7 @@ func TestLockIsOfTheFileThatHasTheNameAmongHardLinks(t *testing.T) {
 }
 
 // A file that a pruner is about to judge moves, or goes, before it has the lock.
-func TestSuspectHasNoLinksOnceItsNameLeadsElsewhere(t *testing.T) {
+func TestCandidateHasNoLinksOnceItsNameLeadsElsewhere(t *testing.T) {
 	for name, act := range map[string]func(files *slotfile.Files, path string) error{
 		"removed": func(files *slotfile.Files, _ string) error { _, err := remove(files, "a"); return err },
 		"moved":   func(files *slotfile.Files, _ string) error { return write(files, "a", strings.Repeat("x", 9000)) },
@@ -182,7 +182,7 @@ func TestSuspectHasNoLinksOnceItsNameLeadsElsewhere(t *testing.T) {
 			path := t.TempDir()
 			files := open(t, path)
 			create(t, files, "a", "x")
-			x, err := slotfile.NewSuspect(files.Dir(), "a")
+			x, err := slotfile.NewCandidate(files.Dir(), "a")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -231,13 +231,13 @@ func TestRemoveReportsThatTheNameCouldNotBeRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	create(t, files, "a", "x")
-	x, err := slotfile.NewSuspect(files.Dir(), "a")
+	x, err := slotfile.NewCandidate(files.Dir(), "a")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer x.Close()
 	swap()
 	if err := x.Remove(); !errors.As(err, &pathErr) {
-		t.Errorf("Suspect.Remove = %v, want the error of unlink", err)
+		t.Errorf("Candidate.Remove = %v, want the error of unlink", err)
 	}
 }

@@ -45,7 +45,7 @@ type Files struct {
 	Reopened func(*dirfs.Dir)
 
 	dir    directory
-	locks  keyed
+	locks  keyedMutex
 	naming atomic.Pointer[namingLock] // of the directory in use
 }
 
@@ -121,7 +121,7 @@ func (s *Files) readLocked(ctx context.Context, name string, f dirfs.File, buf *
 		f.Close()
 		s.locks.unlock(name, sem)
 	}
-	if err := lockUnder(ctx, f, true, release); err != nil {
+	if err := lockContext(ctx, f, true, release); err != nil {
 		return Record{}, err
 	}
 	defer release()
@@ -169,7 +169,7 @@ func (s *Files) CreateFor(ctx context.Context, old *Lock, name string, meta []by
 
 func (s *Files) createIn(ctx context.Context, dir *dirfs.Dir, name string, meta []byte, payload string, marked bool, old *Lock) error {
 	placed := false
-	err := s.place(ctx, dir, meta, 1, payload, marked, func(temp string) error {
+	err := s.writeNew(ctx, dir, meta, 1, payload, marked, func(temp string) error {
 		if old != nil {
 			if err := old.check(); err != nil {
 				return err
@@ -187,8 +187,8 @@ func (s *Files) createIn(ctx context.Context, dir *dirfs.Dir, name string, meta 
 	return err
 }
 
-// place writes a new file under a temporary name and hands it to rename.
-func (s *Files) place(ctx context.Context, dir *dirfs.Dir, meta []byte, seq uint64, payload string, marked bool, rename func(temp string) error) (err error) {
+// writeNew writes a new file under a temporary name and hands it to rename.
+func (s *Files) writeNew(ctx context.Context, dir *dirfs.Dir, meta []byte, seq uint64, payload string, marked bool, rename func(temp string) error) (err error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	*buf, err = appendFile((*buf)[:0], meta, seq, payload, marked)
@@ -307,10 +307,10 @@ func irregularIsCorrupt(err error) error {
 	return err
 }
 
-// lockUnder waits for the lock of f until ctx ends, without polling. When it
+// lockContext waits for the lock of f until ctx ends, without polling. When it
 // returns an error the file is no longer the caller's: release, which must
 // close it, was called, or will be as soon as the system lets go of the wait.
-func lockUnder(ctx context.Context, f dirfs.File, shared bool, release func()) error {
+func lockContext(ctx context.Context, f dirfs.File, shared bool, release func()) error {
 	if err := ctx.Err(); err != nil {
 		release()
 		return err

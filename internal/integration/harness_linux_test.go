@@ -19,57 +19,57 @@ import (
 	"github.com/sessfs/sessions/prune"
 )
 
-// A scene is a directory in which a victim does one deed at a time, and a store
+// A harness is a directory in which a subject does one deed at a time, and a store
 // that nothing happens to, which sees what came of it.
-type scene struct {
+type harness struct {
 	*testing.T
-	dir    string
-	store  *sessions.FilesystemSessionStore
-	victim *process
-	pid    int
+	dir     string
+	store   *sessions.FilesystemSessionStore
+	subject *process
+	pid     int
 }
 
-func newScene(t *testing.T, inject ...string) *scene {
+func newHarness(t *testing.T, inject ...string) *harness {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "sessions")
-	s := &scene{T: t, dir: dir, store: newStore(t, victimOptions(dir, sessions.SyncNone))}
+	h := &harness{T: t, dir: dir, store: newStore(t, subjectOptions(dir, sessions.SyncNone))}
 	var wrap []string
 	if len(inject) > 0 {
 		wrap = traced(inject...)
 	}
-	s.victim = start(t, victim, dir, wrap...)
+	h.subject = start(t, subject, dir, wrap...)
 	var err error
-	if s.pid, err = strconv.Atoi(s.victim.line(t)); err != nil {
+	if h.pid, err = strconv.Atoi(h.subject.line(t)); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return h
 }
 
 // prepare makes the session that a deed is done to, half an hour ago.
-func (s *scene) prepare(d *deed) {
-	s.Helper()
+func (h *harness) prepare(d *deed) {
+	h.Helper()
 	switch d.Name {
 	case "open", "save new":
 		return
 	case "load removed", "save removed":
 		// Under the stores that have it open.
-		if err := os.RemoveAll(s.dir); err != nil {
-			s.Fatal(err)
+		if err := os.RemoveAll(h.dir); err != nil {
+			h.Fatal(err)
 		}
 		return
 	}
-	store := s.store
+	store := h.store
 	if strings.HasSuffix(d.Name, "lengthened") {
-		o := victimOptions(s.dir, sessions.SyncNone)
+		o := subjectOptions(h.dir, sessions.SyncNone)
 		o.IdleTimeout /= 2
 		var err error
 		if store, err = openStore(o); err != nil {
-			s.Fatal(err)
+			h.Fatal(err)
 		}
 		defer store.Close()
 	}
 	session := store.New()
-	session.SetIdleTimeout(victimMaxAge)
+	session.SetIdleTimeout(subjectIdleTimeout)
 	value := oldValue
 	if d.Name == "save shrunk" {
 		value = strings.Repeat(oldValue, 40)
@@ -78,44 +78,44 @@ func (s *scene) prepare(d *deed) {
 		session.Set("a", value)
 		session.Set("b", value)
 		if err := store.Save(background, session); err != nil {
-			s.Fatal(err)
+			h.Fatal(err)
 		}
 		session.MarkModified()
 	}
 	d.ID = session.ID()
 	past := time.Now().Add(-30 * time.Minute)
-	if err := os.Chtimes(s.file(d.ID), past, past); err != nil {
-		s.Fatal(err)
+	if err := os.Chtimes(h.file(d.ID), past, past); err != nil {
+		h.Fatal(err)
 	}
 }
 
-func (s *scene) file(id string) string { return filepath.Join(s.dir, "session_"+id+".sess") }
+func (h *harness) file(id string) string { return filepath.Join(h.dir, "session_"+id+".sess") }
 
-// tell has the victim do a deed.
-func (s *scene) tell(d deed) (a answer) {
-	s.Helper()
+// tell has the subject do a deed.
+func (h *harness) tell(d deed) (a answer) {
+	h.Helper()
 	order, err := json.Marshal(d)
 	if err != nil {
-		s.Fatal(err)
+		h.Fatal(err)
 	}
-	fmt.Fprintf(s.victim.in, "%s\n", order)
-	if err := json.Unmarshal([]byte(s.victim.line(s.T)), &a); err != nil {
-		s.Fatal(err)
+	fmt.Fprintf(h.subject.in, "%s\n", order)
+	if err := json.Unmarshal([]byte(h.subject.line(h.T)), &a); err != nil {
+		h.Fatal(err)
 	}
 	return a
 }
 
 // try does a deed under a fault and looks at what came of it.
-func (s *scene) try(d deed) answer {
-	s.Helper()
-	s.prepare(&d)
-	a := s.tell(d)
+func (h *harness) try(d deed) answer {
+	h.Helper()
+	h.prepare(&d)
+	a := h.tell(d)
 	wrong := func(format string, args ...any) {
-		s.Helper()
-		s.Errorf("%s, sync %d, %s %d: %v, file size %d: %s (the error was %q)",
+		h.Helper()
+		h.Errorf("%s, sync %d, %s %d: %v, file size %d: %s (the error was %q)",
 			d.Name, d.Sync, d.Call, d.N, d.Error, d.FileSize, fmt.Sprintf(format, args...), a.Err)
 	}
-	state := s.state(d, a)
+	state := h.state(d, a)
 	switch {
 	case a.Err == "" && state != done:
 		wrong("no error, and the session is %s", state)
@@ -129,20 +129,20 @@ func (s *scene) try(d deed) answer {
 		wrong("%d descriptors are left", a.Leaked)
 	}
 	if d.Call != "unlinkat" {
-		for _, name := range s.temps() {
+		for _, name := range h.temps() {
 			wrong("the file %s is left", name)
 		}
 	}
 	if a.Err != "" {
-		again := s.tell(deed{Again: true})
+		again := h.tell(deed{Again: true})
 		// What had happened in spite of the error may be refused, not undone.
 		if again.Err != "" && !(again.Ended && state == done) {
 			wrong("tried again: %s", again.Err)
-		} else if state := s.state(d, again); state != done {
+		} else if state := h.state(d, again); state != done {
 			wrong("tried again, the session is %s", state)
 		}
 	}
-	s.clear()
+	h.clear()
 	return a
 }
 
@@ -180,11 +180,11 @@ const (
 )
 
 // state says what a session is after a deed, by a store that is new to it.
-func (s *scene) state(d deed, a answer) string {
-	s.Helper()
-	store, err := openStore(victimOptions(s.dir, sessions.SyncNone))
+func (h *harness) state(d deed, a answer) string {
+	h.Helper()
+	store, err := openStore(subjectOptions(h.dir, sessions.SyncNone))
 	if err != nil {
-		s.Fatal(err)
+		h.Fatal(err)
 	}
 	defer store.Close()
 	values := func(id string) string {
@@ -208,10 +208,10 @@ func (s *scene) state(d deed, a answer) string {
 	}
 	switch d.Name {
 	case "set timeout":
-		was, is := s.endsAfter(d.ID, victimMaxAge), s.endsAfter(d.ID, newMaxAge)
+		was, is := h.endsAfter(d.ID, subjectIdleTimeout), h.endsAfter(d.ID, newIdleTimeout)
 		return verdictOf(values(d.ID) == "new" && is, values(d.ID), values(d.ID) == "old" && was)
 	case "open":
-		return s.opened(a)
+		return h.opened(a)
 	case "load":
 		return verdictOf(values(d.ID) == "old" && (a.Err != "" || a.Same), "", false)
 	case "load removed":
@@ -226,7 +226,7 @@ func (s *scene) state(d deed, a answer) string {
 	case "destroy", "delete":
 		return verdictOf(values(d.ID) == "gone", values(d.ID), values(d.ID) == "old")
 	case "save unchanged", "touch", "touch lengthened":
-		info, err := os.Stat(s.file(d.ID))
+		info, err := os.Stat(h.file(d.ID))
 		touched := err == nil && time.Since(info.ModTime()) < 20*time.Minute
 		return verdictOf(values(d.ID) == "old" && touched, values(d.ID), values(d.ID) == "old")
 	}
@@ -235,25 +235,25 @@ func (s *scene) state(d deed, a answer) string {
 
 // endsAfter reports whether a session ends when it was idle for so long, for who
 // loads it and for a pruner that is told another age.
-func (s *scene) endsAfter(id string, timeout time.Duration) bool {
-	s.Helper()
-	was, err := os.Stat(s.file(id))
+func (h *harness) endsAfter(id string, timeout time.Duration) bool {
+	h.Helper()
+	was, err := os.Stat(h.file(id))
 	if err != nil {
 		return false
 	}
-	defer os.Chtimes(s.file(id), was.ModTime(), was.ModTime())
+	defer os.Chtimes(h.file(id), was.ModTime(), was.ModTime())
 	ended := func(idle time.Duration) bool {
 		then := time.Now().Add(-idle)
-		if err := os.Chtimes(s.file(id), then, then); err != nil {
-			s.Fatal(err)
+		if err := os.Chtimes(h.file(id), then, then); err != nil {
+			h.Fatal(err)
 		}
-		got, err := s.store.Get(background, id)
+		got, err := h.store.Get(background, id)
 		if err != nil {
-			s.Fatal(err)
+			h.Fatal(err)
 		}
-		r, err := s.store.Prune(background, prune.Options{DryRun: true, IdleTimeout: 20 * time.Minute})
+		r, err := h.store.Prune(background, prune.Options{DryRun: true, IdleTimeout: 20 * time.Minute})
 		if err != nil || r.Removed == 1 != got.New() {
-			s.Errorf("idle for %v, it is loaded: %v; Prune removes %d, %v", idle, !got.New(), r.Removed, err)
+			h.Errorf("idle for %v, it is loaded: %v; Prune removes %d, %v", idle, !got.New(), r.Removed, err)
 		}
 		return got.New()
 	}
@@ -271,8 +271,8 @@ func verdictOf(isDone bool, found string, isUntouched bool) string {
 }
 
 // opened looks at the directory that a new store was to make.
-func (s *scene) opened(a answer) string {
-	info, err := os.Stat(filepath.Join(s.dir, "..", "fresh", "store"))
+func (h *harness) opened(a answer) string {
+	info, err := os.Stat(filepath.Join(h.dir, "..", "fresh", "store"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && a.Err != "":
 		return untouched
@@ -286,11 +286,11 @@ func (s *scene) opened(a answer) string {
 
 // names are the files in the directory, without those that the store has for
 // itself.
-func (s *scene) names() (names []string) {
-	s.Helper()
-	entries, err := os.ReadDir(s.dir)
+func (h *harness) names() (names []string) {
+	h.Helper()
+	entries, err := os.ReadDir(h.dir)
 	if err != nil {
-		s.Fatal(err)
+		h.Fatal(err)
 	}
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), ".owners.") {
@@ -301,23 +301,23 @@ func (s *scene) names() (names []string) {
 }
 
 // temps are the unfinished files.
-func (s *scene) temps() []string {
-	s.Helper()
-	return slices.DeleteFunc(s.names(), func(name string) bool { return !strings.HasPrefix(name, "tmp-") })
+func (h *harness) temps() []string {
+	h.Helper()
+	return slices.DeleteFunc(h.names(), func(name string) bool { return !strings.HasPrefix(name, "tmp-") })
 }
 
-// clear leaves the scene as it was at first.
-func (s *scene) clear() {
-	entries, err := os.ReadDir(s.dir)
+// clear leaves the directory as it was at first.
+func (h *harness) clear() {
+	entries, err := os.ReadDir(h.dir)
 	if err != nil {
-		s.Fatal(err)
+		h.Fatal(err)
 	}
 	for _, e := range entries {
-		if err := os.Remove(filepath.Join(s.dir, e.Name())); err != nil {
-			s.Fatal(err)
+		if err := os.Remove(filepath.Join(h.dir, e.Name())); err != nil {
+			h.Fatal(err)
 		}
 	}
-	if err := os.RemoveAll(filepath.Join(s.dir, "..", "fresh")); err != nil {
-		s.Fatal(err)
+	if err := os.RemoveAll(filepath.Join(h.dir, "..", "fresh")); err != nil {
+		h.Fatal(err)
 	}
 }

@@ -8,25 +8,25 @@ import (
 	"github.com/sessfs/sessions/internal/dirfs"
 )
 
-// A Suspect is a file that somebody wants to judge, and perhaps to remove,
+// A Candidate is a file that somebody wants to judge, and perhaps to remove,
 // without ever being in the way of those who use it: it waits for no lock and
 // writes nothing. It is for one goroutine.
-type Suspect struct {
+type Candidate struct {
 	dir  *dirfs.Dir
 	name string
 	file dirfs.File
 }
 
-// NewSuspect opens the file of that name for reading. The error is fs.ErrNotExist
+// NewCandidate opens the file of that name for reading. The error is fs.ErrNotExist
 // when there is none and ErrCorrupt when it is no regular file; otherwise the
-// Suspect must be closed.
-func NewSuspect(dir *dirfs.Dir, name string) (Suspect, error) {
+// Candidate must be closed.
+func NewCandidate(dir *dirfs.Dir, name string) (Candidate, error) {
 	f, err := dir.OpenQuietly(name)
-	return Suspect{dir, name, f}, irregularIsCorrupt(err)
+	return Candidate{dir, name, f}, irregularIsCorrupt(err)
 }
 
 // Close closes the file, and gives up its lock.
-func (x Suspect) Close() { x.file.Close() }
+func (x Candidate) Close() { x.file.Close() }
 
 // TryLock takes the record's lock, with which nobody else in any process can
 // change the file, its modification time, or what has its name. It reports
@@ -34,18 +34,18 @@ func (x Suspect) Close() { x.file.Close() }
 //
 // The semaphores of Files.Lock, which order the goroutines of one process, are
 // left aside: flock(2) is between open files, not between processes.
-func (x Suspect) TryLock() (bool, error) {
+func (x Candidate) TryLock() (bool, error) {
 	ok, err := x.file.TryLock(false)
 	return ok, x.dir.Error("flock", err)
 }
 
 // Unlock gives up the lock, which Close would do as well. To close a file that has
 // no name any more takes longer: the system gives its blocks back.
-func (x Suspect) Unlock() { x.file.Unlock() }
+func (x Candidate) Unlock() { x.file.Unlock() }
 
 // Info describes the open file. Its Links are zero when it no longer has the
 // name.
-func (x Suspect) Info() (dirfs.Info, error) {
+func (x Candidate) Info() (dirfs.Info, error) {
 	info, err := statNamed(x.dir, x.file, x.name)
 	return info, x.dir.Error("fstat", err)
 }
@@ -53,7 +53,7 @@ func (x Suspect) Info() (dirfs.Info, error) {
 // Header reads the header's text into *buf. The error is ErrCorrupt when there
 // is none. The rest of the file, of which a million are a million times some
 // kilobytes, is not touched.
-func (x Suspect) Header(buf *[]byte) (meta []byte, err error) {
+func (x Candidate) Header(buf *[]byte) (meta []byte, err error) {
 	*buf = slices.Grow((*buf)[:0], headerSize)
 	b := (*buf)[:headerSize]
 	n, err := readUntil(x.file, b, 0, headerSize)
@@ -67,18 +67,18 @@ func (x Suspect) Header(buf *[]byte) (meta []byte, err error) {
 	return meta, nil
 }
 
-// maxSuspect is how much of a file Read takes into memory, in bytes: all of a
+// maxCandidate is how much of a file Read takes into memory, in bytes: all of a
 // record with a payload of 1 MiB. A header can say anything.
-const maxSuspect = 4 << 20
+const maxCandidate = 4 << 20
 
 // Read reads the file into *buf and returns its header's text. The error is
 // ErrCorrupt for a file that is no record, and fs.ErrNotExist for one whose
 // removal was broken off. Without the lock a record can seem corrupt that is
 // just being written. Of a record that can be larger than 1 MiB the header
 // alone is read.
-func (x Suspect) Read(buf *[]byte) (meta []byte, err error) {
+func (x Candidate) Read(buf *[]byte) (meta []byte, err error) {
 	*buf = slices.Grow((*buf)[:0], 4096)
-	img, err := readImage(x.dir, x.file, buf, maxSuspect/2-headerSize)
+	img, err := readImage(x.dir, x.file, buf, maxCandidate/2-headerSize)
 	switch err {
 	case nil:
 		return img.meta, img.err()
@@ -99,7 +99,7 @@ func (x Suspect) Read(buf *[]byte) (meta []byte, err error) {
 // has excluded, or when a power cut takes the removal back. A record that is
 // removed because of its age comes back as old as it was. And a pruner that
 // never writes into a file cannot damage one that it took for another.
-func (x Suspect) Remove() error {
+func (x Candidate) Remove() error {
 	err := x.dir.Remove(x.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -29,16 +29,16 @@ func TestNothingOutsideIsTouchedWhateverIsSwappedForWhat(t *testing.T) {
 		t.Skip("skipped: this needs root, who prunes what another user swaps")
 	}
 	swaps := many(t, "SESSPRUNE_SWAPS", 5000)
-	base := besiegedTree(t)
+	base := swapTree(t)
 	before := picture(t, base)
 
-	cmd := program("besieged", base, strconv.Itoa(swaps))
+	cmd := program("underswaps", base, strconv.Itoa(swaps))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	mounts := "with mounts"
 	out, err := cmd.Output()
 	if errors.Is(err, fs.ErrPermission) {
 		mounts = "WITHOUT mounts, for which the rights are missing"
-		cmd = program("besieged", base, strconv.Itoa(swaps), "nomounts")
+		cmd = program("underswaps", base, strconv.Itoa(swaps), "nomounts")
 		out, err = cmd.Output()
 	}
 	if err != nil {
@@ -53,9 +53,9 @@ func TestNothingOutsideIsTouchedWhateverIsSwappedForWhat(t *testing.T) {
 	}
 }
 
-// besiegedTree makes two trees of canaries, root's and the attacker's, and the
+// swapTree makes two trees of canaries, root's and the attacker's, and the
 // attacker's home with two session directories, one behind another directory.
-func besiegedTree(t *testing.T) string {
+func swapTree(t *testing.T) string {
 	t.Helper()
 	base := t.TempDir()
 	home := filepath.Join(base, "home")
@@ -73,7 +73,7 @@ func besiegedTree(t *testing.T) string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range []string{siegeName(i), "tmp-" + strconv.Itoa(i) + ".__sess_tmp"} {
+			for _, name := range []string{swapName(i), "tmp-" + strconv.Itoa(i) + ".__sess_tmp"} {
 				name = filepath.Join(base, dir, name)
 				when := time.Now().Add(-9 * time.Hour)
 				if err := errors.Join(os.WriteFile(name, content, 0o600), os.Chtimes(name, when, when)); err != nil {
@@ -101,7 +101,7 @@ func besiegedTree(t *testing.T) string {
 	return base
 }
 
-func siegeName(i int) string {
+func swapName(i int) string {
 	return "session_" + strings.Repeat("0", 63) + strconv.FormatInt(int64(i%16), 16) + ".sess"
 }
 
@@ -129,8 +129,8 @@ func picture(t *testing.T, base string) map[string]string {
 	return seen
 }
 
-// besieged prunes without a pause, as root, until the attacker is done.
-func besieged() {
+// underSwaps prunes without a pause, as root, until the attacker is done.
+func underSwaps() {
 	base, swaps := os.Args[1], os.Args[2]
 	attack := program("attacker", base, swaps)
 	attack.Path = "/proc/self/exe" // where the test is, other users may not get to
@@ -170,13 +170,13 @@ func mountThings(base string) {
 	must(err)
 	for i := 0; ; i++ {
 		source := filepath.Join(base, []string{"canary-root", "canary-own"}[i%2])
-		target := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), siegeName(rand.IntN(16)))
+		target := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), swapName(rand.IntN(16)))
 		fi, err := os.Lstat(target)
 		if err != nil || fi.Mode().Type() == fs.ModeSymlink {
 			continue
 		}
 		if !fi.IsDir() {
-			source = filepath.Join(source, siegeName(i%4))
+			source = filepath.Join(source, swapName(i%4))
 		}
 		if unix.Mount(source, target, "", unix.MS_BIND, "") == nil {
 			time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond)
@@ -202,7 +202,7 @@ func attacker() {
 	}
 	for i := range swaps {
 		dir, canary := dirs[rand.IntN(len(dirs))], canaries[rand.IntN(len(canaries))]
-		name := siegeName(rand.IntN(16))
+		name := swapName(rand.IntN(16))
 		if rand.IntN(8) == 0 {
 			name = "tmp-" + strconv.Itoa(rand.IntN(4)) + ".__sess_tmp"
 		}
@@ -220,13 +220,13 @@ func swapEntry(dir *os.Root, name, canary string, content []byte, kind int) {
 	dir.Remove(name) // not RemoveAll, which would clear away mounted trees
 	switch kind {
 	case 0:
-		dir.Symlink(filepath.Join(canary, siegeName(rand.IntN(4))), name)
+		dir.Symlink(filepath.Join(canary, swapName(rand.IntN(4))), name)
 	case 1:
 		dir.Symlink(canary, name)
 	case 2:
 		d, err := dir.Open(".")
 		if err == nil {
-			unix.Linkat(unix.AT_FDCWD, filepath.Join(canary, siegeName(rand.IntN(4))), int(d.Fd()), name, 0)
+			unix.Linkat(unix.AT_FDCWD, filepath.Join(canary, swapName(rand.IntN(4))), int(d.Fd()), name, 0)
 			d.Close()
 		}
 	case 3:
@@ -256,7 +256,7 @@ func swapDirectory(home, name, canary string) {
 }
 
 func sessionOf(dir string) []byte {
-	content, err := os.ReadFile(filepath.Join(dir, siegeName(0)))
+	content, err := os.ReadFile(filepath.Join(dir, swapName(0)))
 	must(err)
 	return content
 }

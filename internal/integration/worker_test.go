@@ -28,8 +28,8 @@ type round struct {
 	Rm      bool   // an operator is among the clients
 }
 
-// historian is a process that takes part in rounds and reports its deeds.
-var historian = program("historian", func() error {
+// worker is a process that takes part in rounds and reports its deeds.
+var worker = program("worker", func() error {
 	store, err := openStore(historyOptions(os.Getenv(dirVariable)))
 	if err != nil {
 		return err

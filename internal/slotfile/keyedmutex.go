@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// keyed is a set of locks, one a name, that are waited for under a context.
+// keyedMutex is a set of locks, one a name, that are waited for under a context.
 // Those who wait are served in the order of arrival.
-type keyed struct {
+type keyedMutex struct {
 	mu     sync.Mutex
 	used   map[string]*semaphore
 	unused []*semaphore // maxUnused at most
@@ -24,7 +24,7 @@ type semaphore struct {
 }
 
 // lock waits for the name's lock until ctx ends.
-func (k *keyed) lock(ctx context.Context, name string) (*semaphore, error) {
+func (k *keyedMutex) lock(ctx context.Context, name string) (*semaphore, error) {
 	k.mu.Lock()
 	s := k.used[name]
 	if s == nil {
@@ -54,7 +54,7 @@ func (k *keyed) lock(ctx context.Context, name string) (*semaphore, error) {
 // next returns an unused semaphore, with k.mu held. None is taken from
 // another keyed: a channel that was made in a bubble of testing/synctest cannot be
 // used outside of it.
-func (k *keyed) next() *semaphore {
+func (k *keyedMutex) next() *semaphore {
 	last := len(k.unused) - 1
 	if last < 0 {
 		return &semaphore{token: make(chan struct{}, 1)}
@@ -65,12 +65,12 @@ func (k *keyed) next() *semaphore {
 }
 
 // unlock releases the semaphore that lock returned for the name.
-func (k *keyed) unlock(name string, s *semaphore) {
+func (k *keyedMutex) unlock(name string, s *semaphore) {
 	<-s.token
 	k.leave(name, s)
 }
 
-func (k *keyed) leave(name string, s *semaphore) {
+func (k *keyedMutex) leave(name string, s *semaphore) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if s.users--; s.users == 0 {

@@ -18,7 +18,7 @@ import (
 	"github.com/sessfs/sessions/prune"
 )
 
-// A deed is the task of a victim, while its system calls fail.
+// A deed is the task of a subject, while its system calls fail.
 type deed struct {
 	Name string // one of deeds
 	ID   string // of the session to do it to
@@ -52,22 +52,22 @@ var oldValue, newValue = strings.Repeat("old", 100), strings.Repeat("new", 100)
 
 // deeds are what is tried, on a session s that was loaded before, or for
 // "save new" made.
-var deeds = map[string]func(*victimState, *sessions.FilesystemSessionStore, *sessions.Session) error{
-	"open": func(v *victimState, _ *sessions.FilesystemSessionStore, _ *sessions.Session) error {
-		store, err := openStore(victimOptions(v.fresh, v.Sync))
+var deeds = map[string]func(*subjectState, *sessions.FilesystemSessionStore, *sessions.Session) error{
+	"open": func(st *subjectState, _ *sessions.FilesystemSessionStore, _ *sessions.Session) error {
+		store, err := openStore(subjectOptions(st.fresh, st.Sync))
 		if err == nil {
 			err = store.Close()
 		}
 		return err
 	},
-	"load": func(v *victimState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
-		s, err := store.Get(background, v.ID)
-		v.same = err == nil && !s.New() && s.Get("a") == oldValue && s.Get("b") == oldValue
+	"load": func(st *subjectState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
+		s, err := store.Get(background, st.ID)
+		st.same = err == nil && !s.New() && s.Get("a") == oldValue && s.Get("b") == oldValue
 		return err
 	},
-	"load removed": func(v *victimState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
+	"load removed": func(st *subjectState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
 		s, err := store.Get(background, store.GenerateKey())
-		v.same = err == nil && s.New() && s.Len() == 0
+		st.same = err == nil && s.New() && s.Len() == 0
 		return err
 	},
 	"save new":       change(newValue),
@@ -81,46 +81,46 @@ var deeds = map[string]func(*victimState, *sessions.FilesystemSessionStore, *ses
 	"save lengthened":  change(newValue),
 	"touch lengthened": touch,
 
-	"renew": func(v *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
-		if !v.Again {
+	"renew": func(st *subjectState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		if !st.Again {
 			s.Renew()
 		}
-		return change(newValue)(v, store, s)
+		return change(newValue)(st, store, s)
 	},
-	"set timeout": func(v *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
-		if !v.Again {
-			s.SetIdleTimeout(newMaxAge)
+	"set timeout": func(st *subjectState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		if !st.Again {
+			s.SetIdleTimeout(newIdleTimeout)
 		}
-		return change(newValue)(v, store, s)
+		return change(newValue)(st, store, s)
 	},
-	"destroy": func(v *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
-		if !v.Again {
+	"destroy": func(st *subjectState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		if !st.Again {
 			s.Destroy()
 		}
-		return save(v, store, s)
+		return save(st, store, s)
 	},
-	"delete": func(_ *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+	"delete": func(_ *subjectState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
 		return store.Delete(background, s)
 	},
 	"touch": touch,
-	"prune": func(_ *victimState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
+	"prune": func(_ *subjectState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
 		_, err := store.Prune(background, prune.Options{})
 		return err
 	},
 }
 
-func touch(_ *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+func touch(_ *subjectState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
 	_, err := store.Touch(background, s, 0)
 	return err
 }
 
-func save(_ *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+func save(_ *subjectState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
 	return store.Save(background, s)
 }
 
-func change(value string) func(*victimState, *sessions.FilesystemSessionStore, *sessions.Session) error {
-	return func(v *victimState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
-		if !v.Again {
+func change(value string) func(*subjectState, *sessions.FilesystemSessionStore, *sessions.Session) error {
+	return func(st *subjectState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		if !st.Again {
 			s.Set("a", value)
 			s.Set("b", value)
 		}
@@ -130,17 +130,17 @@ func change(value string) func(*victimState, *sessions.FilesystemSessionStore, *
 
 // The sessions have a timeout of their own, longer than the store's, and get a
 // shorter one.
-func victimOptions(dir string, sync sessions.SyncMode) sessions.FilesystemOptions {
+func subjectOptions(dir string, sync sessions.SyncMode) sessions.FilesystemOptions {
 	return sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour, Sync: sync}
 }
 
-const victimMaxAge, newMaxAge = 2 * time.Hour, 45 * time.Minute
+const subjectIdleTimeout, newIdleTimeout = 2 * time.Hour, 45 * time.Minute
 
 // period is which call of a name strace lets fail, counted by thread: each
 // multiple of it. It is more than twice as much as a deed makes of one name.
 const period = 48
 
-type victimState struct {
+type subjectState struct {
 	deed
 	stores map[sessions.SyncMode]*sessions.FilesystemSessionStore
 	s      *sessions.Session
@@ -148,16 +148,16 @@ type victimState struct {
 	same   bool
 }
 
-// victim is a process that does its deeds while its system calls fail. It
+// subject is a process that does its deeds while its system calls fail. It
 // has one thread for all, since strace counts calls by thread.
-var victim = program("victim", func() error {
+var subject = program("subject", func() error {
 	runtime.LockOSThread()
 	signal.Ignore(unix.SIGXFSZ)
 	time.AfterFunc(time.Hour, func() {}).Stop() // for which the runtime opens two descriptors, once
-	v := &victimState{stores: make(map[sessions.SyncMode]*sessions.FilesystemSessionStore)}
+	st := &subjectState{stores: make(map[sessions.SyncMode]*sessions.FilesystemSessionStore)}
 	for _, sync := range []sessions.SyncMode{sessions.SyncNone, sessions.SyncFull} {
 		var err error
-		if v.stores[sync], err = openStore(victimOptions(os.Getenv(dirVariable), sync)); err != nil {
+		if st.stores[sync], err = openStore(subjectOptions(os.Getenv(dirVariable), sync)); err != nil {
 			return err
 		}
 	}
@@ -167,7 +167,7 @@ var victim = program("victim", func() error {
 		if err := json.Unmarshal(in.Bytes(), &d); err != nil {
 			return err
 		}
-		a, err := v.do(d)
+		a, err := st.do(d)
 		if err != nil {
 			return err
 		}
@@ -180,33 +180,33 @@ var victim = program("victim", func() error {
 	return nil
 })
 
-func (v *victimState) do(d deed) (answer, error) {
+func (st *subjectState) do(d deed) (answer, error) {
 	again := d.Again
 	if again {
-		d = v.deed
+		d = st.deed
 		d.Call, d.AndCall, d.FileSize, d.Again = "", "", 0, true
 	}
-	v.deed = d
-	store := v.stores[d.Sync]
+	st.deed = d
+	store := st.stores[d.Sync]
 	switch {
 	case again:
 	case d.Name == "save new", d.Name == "save removed":
-		v.s = store.New()
-		v.s.SetIdleTimeout(victimMaxAge)
+		st.s = store.New()
+		st.s.SetIdleTimeout(subjectIdleTimeout)
 	case d.ID != "":
 		var err error
-		if v.s, err = store.Get(background, d.ID); err != nil {
+		if st.s, err = store.Get(background, d.ID); err != nil {
 			return answer{}, err
 		}
-		v.s.Get("a")
+		st.s.Get("a")
 	default:
-		v.fresh = filepath.Join(os.Getenv(dirVariable), "..", "fresh", "store")
+		st.fresh = filepath.Join(os.Getenv(dirVariable), "..", "fresh", "store")
 	}
 	before := descriptors()
-	err := v.under(d, func() error { return deeds[d.Name](v, store, v.s) })
-	a := answer{Same: v.same, Ended: errors.Is(err, sessions.ErrDeleted)}
-	if v.s != nil {
-		a.ID = v.s.ID()
+	err := st.under(d, func() error { return deeds[d.Name](st, store, st.s) })
+	a := answer{Same: st.same, Ended: errors.Is(err, sessions.ErrDeleted)}
+	if st.s != nil {
+		a.ID = st.s.ID()
 	}
 	if err != nil {
 		a.Err = err.Error()
@@ -215,7 +215,7 @@ func (v *victimState) do(d deed) (answer, error) {
 		a.Failed = failed(callNamed(d.Call), d.Error)
 	}
 	if strings.HasSuffix(d.Name, " removed") {
-		a.Leaked = v.leakedWithDir(before, d.Call == "close" && a.Failed)
+		a.Leaked = st.leakedWithDir(before, d.Call == "close" && a.Failed)
 		return a, nil
 	}
 	for fd := range descriptors() {
@@ -236,8 +236,8 @@ func (v *victimState) do(d deed) (answer, error) {
 // leakedWithDir counts descriptors after a deed in the place of a removed
 // directory. All stores then have another descriptor of the new one, so that only
 // the number of all tells.
-func (v *victimState) leakedWithDir(before map[int]bool, closeFailed bool) int {
-	for _, store := range v.stores {
+func (st *subjectState) leakedWithDir(before map[int]bool, closeFailed bool) int {
+	for _, store := range st.stores {
 		for range store.List(background) {
 		}
 	}
@@ -249,7 +249,7 @@ func (v *victimState) leakedWithDir(before map[int]bool, closeFailed bool) int {
 }
 
 // under runs act with what is to fail.
-func (v *victimState) under(d deed, act func() error) error {
+func (st *subjectState) under(d deed, act func() error) error {
 	if d.FileSize > 0 {
 		var limit unix.Rlimit
 		if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
