@@ -165,7 +165,7 @@ func (b *Base) Get(ctx context.Context, id string) (*Session, error) {
 		}
 	}
 	switch {
-	case err == nil, errors.Is(err, ErrCorrupt) && rec.Damaged && b.Expired(&rec):
+	case err == nil, errors.Is(err, ErrCorrupt) && rec.Damaged && !rec.Created.IsZero() && b.Expired(&rec):
 		b.observe(ctx, started, nil, EventEnded, EndedByExpiry)
 		return b.New(), nil
 	case errors.Is(err, ErrNotStored):
@@ -318,11 +318,10 @@ func (b *Base) commit(ctx context.Context, c *Change, to func(context.Context, *
 
 // endLost ends the record that the Get which made the session found damaged, when
 // the session ends or is renewed: the visitor logs out, or in, and another process
-// may be able to read it, one that has a newer key for example.
+// may be able to read it, one that has a newer key for example. It comes before
+// the change itself, so that the change can be tried again when this fails.
 func (b *Base) endLost(ctx context.Context, c *Change, to func(context.Context, *Change) error) error {
-	if c.plan.lost == "" {
-		return nil
-	}
+	c.end()
 	if !c.deletes {
 		ctx = context.WithValue(ctx, reasonKey{}, EndedByLogout)
 	}
@@ -330,12 +329,21 @@ func (b *Base) endLost(ctx context.Context, c *Change, to func(context.Context, 
 	if err := b.commit(ctx, &Change{base: b, s: lost, deletes: true}, to); err != nil && !errors.Is(err, ErrCorrupt) {
 		return err
 	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	c.s.lost = ""
 	return nil
 }
 
 // carryOut is commit for those who have the session's turn.
 func (b *Base) carryOut(ctx context.Context, c *Change, to func(context.Context, *Change) error) error {
 	err := c.try(ctx, to)
+	if c.err == errLost {
+		if err := b.endLost(ctx, c, to); err != nil {
+			return err
+		}
+		err = c.try(ctx, to)
+	}
 	for n := 1; n < maxAdopted && errors.Is(err, ErrExists) && c.s.adopted && c.update == nil; n++ {
 		err = c.try(ctx, to)
 	}
@@ -343,10 +351,8 @@ func (b *Base) carryOut(ctx context.Context, c *Change, to func(context.Context,
 	case err != nil:
 	case !c.applied:
 		return errNotApplied
-	case c.err != nil:
-		err = c.err // which Commit did not return
 	default:
-		err = b.endLost(ctx, c, to)
+		err = c.err // which Commit did not return
 	}
 	switch {
 	case err == nil:
@@ -359,5 +365,8 @@ func (b *Base) carryOut(ctx context.Context, c *Change, to func(context.Context,
 	}
 	return fmt.Errorf("sessions: save: %w", err)
 }
+
+// errLost is the error of Apply when another record is to end first.
+var errLost = errors.New("sessions: the damaged record is to end first")
 
 var errNotApplied = errors.New("sessions: the store's Commit did not call Apply")

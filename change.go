@@ -50,7 +50,9 @@ func (c *Change) Base() *Record {
 // [Session.Err], or the function's own. With an error nothing is to be done.
 func (c *Change) Apply(stored *Record) error {
 	c.applied = true
-	c.err = c.apply(stored)
+	if c.err = c.apply(stored); c.err == nil && c.plan.lost != "" {
+		c.err = errLost
+	}
 	return c.err
 }
 
@@ -205,7 +207,7 @@ func (c *Change) SetStored(rec Record) (err error) {
 type plan struct {
 	id, key string // after the save; key is "" when nothing is stored then
 	ended   string // the key of a record that is to be removed
-	lost    string // that of another one; see state.lost
+	lost    string // that of another one, which is to end first; see state.lost
 
 	fresh, same, cleared bool
 	renews, merges       bool
@@ -399,9 +401,6 @@ func (s *Session) saved(p *plan) {
 	}
 	s.id, s.key, s.adopted, s.wasSaved = p.id, p.key, false, true
 	s.ended = s.ended || p.ended != ""
-	if p.lost != "" {
-		s.lost = ""
-	}
 	s.stored, s.isNew = p.key != "", p.key == ""
 	s.modified = s.clock != p.clock
 	if !p.encoded {

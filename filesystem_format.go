@@ -90,9 +90,10 @@ func isSealError(err error) bool {
 // the seal, vouches for both, and the header's tag is there to find a session by.
 // With an error the record is damaged and has the header's times.
 func (st *FilesystemSessionStore) decode(h sessionfile.Header, meta string, name sessionfile.Name, payload string) (Record, error) {
+	damaged := Record{Created: h.Created, IdleTimeout: h.Own.Idle, Lifetime: h.Own.Lifetime, Damaged: true}
 	data, err := st.unsealed(h, meta, name, payload)
 	if err != nil {
-		return Record{Created: h.Created, IdleTimeout: h.Own.Idle, Lifetime: h.Own.Lifetime, Damaged: true}, err
+		return damaged, err
 	}
 	rec := Record{
 		Version: meta, Codec: h.Codec, Created: h.Created, IdleTimeout: h.Own.Idle, Lifetime: h.Own.Lifetime,
@@ -101,7 +102,7 @@ func (st *FilesystemSessionStore) decode(h sessionfile.Header, meta string, name
 	if h.Private {
 		data, ok := rec.cutPrivate(rec.Data)
 		if !ok || (rec.Owner == "") != (h.Owner == "") {
-			return Record{Damaged: true}, corrupt("the owner is not the header's")
+			return damaged, corrupt("the owner is not the header's")
 		}
 		rec.Data = data
 	}

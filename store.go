@@ -69,8 +69,9 @@ type Updater interface {
 	// While update runs, every attempt to save or end the session is
 	// [ErrUpdating], in update and in other goroutines, and so is the
 	// beginning of a response. update must not call the store for another
-	// session of the same ID, which would wait for the lock. A store that
-	// cannot lock may call update more than once.
+	// session of the same ID, which would wait for the lock. update may be
+	// called again: by a store that cannot lock, and after a login in place of a
+	// session that could not be read.
 	Update(ctx context.Context, s *Session, update func(*Session) error) error
 }
 
