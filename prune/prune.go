@@ -135,9 +135,12 @@ func run(ctx context.Context, directory *os.Root, o Options, report *Report) err
 		return err
 	}
 	defer dir.Close()
-	release, err := lock(directory)
+	release, ok, err := dirfs.TryLockDirectory(directory, sessionfile.PruneLock)
 	if err != nil {
 		return err
+	}
+	if !ok {
+		return ErrRunning
 	}
 	defer release()
 	self, err := dir.Stat()

@@ -20,6 +20,8 @@ import (
 type config struct {
 	dirs        []string // absolute
 	idleTimeout time.Duration
+	lifetime    time.Duration
+	exact       bool
 	template    string
 	dryRun      bool
 	limit       int
@@ -45,6 +47,9 @@ func parseArgs(args []string) (*config, error) {
 	f.Usage = func() {}
 	f.Var((*age)(&c.idleTimeout), "idle-timeout", "end sessions that were idle for `duration`: 336h, 14d, 2w, 1d12h. "+
 		"Needed unless the sessions' files say themselves when they end")
+	f.Var((*age)(&c.lifetime), "lifetime", "end sessions that began, or were renewed, `duration` ago, however much they are used. "+
+		"With --idle-timeout they may stay that much longer, unless --exact is there")
+	f.BoolVar(&c.exact, "exact", false, "open every file, for the time at which its session began")
 	f.StringVar(&c.template, "template", "session_%s.sess", "the `name` of the sessions' files, with %s for the ID")
 	f.BoolVarP(&c.dryRun, "dry-run", "n", false, "do all but remove anything")
 	f.BoolVar(&c.report, "report", false, "draw ages and sizes, and what would go at which timeout; remove nothing")
@@ -79,6 +84,7 @@ func (c *config) check() error {
 	}
 	given := c.flags.Changed
 	refuse(given("idle-timeout") && c.idleTimeout < time.Second, "--idle-timeout %v: want 1s or more", c.idleTimeout)
+	refuse(given("lifetime") && c.lifetime < time.Second, "--lifetime %v: want 1s or more", c.lifetime)
 	refuse(given("limit") && c.limit <= 0, "--limit %d: want 1 or more", c.limit)
 	refuse(given("rate") && (!(c.rate > 0) || math.IsInf(c.rate, 0)), "--rate %v: want more than 0", c.rate)
 	refuse(c.corrupt != "keep" && c.corrupt != "delete", "--corrupt=%s: want keep or delete", c.corrupt)

@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/securecookie"
 )
 
 // The tests run themselves as these programs, by the name they are called.
@@ -265,8 +266,14 @@ func mksessions() {
 	flags.DurationVar(&o.Lifetime, "lifetime", sessions.Never, "the store's")
 	flags.StringVar(&o.FilenameTemplate, "template", "", "the store's")
 	flags.BoolVar(&o.HashNames, "hash", false, "the store's")
+	seal := flags.Bool("seal", false, "with a Sealer")
 	flags.Parse(os.Args[1:])
 	o.Path = flags.Arg(0)
+	if *seal {
+		ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{Keys: []securecookie.Key{securecookie.GenerateKey()}})
+		must(err)
+		o.Sealer = ring
+	}
 	if o.IDs = sessions.RandomIDs(*bytes); *uuids {
 		o.IDs = sessions.UUIDs()
 	}

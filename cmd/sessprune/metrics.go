@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
+	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
 const (
@@ -99,8 +100,7 @@ func (m *metric) keepOthers(results []result, before samples) {
 // writeMetrics replaces the file as a whole, so that the collector never sees
 // half of one. A lock makes runs that write the same file take turns.
 func writeMetrics(c *config, results []result) error {
-	dir, name := filepath.Split(c.metricsFile)
-	unlock, err := lockDirectory(dir)
+	unlock, err := lockDirectory(filepath.Dir(c.metricsFile))
 	if err != nil {
 		return err
 	}
@@ -119,12 +119,22 @@ func writeMetrics(c *config, results []result) error {
 			fmt.Fprintln(&text, m.name+s)
 		}
 	}
-	// The collector reads files that end in .prom.
-	f, err := os.CreateTemp(dir, "."+name+".*.tmp")
+	return replaceFile(c.metricsFile, text.String())
+}
+
+// replaceFile writes a file under another name and renames it, under the lock of
+// its directory: a file of the other name is from a run that was killed.
+func replaceFile(path, text string) error {
+	dir, name := filepath.Split(path)
+	temp := filepath.Join(dir, "."+name+".tmp") // the collector reads files that end in .prom
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(f, text.String())
+	_, err = io.WriteString(f, text)
 	if err == nil {
 		err = f.Chmod(0o644) // for the collector, which is another user
 	}
@@ -132,35 +142,32 @@ func writeMetrics(c *config, results []result) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), c.metricsFile)
+		err = os.Rename(temp, path)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+		return errors.Join(err, os.Remove(temp))
 	}
 	return nil
 }
 
 // lockDirectory waits for the directory's lock.
-func lockDirectory(path string) (unlock func(), err error) {
-	// Only the last element of a path may be no link to dirfs.
+func lockDirectory(path string) (unlock func() error, err error) {
+	// The lock is taken by a path that does not end in a link.
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return nil, err
 	}
-	dir, err := dirfs.Open(path)
+	dir, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, err
 	}
+	defer dir.Close()
 	for end := time.Now().Add(metricsTimeout); ; time.Sleep(5 * time.Millisecond) {
-		lock, ok, err := dir.TryLock(".sessprune.lock")
-		if err == nil && !ok && time.Now().After(end) {
-			err = errors.New("its directory stays locked by another process")
+		unlock, ok, err := dirfs.TryLockDirectory(dir, sessionfile.PruneLock)
+		if ok || err != nil {
+			return unlock, err
 		}
-		if err != nil {
-			dir.Close()
-			return nil, err
-		}
-		if ok {
-			return func() { lock.Close(); dir.Close() }, nil
+		if time.Now().After(end) {
+			return nil, errors.New("its directory stays locked by another process")
 		}
 	}
 }

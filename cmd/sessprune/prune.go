@@ -55,6 +55,8 @@ func pruneDirectory(ctx context.Context, c *config, dir string, stderr io.Writer
 func (c *config) options(dir string, stderr io.Writer) prune.Options {
 	o := prune.Options{
 		IdleTimeout:   c.idleTimeout,
+		Lifetime:      c.lifetime,
+		Exact:         c.exact,
 		Template:      c.template,
 		RemoveCorrupt: c.corrupt == "delete",
 		DryRun:        c.dryRun || c.report,
@@ -94,7 +96,7 @@ func (r *result) judge(c *config, err error) {
 		r.err = fmt.Errorf("has no session, but %d subdirectories: name the sessions' directory itself", n.Directories)
 		r.code = exitRefused
 	case n.Endless > 0 && c.idleTimeout == 0 && !c.report:
-		r.err = fmt.Errorf("%d of its %d sessions do not say when they end: give --idle-timeout", n.Endless, n.Sessions)
+		r.err = fmt.Errorf("%d of its %d sessions do not say when they end: give --idle-timeout or --lifetime", n.Endless, n.Sessions)
 		if r.code = exitFailed; n.Endless == n.Sessions {
 			r.code = exitRefused
 		}

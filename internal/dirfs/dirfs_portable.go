@@ -154,20 +154,6 @@ func (d *Dir) self() (*os.File, error) {
 	return f, nil
 }
 
-// TryLock takes the directory's own exclusive lock if it is free, until the
-// File is closed. A directory cannot be locked here, so that it is the lock of a
-// file of that name, which stays.
-func (d *Dir) TryLock(name string) (lock File, ok bool, err error) {
-	lock, err = d.open(name, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return File{}, false, err
-	}
-	if ok, err = lock.TryLock(false); !ok {
-		return File{}, false, errors.Join(d.Error("lock", err), lock.Close())
-	}
-	return lock, true, nil
-}
-
 // Sync does nothing: a directory cannot be flushed here.
 func (d *Dir) Sync() error { return nil }
 

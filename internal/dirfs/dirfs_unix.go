@@ -264,19 +264,6 @@ func (d *Dir) self() (f *os.File, err error) {
 	return f, err
 }
 
-// openSelf opens the directory once more, for a lock.
-func (d *Dir) openSelf() (f File, err error) {
-	f = noFile
-	err = d.at("openat", func(fd int) error {
-		own, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			f = d.file(own)
-		}
-		return err
-	})
-	return f, err
-}
-
 // Sync waits until what was made, renamed and removed in the directory is on
 // the disk. For an abandoned directory there is nothing to wait for.
 func (d *Dir) Sync() error {

@@ -1,17 +1,24 @@
-//go:build aix || solaris
+//go:build !(darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd)
 
 package dirfs
 
-// TryLock takes the directory's own exclusive lock if it is free, until the
-// File is closed. It is the lock of a file of that name, which stays.
-func (d *Dir) TryLock(name string) (lock File, ok bool, err error) {
-	if lock, err = d.openSelf(); err != nil {
-		return noFile, false, err
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+)
+
+// newDirectoryLock locks a file, which stays: a directory cannot be locked here.
+func newDirectoryLock(path string, directory *os.Root, name string) (*flock.Flock, error) {
+	f, err := directory.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
 	}
-	lock.lock.file = name
-	if ok, err = lock.TryLock(false); !ok {
-		lock.Close()
-		return noFile, false, d.Error("lock", err)
-	}
-	return lock, true, nil
+	return flock.New(filepath.Join(path, name), flock.SetFlag(os.O_RDWR)), f.Close()
 }
+
+// lockable returns the file that newDirectoryLock locks, as the opened directory
+// has it.
+func lockable(directory *os.Root, name string) (fs.FileInfo, error) { return directory.Lstat(name) }

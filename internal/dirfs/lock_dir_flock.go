@@ -1,24 +1,22 @@
-//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+//go:build darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd
 
 package dirfs
 
-import "golang.org/x/sys/unix"
+import (
+	"io/fs"
+	"os"
+	"syscall"
 
-// TryLock takes the directory's own exclusive lock if it is free, until the
-// File is closed. No file is made for it, so that none has to be protected from
-// whoever would put a link in its place, and a read-only file system will do.
-// (The name is for systems where a directory cannot be locked.)
-func (d *Dir) TryLock(string) (lock File, ok bool, err error) {
-	if lock, err = d.openSelf(); err != nil {
-		return noFile, false, err
-	}
-	err = retry(func() error { return unix.Flock(lock.fd, unix.LOCK_EX|unix.LOCK_NB) })
-	if err != nil {
-		lock.Close()
-		if err == unix.EWOULDBLOCK {
-			err = nil
-		}
-		return noFile, false, d.Error("flock", err)
-	}
-	return lock, true, nil
+	"github.com/gofrs/flock"
+)
+
+// newDirectoryLock locks the directory itself: there is no file to protect from
+// links, none is left behind, and a read-only file system will do. Without the
+// flags package flock would make a file, and follow links.
+func newDirectoryLock(path string, _ *os.Root, _ string) (*flock.Flock, error) {
+	return flock.New(path, flock.SetFlag(syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK)), nil
 }
+
+// lockable returns the file that newDirectoryLock locks, as the opened directory
+// has it.
+func lockable(directory *os.Root, _ string) (fs.FileInfo, error) { return directory.Stat(".") }

@@ -28,8 +28,7 @@ type File struct {
 
 // An openLock is the lock of an open file.
 type openLock struct {
-	dir  *Dir
-	file string // name of the lock file
+	dir *Dir
 
 	// Guarded by lockFiles.
 	held *lockFile // nil without a lock
@@ -37,7 +36,7 @@ type openLock struct {
 }
 
 // file is an open file of the directory.
-func (d *Dir) file(fd int) File { return File{fd, &openLock{dir: d, file: LockName}} }
+func (d *Dir) file(fd int) File { return File{fd, &openLock{dir: d}} }
 
 // TryLock is Lock for those who do not wait for the file. For the processes that
 // have the directory it waits a moment: each has it for a moment only.
@@ -80,7 +79,7 @@ func (f File) take(shared bool, most time.Duration) (bool, error) {
 	f.Unlock()
 	lockFiles.Lock()
 	defer lockFiles.Unlock()
-	l := lockFileOf(lockFileID{fileID{dir.Device, dir.Inode}, f.lock.file})
+	l := lockFileOf(fileID{dir.Device, dir.Inode})
 	id := fileID{info.Device, info.Inode}
 	for !l.take(id, shared) {
 		if most != forever {
@@ -115,19 +114,13 @@ const (
 // second loses the lock of the first.
 var lockFiles struct {
 	sync.Mutex
-	known map[lockFileID]*lockFile
+	known map[fileID]*lockFile // by directory
 }
 
 type fileID struct{ device, inode uint64 }
 
-type lockFileID struct {
-	dir  fileID
-	name string
-}
-
 // A lockFile is the lock file of a directory. It is guarded by lockFiles.
 type lockFile struct {
-	name   string
 	shares map[fileID]int // of locked files: how many share the lock, or exclusive
 
 	flock   *flock.Flock // locked, nil in a directory that was removed
@@ -144,13 +137,13 @@ type lockFile struct {
 
 const exclusive = -1
 
-func lockFileOf(id lockFileID) *lockFile {
+func lockFileOf(id fileID) *lockFile {
 	l := lockFiles.known[id]
 	if l == nil {
 		if lockFiles.known == nil {
-			lockFiles.known = make(map[lockFileID]*lockFile)
+			lockFiles.known = make(map[fileID]*lockFile)
 		}
-		l = &lockFile{name: id.name, shares: make(map[fileID]int)}
+		l = &lockFile{shares: make(map[fileID]int)}
 		lockFiles.known[id] = l
 	}
 	return l
@@ -256,7 +249,7 @@ func (l *lockFile) admit(dir *Dir, now time.Time) (ok bool, next time.Duration) 
 		return false, rest - pause
 	}
 	l.err = nil
-	if lock, ok, err := takeFile(dir, l.name, (*flock.Flock).TryLock); ok || err != nil {
+	if lock, ok, err := takeFile(dir, (*flock.Flock).TryLock); ok || err != nil {
 		l.took(lock, err)
 		return ok, forever
 	}
@@ -286,7 +279,7 @@ func (l *lockFile) settle() {
 
 // acquire takes the directory for the process, for which it may wait for long.
 func (l *lockFile) acquire(dir *Dir) {
-	lock, _, err := takeFile(dir, l.name, func(f *flock.Flock) (bool, error) {
+	lock, _, err := takeFile(dir, func(f *flock.Flock) (bool, error) {
 		err := f.Lock()
 		return err == nil, err
 	})
@@ -313,13 +306,13 @@ func (l *lockFile) took(lock *flock.Flock, err error) {
 // takeFile takes the lock of the directory's lock file, and makes the file if need
 // be. It reports false when take does. In a directory that was removed there is
 // nothing to take, which is no error.
-func takeFile(dir *Dir, name string, take func(*flock.Flock) (bool, error)) (lock *flock.Flock, ok bool, err error) {
+func takeFile(dir *Dir, take func(*flock.Flock) (bool, error)) (lock *flock.Flock, ok bool, err error) {
 	for range 100 { // somebody may remove it each time
-		lock = flock.New(filepath.Join(dir.path, name), flock.SetFlag(os.O_RDWR))
+		lock = flock.New(filepath.Join(dir.path, LockName), flock.SetFlag(os.O_RDWR))
 		ok, err = take(lock)
 		switch {
 		case ok:
-			ok, err = isNamed(dir, lock, name)
+			ok, err = isNamed(dir, lock)
 			if ok {
 				return lock, true, nil
 			}
@@ -334,7 +327,7 @@ func takeFile(dir *Dir, name string, take func(*flock.Flock) (bool, error)) (loc
 		if err != nil {
 			return nil, false, unwrapOS(err)
 		}
-		f, err := dir.Create(name, 0o600)
+		f, err := dir.Create(LockName, 0o600)
 		switch {
 		case err == nil:
 			f.Close()
@@ -347,13 +340,13 @@ func takeFile(dir *Dir, name string, take func(*flock.Flock) (bool, error)) (loc
 	return nil, false, errMoved
 }
 
-// isNamed reports whether the locked file is the one of that name in the directory.
-func isNamed(dir *Dir, lock *flock.Flock, name string) (bool, error) {
+// isNamed reports whether the locked file is the directory's lock file.
+func isNamed(dir *Dir, lock *flock.Flock) (bool, error) {
 	fi, err := lock.Stat()
 	if err != nil {
 		return false, err
 	}
-	named, err := dir.Lstat(name)
+	named, err := dir.Lstat(LockName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
