@@ -300,7 +300,7 @@ func TestPruneKeepsDamagedFilesUnlessToldOtherwise(t *testing.T) {
 
 // What is inside a file that is old enough does not matter if its size is that of
 // a session without a timeout of its own.
-func TestPruneReadsJustTheFilesThatMaySaySomethingElse(t *testing.T) {
+func TestPruneReadsEveryFileButUnmarkedOnes(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		size int64
@@ -322,7 +322,7 @@ func TestPruneReadsJustTheFilesThatMaySaySomethingElse(t *testing.T) {
 	}
 }
 
-func TestPruneLeavesASessionThatSomebodyIsSaving(t *testing.T) {
+func TestPruneLeavesASessionThatIsBeingSaved(t *testing.T) {
 	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 24 * time.Hour})
 	o := prune.Options{IdleTimeout: time.Hour}
 	s := p.session(2*time.Hour, 0)
@@ -443,7 +443,7 @@ func TestPruneWaitsForEverAtARateOfNextToNothing(t *testing.T) {
 }
 
 // A session that turns out to be alive under its lock does not count.
-func TestPruneRemovesAsManyAsItsLimitSays(t *testing.T) {
+func TestPruneRemovesAsManyAsItsLimit(t *testing.T) {
 	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 24 * time.Hour})
 	for range 150 {
 		p.session(2*time.Hour, 0)
@@ -554,7 +554,7 @@ func TestPruneReportsAgesAndSizes(t *testing.T) {
 	}
 }
 
-func TestPruneSaysWhichFilesItCouldNotHandle(t *testing.T) {
+func TestPruneReportsTheFilesThatItCouldNotHandle(t *testing.T) {
 	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
 		t.Skip("whoever runs this can read everything; the command's tests have it")
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/sessfs/sessions/securecookie"
 )
 
-func FuzzACookieHeaderThatNobodySealedIsNoSession(f *testing.F) {
+func FuzzCookieHeaderThatWasNotSealedIsNoSession(f *testing.F) {
 	key := newKey(f, counting(0, 32))
 	carrier := newCarrier(f, newRing(f, "fuzz", key), named("s"))
 	other := newCarrier(f, newRing(f, "other", key), named("s"))
@@ -72,7 +72,7 @@ func FuzzChunksBearNoChange(f *testing.F) {
 	})
 }
 
-func FuzzWhatIsSealedOfASessionComesBack(f *testing.F) {
+func FuzzSealedSessionComesBack(f *testing.F) {
 	f.Add([]byte(nil))
 	f.Add([]byte{1})
 	for _, owner := range []string{"", "ann"} {

@@ -15,7 +15,7 @@ import (
 	"github.com/sessfs/sessions/securecookie"
 )
 
-func TestOptionsAreRefusedWithAllThatIsWrong(t *testing.T) {
+func TestNewCarrierRefusesOptionsWithAllThatIsWrong(t *testing.T) {
 	ring := newRing(t, "test")
 	cookie := func(c http.Cookie) sessions.CookieOptions { return sessions.CookieOptions{Cookie: c} }
 	for _, row := range []struct {
@@ -62,7 +62,7 @@ func TestOptionsAreRefusedWithAllThatIsWrong(t *testing.T) {
 }
 
 // Two applications with one key, and all else as it comes.
-func TestCarriersOfAnotherAudienceOpenNothing(t *testing.T) {
+func TestCarrierOfAnotherAudienceOpensNothing(t *testing.T) {
 	key := securecookie.GenerateKey()
 	shop := newCarrier(t, newRing(t, "shop", key), securecookie.CarrierOptions{})
 	blog := newCarrier(t, newRing(t, "blog", key), securecookie.CarrierOptions{})

@@ -133,7 +133,7 @@ func (b *browser) put(key string, value any) {
 	b.visit(func(s *sessions.Session) { s.Set(key, value) })
 }
 
-func TestASessionComesBackAsItWas(t *testing.T) {
+func TestCarrierLoadsASessionAsItWasSaved(t *testing.T) {
 	b := newBrowser(t, securecookie.CarrierOptions{})
 	var id string
 	var created time.Time
@@ -159,7 +159,7 @@ func TestASessionComesBackAsItWas(t *testing.T) {
 	}
 }
 
-func TestTheCookieIsSafeByDefault(t *testing.T) {
+func TestCarrierSetsASafeCookieByDefault(t *testing.T) {
 	b := newBrowser(t, securecookie.CarrierOptions{})
 	b.put("a", 1)
 	c := b.set["__Host-session"]
@@ -179,7 +179,7 @@ func TestTheCookieIsSafeByDefault(t *testing.T) {
 	}
 }
 
-func TestANewSessionWithoutValuesIsNotWritten(t *testing.T) {
+func TestCommitWritesNoNewSessionWithoutValues(t *testing.T) {
 	b := newBrowser(t, securecookie.CarrierOptions{})
 	for name, use := range map[string]func(*sessions.Session){
 		"looked at":         func(s *sessions.Session) { s.Get("a") },
@@ -196,7 +196,7 @@ func TestANewSessionWithoutValuesIsNotWritten(t *testing.T) {
 	}
 }
 
-func TestASessionWithAnOwnerNeedsNoValues(t *testing.T) {
+func TestCommitWritesASessionWithAnOwnerAndNoValues(t *testing.T) {
 	b := newBrowser(t, securecookie.CarrierOptions{})
 	owner := ""
 	look := func(s *sessions.Session) { owner = s.Owner() }
@@ -215,7 +215,7 @@ func TestASessionWithAnOwnerNeedsNoValues(t *testing.T) {
 	}
 }
 
-func TestAnEmptiedSessionIsDestroyed(t *testing.T) {
+func TestCommitDestroysAnEmptiedSession(t *testing.T) {
 	for name, use := range map[string]func(*sessions.Session){
 		"cleared":   (*sessions.Session).Clear,
 		"destroyed": (*sessions.Session).Destroy,
@@ -259,7 +259,7 @@ func TestRenewAndDestroyChangeTheID(t *testing.T) {
 	}
 }
 
-func TestACommitThatFailsSetsNothingAndLeavesTheSession(t *testing.T) {
+func TestCommitThatFailsSetsNothingAndLeavesTheSession(t *testing.T) {
 	b := newBrowser(t, withMaxCookies(1))
 	b.put("a", "kept")
 	carrier := b.carrier
@@ -308,7 +308,7 @@ func TestCarrierRefusesTheSessionsOfAStore(t *testing.T) {
 	}
 }
 
-func TestTwoCommitsInOneResponseLeaveWhatTheSecondOneMeant(t *testing.T) {
+func TestCommitTwiceInOneResponseLeavesTheSecondsCookies(t *testing.T) {
 	b := newBrowser(t, securecookie.CarrierOptions{})
 	for _, sizes := range [][2]int{{9000, 10}, {10, 9000}, {9000, 4000}, {9000, 0}} {
 		b.cookies = nil
@@ -335,7 +335,7 @@ func TestTwoCommitsInOneResponseLeaveWhatTheSecondOneMeant(t *testing.T) {
 	}
 }
 
-func TestOtherCookiesOfAResponseStay(t *testing.T) {
+func TestCommitLeavesOtherCookiesOfTheResponse(t *testing.T) {
 	b := newBrowser(t, securecookie.CarrierOptions{})
 	b.request(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "Accept-Encoding")
@@ -359,7 +359,7 @@ func TestOtherCookiesOfAResponseStay(t *testing.T) {
 	}
 }
 
-func TestASessionKeepsItsCodec(t *testing.T) {
+func TestCarrierKeepsTheCodecOfASession(t *testing.T) {
 	ring := newRing(t, "test")
 	type point struct{ X, Y int }
 	b := &browser{t: t, carrier: newCarrier(t, ring, securecookie.CarrierOptions{Codec: sessions.Gob(point{})})}
@@ -391,7 +391,7 @@ type upperCodec struct{ sessions.Codec }
 
 func (upperCodec) Name() string { return "upper" }
 
-func TestWithoutResponseHeaderThereIsNoSave(t *testing.T) {
+func TestSaveAfterTheHeaderIsSentIsRefused(t *testing.T) {
 	b := newBrowser(t, securecookie.CarrierOptions{})
 	mw, err := sessions.NewMiddleware(b.carrier, sessions.MiddlewareOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -411,7 +411,7 @@ func TestWithoutResponseHeaderThereIsNoSave(t *testing.T) {
 	}
 }
 
-func TestATimeoutThatNoDurationHoldsIsRefused(t *testing.T) {
+func TestCarrierRefusesATimeoutThatNoDurationHolds(t *testing.T) {
 	for seconds, ok := range map[uint64]bool{0: true, math.MaxInt64 / 1_000_000_000: true, math.MaxInt64/1_000_000_000 + 1: false, math.MaxInt64: false, math.MaxUint64: false} {
 		b := append([]byte{1}, make([]byte, 16+8+1+1)...)
 		b = binary.AppendUvarint(b, seconds)

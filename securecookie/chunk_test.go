@@ -46,7 +46,7 @@ func cookiesOf(t testing.TB, carrier *securecookie.Carrier, size int) []string {
 	return pairs
 }
 
-func TestOnlyTheChunksOfOneSetAreASession(t *testing.T) {
+func TestChunksAreASessionOnlyAsOneSet(t *testing.T) {
 	carrier := newCarrier(t, newRing(t, "test"), named("session"))
 	a, b := cookiesOf(t, carrier, 9000), cookiesOf(t, carrier, 9001) // three chunks each
 	long, single := cookiesOf(t, carrier, 12000), cookiesOf(t, carrier, 10)
@@ -133,7 +133,7 @@ func TestOnlyTheChunksOfOneSetAreASession(t *testing.T) {
 	}
 }
 
-func TestAChangedByteInAnyChunkIsRefused(t *testing.T) {
+func TestChunkWithAChangedByteIsRefused(t *testing.T) {
 	carrier := newCarrier(t, newRing(t, "test"), named("session"))
 	pairs := cookiesOf(t, carrier, 5000)
 	for i, pair := range pairs {
@@ -159,7 +159,7 @@ func TestAChangedByteInAnyChunkIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheNewestOfTwoSessionsCounts(t *testing.T) {
+func TestCarrierLoadsTheNewestOfTwoSessions(t *testing.T) {
 	ring, now := clock(t)
 	carrier := newCarrier(t, ring, named("session"))
 	sets := make([][]string, 3)
@@ -177,7 +177,7 @@ func TestTheNewestOfTwoSessionsCounts(t *testing.T) {
 	}
 }
 
-func TestALowerMaxCookiesStillReadsLargeSessions(t *testing.T) {
+func TestMaxCookiesThatIsLoweredStillReadsLargeSessions(t *testing.T) {
 	ring := newRing(t, "test")
 	o := withMaxCookies(securecookie.MaxChunks)
 	b := &browser{t: t, carrier: newCarrier(t, ring, o)}
@@ -193,7 +193,7 @@ func TestALowerMaxCookiesStillReadsLargeSessions(t *testing.T) {
 }
 
 // As many cookies as a client can send in the 1 MB that net/http reads.
-func TestManyCookiesCostNothing(t *testing.T) {
+func TestCarrierReadsManyCookiesForNothing(t *testing.T) {
 	carrier := newCarrier(t, newRing(t, "test"), named("session"))
 	whole := cookiesOf(t, carrier, 9000)
 	many := func(format string) string {
@@ -253,7 +253,7 @@ func siteWithJar(t *testing.T, o securecookie.CarrierOptions, handler http.Handl
 	return server, jar
 }
 
-func TestEverySizeThroughAServerAndACookieJar(t *testing.T) {
+func TestChunksOfEverySizeTravelThroughAServerAndACookieJar(t *testing.T) {
 	server, jar := siteWithJar(t, withMaxCookies(securecookie.MaxChunks), func(w http.ResponseWriter, r *http.Request) {
 		s := sessions.FromContext(r.Context())
 		if size, err := strconv.Atoi(r.FormValue("size")); err == nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/sessfs/sessions/securecookie"
 )
 
-// go test -run TestTheVectorsAreCurrent ./securecookie -update
+// go test -run TestVectorsAreCurrent ./securecookie -update
 var update = flag.Bool("update", false, "write testdata/format1.json anew, with other nonces")
 
 const vectorFile = "testdata/format1.json"
@@ -97,7 +97,7 @@ func millis(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-func TestTheVectorsAreOpened(t *testing.T) {
+func TestVectorsAreOpened(t *testing.T) {
 	v := readVectors(t)
 	for i, c := range v.Cookies {
 		data, times, err := v.ring(t, c.Key, c.Audience, c.Now).OpenCookie(c.Name, c.Value)
@@ -125,7 +125,7 @@ func TestTheVectorsAreOpened(t *testing.T) {
 
 // The package comment is all that this test knows of the format: nothing in
 // it calls the package.
-func TestTheVectorsAreWhatThePackageCommentSays(t *testing.T) {
+func TestVectorsFollowThePackageComment(t *testing.T) {
 	v := readVectors(t)
 	const prefix = "github.com/sessfs/sessions/securecookie 1 "
 	for i, k := range v.Keys {
@@ -229,7 +229,7 @@ func unhex(t testing.TB, text string) []byte {
 
 // Vectors that do not depend on nonces must be as this test would write them; with
 // -update it writes it.
-func TestTheVectorsAreCurrent(t *testing.T) {
+func TestVectorsAreCurrent(t *testing.T) {
 	made := makeVectors(t)
 	if *update {
 		text, err := json.MarshalIndent(made, "", "  ")

@@ -30,7 +30,7 @@ func newKey(t testing.TB, b []byte) securecookie.Key {
 	return k
 }
 
-func TestKeysOfBytesAreRefusedWhenShortLongOrZero(t *testing.T) {
+func TestNewKeyRefusesBytesThatAreShortLongOrZero(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		b    []byte
@@ -55,7 +55,7 @@ func TestKeysOfBytesAreRefusedWhenShortLongOrZero(t *testing.T) {
 	}
 }
 
-func TestSecretsAreRefusedWhenEmptyOrShort(t *testing.T) {
+func TestKeyFromSecretRefusesEmptyAndShortSecrets(t *testing.T) {
 	for _, row := range []struct {
 		length int
 		ok     bool
@@ -67,7 +67,7 @@ func TestSecretsAreRefusedWhenEmptyOrShort(t *testing.T) {
 	}
 }
 
-func TestASecretIsNotItsOwnBytesAsKey(t *testing.T) {
+func TestKeyFromSecretIsNotTheSecretsBytes(t *testing.T) {
 	secret := strings.Repeat("secret! ", 4)
 	a, err := securecookie.KeyFromSecret(secret)
 	if err != nil {
@@ -81,7 +81,7 @@ func TestASecretIsNotItsOwnBytesAsKey(t *testing.T) {
 	}
 }
 
-func TestAKeyKeepsItsOwnCopyOfTheBytes(t *testing.T) {
+func TestKeyKeepsItsOwnCopyOfTheBytes(t *testing.T) {
 	b := counting(1, 32)
 	k := newKey(t, b)
 	want := k.Reveal()
@@ -91,14 +91,14 @@ func TestAKeyKeepsItsOwnCopyOfTheBytes(t *testing.T) {
 	}
 }
 
-func TestGeneratedKeysDiffer(t *testing.T) {
+func TestGenerateKeyNeverReturnsTheSameKey(t *testing.T) {
 	a, b := securecookie.GenerateKey(), securecookie.GenerateKey()
 	if a.ID() == b.ID() || a.Reveal() == b.Reveal() {
 		t.Error("two generated keys are equal")
 	}
 }
 
-func TestTheTextOfAKeyIsReadBack(t *testing.T) {
+func TestParseKeyReadsTheTextOfAKey(t *testing.T) {
 	for _, n := range []int{32, 33, 34, 64, 1024} {
 		k := newKey(t, counting(7, n))
 		text := k.Reveal()
@@ -115,7 +115,7 @@ func TestTheTextOfAKeyIsReadBack(t *testing.T) {
 	}
 }
 
-func TestADamagedTextOfAKeyIsRefused(t *testing.T) {
+func TestParseKeyRefusesADamagedText(t *testing.T) {
 	text := newKey(t, counting(7, 32)).Reveal()
 	refuse := func(damaged, how string) {
 		t.Helper()
@@ -149,7 +149,7 @@ func TestADamagedTextOfAKeyIsRefused(t *testing.T) {
 	}
 }
 
-func TestListsOfKeysAreReadInOrder(t *testing.T) {
+func TestParseKeysReadsKeysInOrder(t *testing.T) {
 	a, b := newKey(t, counting(1, 32)), newKey(t, counting(2, 40))
 	ta, tb := a.Reveal(), b.Reveal()
 	for _, row := range []struct {
@@ -189,7 +189,7 @@ func ids(keys []securecookie.Key) string {
 	return b.String()
 }
 
-func TestNothingPrintsASecret(t *testing.T) {
+func TestKeyIsNeverPrinted(t *testing.T) {
 	master := counting('a', 32) // readable, should %s find it
 	k := newKey(t, master)
 	ring := newRing(t, "", k)
@@ -226,7 +226,7 @@ func TestNothingPrintsASecret(t *testing.T) {
 	}
 }
 
-func TestTheZeroKeyIsHarmless(t *testing.T) {
+func TestKeyOfZeroIsHarmless(t *testing.T) {
 	var k securecookie.Key
 	if k.ID() != "" || k.String() == "" {
 		t.Errorf("id %q, string %q", k.ID(), k)

@@ -10,7 +10,7 @@ import (
 	"github.com/sessfs/sessions/securecookie"
 )
 
-func TestAKeyRingIsRefusedWithAllThatIsWrong(t *testing.T) {
+func TestKeyRingIsRefusedWithAllThatIsWrong(t *testing.T) {
 	a, b, zero := newKey(t, counting(1, 32)), newKey(t, counting(2, 32)), securecookie.Key{}
 	many := make([]securecookie.Key, securecookie.MaxKeys+1)
 	for i := range many {
@@ -42,7 +42,7 @@ func TestAKeyRingIsRefusedWithAllThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAKeyRingCopiesItsKeys(t *testing.T) {
+func TestKeyRingCopiesItsKeys(t *testing.T) {
 	a := newKey(t, counting(1, 32))
 	keys := []securecookie.Key{a}
 	ring := newRing(t, "", keys...)
@@ -53,7 +53,7 @@ func TestAKeyRingCopiesItsKeys(t *testing.T) {
 	}
 }
 
-func TestTheFirstKeySealsAndAllOpen(t *testing.T) {
+func TestKeyRingSealsUnderTheFirstKeyAndOpensUnderAll(t *testing.T) {
 	old, current := newKey(t, counting(1, 32)), newKey(t, counting(2, 32))
 	before, during, after := newRing(t, "", old), newRing(t, "", current, old), newRing(t, "", current)
 	for _, row := range []struct {
@@ -83,7 +83,7 @@ func TestTheFirstKeySealsAndAllOpen(t *testing.T) {
 	}
 }
 
-func TestAZeroKeyRingRefusesAndDoesNotPanic(t *testing.T) {
+func TestKeyRingOfZeroRefusesAndDoesNotPanic(t *testing.T) {
 	var ring securecookie.KeyRing
 	if _, err := ring.SealCookie("session", nil, securecookie.Times{}); err == nil {
 		t.Error("SealCookie: no error")
@@ -100,7 +100,7 @@ func TestAZeroKeyRingRefusesAndDoesNotPanic(t *testing.T) {
 	}
 }
 
-func TestAKeyRingIsForSeveralGoroutines(t *testing.T) {
+func TestKeyRingIsForSeveralGoroutines(t *testing.T) {
 	ring := newRing(t, "")
 	var wg sync.WaitGroup
 	for g := range 8 {

@@ -64,7 +64,7 @@ func TestLitestarDumpAndLoadSmallAndLarge(t *testing.T) {
 	}
 }
 
-func TestLitestarALargeSessionNeedsMoreThanTwoCookiesAndASmallOneOne(t *testing.T) {
+func TestLitestarLargeSessionNeedsMoreThanTwoCookiesAndASmallOneOne(t *testing.T) {
 	b := newBrowser(t, named("session"))
 	b.put("key", "small")
 	if got := fmt.Sprint(b.names()); got != "[session]" {
@@ -87,7 +87,7 @@ func TestLitestarALargeSessionNeedsMoreThanTwoCookiesAndASmallOneOne(t *testing.
 	}
 }
 
-func TestLitestarAnExpiredSessionIsEmpty(t *testing.T) {
+func TestLitestarExpiredSessionIsEmpty(t *testing.T) {
 	for name, row := range map[string]struct {
 		o    securecookie.CarrierOptions
 		own  time.Duration
@@ -163,7 +163,7 @@ func TestLitestarRenewOnAccessExtends(t *testing.T) {
 	}
 }
 
-func TestTheLifetimeIsNotExtendedByUse(t *testing.T) {
+func TestLifetimeIsNotExtendedByUse(t *testing.T) {
 	ring, now := clock(t)
 	b := &browser{t: t, carrier: newCarrier(t, ring, securecookie.CarrierOptions{Lifetime: time.Hour})}
 	for i := range 6 {
@@ -180,7 +180,7 @@ func TestTheLifetimeIsNotExtendedByUse(t *testing.T) {
 	}
 }
 
-func TestRememberMeIsTheCookiesAgeToo(t *testing.T) {
+func TestCookieMaxAgeFollowsTheSessionsIdleTimeout(t *testing.T) {
 	o := named("session")
 	o.Cookie.MaxAge = 60
 	o.Lifetime = 1000 * 24 * time.Hour // which no cookie outlives
@@ -212,7 +212,7 @@ func TestLitestarSimilarNamesAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestLitestarATamperedSessionIsRefused(t *testing.T) {
+func TestLitestarTamperedSessionIsRefused(t *testing.T) {
 	b := newBrowser(t, named("session"))
 	b.put("a", 1)
 	value := b.cookies[0].Value

@@ -36,7 +36,7 @@ func mustRefuse(t *testing.T, ring *securecookie.KeyRing, name, value, how strin
 	}
 }
 
-func TestDataOfEverySizeComeBackWithTheSameOverhead(t *testing.T) {
+func TestSealAddsTheSameOverheadToDataOfEverySize(t *testing.T) {
 	ring := newRing(t, "shop")
 	sizes := []int{1023, 1024, 4093, 65535, securecookie.MaxCookieData}
 	for n := range 70 {
@@ -62,7 +62,7 @@ func TestDataOfEverySizeComeBackWithTheSameOverhead(t *testing.T) {
 	}
 }
 
-func TestTooMuchDataIsRefused(t *testing.T) {
+func TestSealCookieRefusesTooMuchData(t *testing.T) {
 	ring := newRing(t, "")
 	_, err := ring.SealCookie("session", make([]byte, securecookie.MaxCookieData+1), securecookie.Times{})
 	if !errors.Is(err, securecookie.ErrTooLarge) {
@@ -71,7 +71,7 @@ func TestTooMuchDataIsRefused(t *testing.T) {
 	mustRefuse(t, ring, "session", strings.Repeat("A", 1<<20), "1 MB")
 }
 
-func TestACookieNeedsAName(t *testing.T) {
+func TestSealCookieNeedsAName(t *testing.T) {
 	ring := newRing(t, "")
 	if _, err := ring.SealCookie("", nil, securecookie.Times{}); err == nil {
 		t.Error("sealed without a name")
@@ -79,7 +79,7 @@ func TestACookieNeedsAName(t *testing.T) {
 	mustRefuse(t, ring, "", seal(t, ring, "session", nil, securecookie.Times{}), "no name")
 }
 
-func TestTheSameDataAreNeverSealedAlike(t *testing.T) {
+func TestSealCookieNeverSealsTheSameDataAlike(t *testing.T) {
 	ring := newRing(t, "")
 	seen := map[string]bool{}
 	for range 1000 {
@@ -98,7 +98,7 @@ func TestTheSameDataAreNeverSealedAlike(t *testing.T) {
 	}
 }
 
-func TestAChangedCookieIsRefused(t *testing.T) {
+func TestOpenCookieRefusesAChangedCookie(t *testing.T) {
 	ring := newRing(t, "shop")
 	for n := range 4 { // every length that base64 tells apart
 		value := seal(t, ring, "session", counting(1, n), securecookie.Times{})
@@ -123,7 +123,7 @@ func TestAChangedCookieIsRefused(t *testing.T) {
 	mustRefuse(t, ring, "session", "", "empty")
 }
 
-func TestEveryOtherLastCharacterIsRefused(t *testing.T) {
+func TestOpenCookieRefusesEveryOtherLastCharacter(t *testing.T) {
 	ring := newRing(t, "")
 	for n := range 3 {
 		value := seal(t, ring, "session", counting(1, n), securecookie.Times{})
@@ -135,7 +135,7 @@ func TestEveryOtherLastCharacterIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnotherVersionIsRefused(t *testing.T) {
+func TestOpenCookieRefusesAnotherVersion(t *testing.T) {
 	ring := newRing(t, "")
 	raw, _ := base64.RawURLEncoding.DecodeString(seal(t, ring, "session", nil, securecookie.Times{}))
 	for v := range 256 {
@@ -147,7 +147,7 @@ func TestAnotherVersionIsRefused(t *testing.T) {
 	mustRefuse(t, ring, "session", base64.RawURLEncoding.EncodeToString([]byte(`{"user_id":1}`)), "never sealed")
 }
 
-func TestACookieIsBoundToNameAndAudience(t *testing.T) {
+func TestOpenCookieIsBoundToNameAndAudience(t *testing.T) {
 	key := newKey(t, counting(1, 32))
 	for _, row := range []struct{ audience, name, toAudience, toName string }{
 		{"a", "session", "b", "session"},
@@ -167,7 +167,7 @@ func TestACookieIsBoundToNameAndAudience(t *testing.T) {
 	}
 }
 
-func TestSealedDataAreBoundToContextAudienceAndPurpose(t *testing.T) {
+func TestOpenIsBoundToContextAudienceAndPurpose(t *testing.T) {
 	key := newKey(t, counting(1, 32))
 	ring, other := newRing(t, "a", key), newRing(t, "b", key)
 	sealed, err := ring.Seal(counting(0, 64), "id1")
@@ -206,7 +206,7 @@ func TestSealedDataAreBoundToContextAudienceAndPurpose(t *testing.T) {
 	}
 }
 
-func TestOpenLeavesWhatItReadsAndGivesMemoryOfItsOwn(t *testing.T) {
+func TestOpenSharesNoMemory(t *testing.T) {
 	ring := newRing(t, "")
 	data := []byte("data to keep")
 	sealed, _ := ring.Seal(data, "id")
@@ -219,7 +219,7 @@ func TestOpenLeavesWhatItReadsAndGivesMemoryOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestSealingAndOpeningAllocateLittle(t *testing.T) {
+func TestSealCookieAndOpenCookieAllocateLittle(t *testing.T) {
 	ring := newRing(t, "shop")
 	data, times := make([]byte, 1024), securecookie.Times{Idle: time.Now().Add(time.Hour)}
 	value := seal(t, ring, "session", data, times)

@@ -46,7 +46,7 @@ func wants(t *testing.T, store *sessions.FilesystemSessionStore, what, id, want 
 	}
 }
 
-func TestFilesAreUnreadableAndBoundToTheirIDs(t *testing.T) {
+func TestSealerMakesFilesUnreadableAndBoundToTheirIDs(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	store := sealedStore(t, dir, securecookie.GenerateKey())
 	mine, theirs := saved(t, store, "my secret"), saved(t, store, "their secret")
@@ -66,7 +66,7 @@ func TestFilesAreUnreadableAndBoundToTheirIDs(t *testing.T) {
 	wants(t, store, "the original", theirs, "their secret")
 }
 
-func TestFilesFollowTheRotationOfKeys(t *testing.T) {
+func TestSealerRotatesTheKeysOfFilesThatAreSaved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	old, current := securecookie.GenerateKey(), securecookie.GenerateKey()
 	id := saved(t, sealedStore(t, dir, old), "kept")
@@ -87,7 +87,7 @@ func TestFilesFollowTheRotationOfKeys(t *testing.T) {
 	wants(t, sealedStore(t, dir, old), "saved since, the old key alone", id, "")
 }
 
-func TestFilesThatAreTouchedFollowTheRotationOfKeys(t *testing.T) {
+func TestSealerRotatesTheKeysOfFilesThatAreTouched(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	old, current := securecookie.GenerateKey(), securecookie.GenerateKey()
 	id := saved(t, sealedStore(t, dir, old), "kept")
@@ -135,7 +135,7 @@ func TestCurrentTellsWhatTheFirstKeySealed(t *testing.T) {
 
 // A process that does not have the key yet leaves what it cannot open to the
 // others, until the user logs out there.
-func TestLogoutTakesAwayCookiesThatANewerKeySealed(t *testing.T) {
+func TestLogoutExpiresCookiesThatANewerKeySealed(t *testing.T) {
 	old, current := securecookie.GenerateKey(), securecookie.GenerateKey()
 	ahead := newCarrier(t, newRing(t, "test", current, old), securecookie.CarrierOptions{})
 	behind := newCarrier(t, newRing(t, "test", old), securecookie.CarrierOptions{})

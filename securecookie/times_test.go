@@ -12,7 +12,7 @@ import (
 	"github.com/sessfs/sessions/securecookie"
 )
 
-func TestACookieIsValidInItsTime(t *testing.T) {
+func TestCookieIsValidInItsTime(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	at := func(d time.Duration) time.Time { return now.Add(d) }
 	var none time.Time
@@ -57,7 +57,7 @@ func TestACookieIsValidInItsTime(t *testing.T) {
 	}
 }
 
-func TestTheIssueTimeIsNowByDefault(t *testing.T) {
+func TestIssueTimeIsNowByDefault(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
 	ring := newRing(t, "")
 	ring.SetNow(func() time.Time { return now })
@@ -67,7 +67,7 @@ func TestTheIssueTimeIsNowByDefault(t *testing.T) {
 	}
 }
 
-func TestACookieExpiresWhileItLies(t *testing.T) {
+func TestCookieExpiresWhileItLies(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ring := newRing(t, "")
 	ring.SetNow(func() time.Time { return now })
@@ -79,7 +79,7 @@ func TestACookieExpiresWhileItLies(t *testing.T) {
 	mustRefuse(t, ring, "session", value, "expired")
 }
 
-func TestTimesOutOfRangeAreNotSealed(t *testing.T) {
+func TestSealCookieRefusesTimesOutOfRange(t *testing.T) {
 	ring := newRing(t, "")
 	for _, bad := range []time.Time{
 		time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC),

@@ -95,7 +95,7 @@ func TestBrokenStoresAreFound(t *testing.T) {
 	}
 }
 
-func TestLackingCapabilitiesAreSkippedByName(t *testing.T) {
+func TestCapabilitiesThatAreMissingAreSkippedByName(t *testing.T) {
 	for _, c := range capabilityChecks {
 		// The interface alone, without Memory's further abilities.
 		bare := struct{ sessions.SessionStore }{NewMemory(0)}

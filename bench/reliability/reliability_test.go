@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 
 var few = amounts{goroutines: 4, increments: 10, rounds: 5, logouts: 5, kills: 3, sessions: 5, ids: 5}
 
-func TestThisProjectLosesNothingThatItPromises(t *testing.T) {
+func TestReliabilityOfThisProjectIsAsPromised(t *testing.T) {
 	for i, r := range rows(few) {
 		if i == 0 {
 			continue // getting and setting, without Update, is no promise
@@ -27,7 +27,7 @@ func TestThisProjectLosesNothingThatItPromises(t *testing.T) {
 	}
 }
 
-func TestEveryRowSaysSomethingOfEveryLibrary(t *testing.T) {
+func TestRowsHaveAResultForEveryLibrary(t *testing.T) {
 	for _, l := range libraries {
 		for _, r := range rows(few) {
 			o, err := r.try(l, t.TempDir(), few)

@@ -54,7 +54,7 @@ func content(t testing.TB, d *dirfs.Dir, name string) string {
 	return string(b[:n])
 }
 
-func TestAFileIsReadAsItWasWritten(t *testing.T) {
+func TestFileIsReadAsItWasWritten(t *testing.T) {
 	d := open(t, t.TempDir())
 	put(t, d, "a", "hello")
 	f, err := d.OpenWrite("a")
@@ -110,7 +110,7 @@ func TestCreateAndRenameNewNeverReplace(t *testing.T) {
 	}
 }
 
-func TestTimesAndModesAreSetExactly(t *testing.T) {
+func TestSetModTimeAndChmodAreExact(t *testing.T) {
 	d := open(t, t.TempDir())
 	f, err := d.Create("a", 0o660)
 	if err != nil {
@@ -127,7 +127,7 @@ func TestTimesAndModesAreSetExactly(t *testing.T) {
 	}
 }
 
-func TestEntriesGivesEveryNameWithItsType(t *testing.T) {
+func TestEntriesYieldsEveryNameWithItsType(t *testing.T) {
 	path := t.TempDir()
 	d := open(t, path)
 	var want []string
@@ -168,7 +168,7 @@ func TestEntriesGivesEveryNameWithItsType(t *testing.T) {
 	}
 }
 
-func TestNextByInodeGivesEveryNameOnceInTheOrderOfInodes(t *testing.T) {
+func TestNextByInodeReturnsEveryNameOnceInTheOrderOfInodes(t *testing.T) {
 	dirs := []string{t.TempDir()}
 	if dir, err := os.MkdirTemp("/dev/shm", "dirfs"); err == nil {
 		t.Cleanup(func() { os.RemoveAll(dir) })
@@ -219,7 +219,7 @@ func TestNextByInodeGivesEveryNameOnceInTheOrderOfInodes(t *testing.T) {
 
 // Every operation on a file that is not there, in a directory that is closed:
 // the error names the directory, never the file.
-func TestNoErrorNamesTheFile(t *testing.T) {
+func TestErrorNeverNamesTheFile(t *testing.T) {
 	path := t.TempDir()
 	missing, closed := open(t, path), open(t, path)
 	if err := closed.Close(); err != nil {
@@ -296,7 +296,7 @@ func TestCloseMayRunBesideOperations(t *testing.T) {
 	}
 }
 
-func TestAnExclusiveLockKeepsOthersOutUntilItsFileIsClosed(t *testing.T) {
+func TestLockKeepsOthersOutUntilItsFileIsClosed(t *testing.T) {
 	d := open(t, t.TempDir())
 	put(t, d, "a", "a")
 	first, err := d.OpenWrite("a")

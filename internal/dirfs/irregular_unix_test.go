@@ -15,7 +15,7 @@ import (
 	"github.com/sessfs/sessions/internal/dirfs"
 )
 
-func TestLinksAreNeverFollowedAndFIFOsNeverWaitedFor(t *testing.T) {
+func TestDirNeverFollowsLinksNorWaitsForFIFOs(t *testing.T) {
 	path := t.TempDir()
 	d := open(t, path)
 	target := filepath.Join(t.TempDir(), "target")
@@ -88,7 +88,7 @@ func TestRenameNewByLinkNeverReplaces(t *testing.T) {
 	}
 }
 
-func TestADirectoryThatIsALinkIsNotOpened(t *testing.T) {
+func TestOpenRefusesADirectoryThatIsALink(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(t.TempDir(), path); err != nil {
 		t.Skip(err)
@@ -103,7 +103,7 @@ func TestADirectoryThatIsALinkIsNotOpened(t *testing.T) {
 
 // Operations stay in the directory that was opened, whatever its path leads to
 // afterwards.
-func TestADirectoryThatIsMovedStaysOpen(t *testing.T) {
+func TestDirStaysOpenWhenItIsMoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dir")
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ const scriptPage = `<!DOCTYPE html><title>steps</title><pre id="seen">waiting</p
 
 // A browser counts the bytes of a cookie, its number and its attributes in its
 // own way, and drops without a word one that it does not keep.
-func TestAChromiumIsLeftWithNoStaleChunk(t *testing.T) {
+func TestCookiesInChromiumLeaveNoStaleChunk(t *testing.T) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("skipped: no chromium: ", err)

@@ -70,7 +70,7 @@ func crashText(n int64) string {
 
 // Processes are killed at random moments while they save. No session is
 // unreadable, none is older than the last acknowledged save, and no lock is stuck.
-func TestAProcessMayBeKilledAtAnyMoment(t *testing.T) {
+func TestKillAtAnyMomentLeavesSessionsWhole(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	until, crashes := time.Now().Add(long(t)), int64(shortCrashes)

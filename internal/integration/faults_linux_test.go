@@ -22,7 +22,7 @@ var faulty = []string{"open", "load", "load removed", "save new", "save removed"
 // whole; the error was reported, unless all was done in spite of it; no
 // descriptor and no temporary file is left; and the same deed, on the same
 // Session, succeeds when tried again. EINTR has no effect.
-func TestEverySystemCallOfEveryDeedMayFail(t *testing.T) {
+func TestFaultInAnySystemCallLeavesTheSessionWhole(t *testing.T) {
 	needStrace(t)
 	var tried, reported, survived atomic.Int64
 	t.Run("call", func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestEverySystemCallOfEveryDeedMayFail(t *testing.T) {
 
 // A renewal that cannot end the old session takes the new one back: its ID is
 // unknown, and a listing of the owner's sessions would show two.
-func TestAFailedRenewalLeavesNoNewSessionBehind(t *testing.T) {
+func TestRenewalThatFailsLeavesNoNewSessionBehind(t *testing.T) {
 	needStrace(t)
 	h := newHarness(t, append(faultInjection("pwrite64", unix.EIO), faultInjection("unlinkat", unix.EIO)...)...)
 	for _, sync := range []sessions.SyncMode{sessions.SyncNone, sessions.SyncFull} {
@@ -88,7 +88,7 @@ func faultInjection(name string, errno unix.Errno) []string {
 
 // Where renameat2 cannot do it, a new session gets its name by linkat and
 // unlinkat, of which the second may fail as well.
-func TestTheWayWithoutRenameat2MayFail(t *testing.T) {
+func TestFaultWithoutRenameat2LeavesTheSessionWhole(t *testing.T) {
 	needStrace(t)
 	for _, errno := range errnos {
 		h := newHarness(t, append(faultInjection("unlinkat", errno), "renameat2:error=EINVAL")...)

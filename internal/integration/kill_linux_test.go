@@ -23,7 +23,7 @@ var deadly = []string{"save new", "save removed", "save changed", "save grown", 
 // the call, which then is not made. The session is as it was or as it should
 // have become; its lock is free; and a pruning an hour later leaves
 // nothing unfinished.
-func TestAProcessMayBeKilledAtEverySystemCall(t *testing.T) {
+func TestKillAtEverySystemCallLeavesSessionsWhole(t *testing.T) {
 	needStrace(t)
 	for _, name := range deadly {
 		for _, sync := range []sessions.SyncMode{sessions.SyncNone, sessions.SyncFull} {
@@ -228,7 +228,7 @@ func (h *harness) pruneTemps(d deed) {
 // linkat and loses its unfinished one by unlinkat. A process that is killed in
 // between leaves both. Pruning takes the unfinished one away, and then the session
 // ends like any other.
-func TestAProcessMayBeKilledBetweenLinkAndUnlink(t *testing.T) {
+func TestKillBetweenLinkAndUnlinkLeavesASessionThatPruneEnds(t *testing.T) {
 	needStrace(t)
 	for _, row := range []struct {
 		call    string

@@ -47,10 +47,10 @@ var holder = program("holder", func() error {
 	return nil
 })
 
-// TestAWaitForALockEndsWithItsContext has another process hold the lock. A
+// TestLockWaitEndsWithItsContext has another process hold the lock. A
 // deadline of 50 ms ends the wait within 100 ms, and leaves nothing held and
 // nothing open.
-func TestAWaitForALockEndsWithItsContext(t *testing.T) {
+func TestLockWaitEndsWithItsContext(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	other := newStore(t, sessions.FilesystemOptions{Path: dir})

@@ -129,7 +129,7 @@ func check(t *testing.T, id string, first values, ops []op) porcupine.CheckResul
 
 // The model refuses histories that must not be: a checker that accepts
 // everything would find nothing.
-func TestTheModelRefusesHistoriesThatMustNotBe(t *testing.T) {
+func TestModelRefusesWrongHistories(t *testing.T) {
 	str := func(s string) *string { return &s }
 	at := func(call, end int64, o op) op {
 		o.Call, o.Return = call, end

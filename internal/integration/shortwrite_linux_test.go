@@ -12,7 +12,7 @@ import (
 
 // A write that is cut short, which RLIMIT_FSIZE does for real: the system
 // writes as far as it may, and refuses the rest.
-func TestAShortWriteLeavesTheSessionWhole(t *testing.T) {
+func TestShortWriteLeavesTheSessionWhole(t *testing.T) {
 	h := newHarness(t)
 	short := 0
 	for _, name := range []string{"save new", "save changed", "save grown", "save shrunk", "renew", "destroy", "delete"} {
@@ -32,7 +32,7 @@ func TestAShortWriteLeavesTheSessionWhole(t *testing.T) {
 // A write that was cut short, and goes on: the system takes a part of it, as it
 // may, and then the rest. The subject's limit is lifted while strace holds up the
 // second write.
-func TestAShortWriteIsGoneOnWith(t *testing.T) {
+func TestShortWriteIsContinued(t *testing.T) {
 	needStrace(t)
 	continued := 0
 	for _, name := range []string{"save new", "save changed", "save grown"} {
@@ -106,7 +106,7 @@ func prlimit(t *testing.T, pid int, size uint64) {
 
 // Somebody removes the file of a session while a larger one is made for it:
 // it does not come back. The subject waits where its unfinished file is there.
-func TestAGrowingSaveDoesNotBringBackWhatSomebodyRemoved(t *testing.T) {
+func TestGrowingSaveDoesNotBringBackARemovedSession(t *testing.T) {
 	needStrace(t)
 	h := newHarness(t)
 	d := deed{Name: "save grown"}

@@ -55,7 +55,7 @@ var incrementer = program("incrementer", func() error {
 
 // Signals at a high rate interrupt a process that waits for locks and saves, and
 // no save notices.
-func TestAStormOfSignalsDisturbsNoSave(t *testing.T) {
+func TestSaveIsNotDisturbedByAStormOfSignals(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	s := store.New()

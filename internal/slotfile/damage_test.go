@@ -63,7 +63,7 @@ func wantSaved(t *testing.T, files *slotfile.Files, saved []string, dead bool, w
 	}
 }
 
-func TestAFileCutAnywhereIsAStateOnceSavedOrCorrupt(t *testing.T) {
+func TestReadOfATruncatedFileIsASavedStateOrErrCorrupt(t *testing.T) {
 	for _, state := range states {
 		t.Run(state.name, func(t *testing.T) {
 			path := t.TempDir()
@@ -96,7 +96,7 @@ func TestAFileCutAnywhereIsAStateOnceSavedOrCorrupt(t *testing.T) {
 	}
 }
 
-func TestAnyOneBitFlippedIsAStateOnceSavedOrCorrupt(t *testing.T) {
+func TestReadOfAFileWithOneBitFlippedIsASavedStateOrErrCorrupt(t *testing.T) {
 	for _, state := range states[:4] {
 		t.Run(state.name, func(t *testing.T) {
 			t.Parallel()
@@ -126,7 +126,7 @@ func TestAnyOneBitFlippedIsAStateOnceSavedOrCorrupt(t *testing.T) {
 
 // Other things in the place of a record are all refused, in
 // bounded time and memory.
-func TestHostileFilesAreCorrupt(t *testing.T) {
+func TestReadOfAHostileFileIsErrCorrupt(t *testing.T) {
 	announced := func(slotSize int) []byte {
 		b, err := slotfile.AppendHeader(nil, meta, slotSize)
 		if err != nil {
@@ -192,7 +192,7 @@ func wantCorrupt(t *testing.T, files *slotfile.Files) {
 	}
 }
 
-func TestASparseFileOfTenGigabytesCostsNothing(t *testing.T) {
+func TestReadOfASparseFileOfTenGigabytesCostsNothing(t *testing.T) {
 	for name, head := range map[string][]byte{"nothing in it": nil, "a record before it": fileOf(t, live(1, older), nil)} {
 		t.Run(name, func(t *testing.T) {
 			path := t.TempDir()

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestWhatIsNoRegularFileIsCorrupt(t *testing.T) {
+func TestReadOfAnIrregularFileIsErrCorrupt(t *testing.T) {
 	for name, make := range map[string]func(t *testing.T, path string) error{
 		"fifo":      func(t *testing.T, path string) error { return unix.Mkfifo(path, 0o600) },
 		"directory": func(t *testing.T, path string) error { return os.Mkdir(path, 0o700) },

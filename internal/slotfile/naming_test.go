@@ -47,7 +47,7 @@ func TestRemoveNowIsSeenByThoseWhoWaitForTheLock(t *testing.T) {
 	}
 }
 
-func TestRemoveNowLeavesATombstoneWhereNobodyHasTheLock(t *testing.T) {
+func TestRemoveNowLeavesATombstoneWhenTheLockIsFree(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	create(t, files, "a", "x")

@@ -87,7 +87,7 @@ func wantNames(t testing.TB, path string, want ...string) {
 	}
 }
 
-func TestARecordIsReadAsItWasWritten(t *testing.T) {
+func TestReadReturnsWhatWasWritten(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	for name, size := range map[string]int{
@@ -108,7 +108,7 @@ func TestARecordIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestASaveOfTheSameSizeStaysInItsFile(t *testing.T) {
+func TestWriteOfTheSameSizeStaysInItsFile(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	create(t, files, "a", "one")
@@ -129,7 +129,7 @@ func TestASaveOfTheSameSizeStaysInItsFile(t *testing.T) {
 	wantNames(t, path, "a")
 }
 
-func TestADeletedValueDoesNotStayInTheFile(t *testing.T) {
+func TestWriteLeavesNothingOfADeletedValue(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	create(t, files, "a", "a long value with SECRET in it")
@@ -145,7 +145,7 @@ func TestADeletedValueDoesNotStayInTheFile(t *testing.T) {
 
 // A writer that was killed did not come to the spaces over the rest of the
 // longer payload before.
-func TestWhatATornSaveLeftBehindGoesWithTheNext(t *testing.T) {
+func TestWriteRemovesWhatATornSaveLeft(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	torn := slotfile.Pad(live(2, "torn"), 600)
@@ -175,7 +175,7 @@ func TestCreateNeverReplaces(t *testing.T) {
 	wantNames(t, path, "a") // and no temporary file
 }
 
-func TestWhatIsRemovedIsGoneForEverybody(t *testing.T) {
+func TestRemoveIsSeenByReadersAndWaitingWriters(t *testing.T) {
 	path := t.TempDir()
 	files, other := open(t, path), open(t, path)
 	create(t, files, "a", "value")
@@ -203,7 +203,7 @@ func TestWhatIsRemovedIsGoneForEverybody(t *testing.T) {
 }
 
 // A writer that is killed between the tombstone and the unlinking leaves both.
-func TestATombstoneIsNoRecord(t *testing.T) {
+func TestTombstoneIsNoRecord(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	create(t, files, "a", "value")
@@ -226,7 +226,7 @@ func TestATombstoneIsNoRecord(t *testing.T) {
 }
 
 // An operator's rm, mv and restored backup, during a wait for the lock.
-func TestTheLockIsOfTheFileThatHasTheName(t *testing.T) {
+func TestLockIsOfTheFileThatHasTheName(t *testing.T) {
 	for name, act := range map[string]func(path string) error{
 		"removed":  func(path string) error { return os.Remove(path) },
 		"replaced": func(path string) error { return os.Rename(path+"2", path) },
@@ -262,7 +262,7 @@ func TestTheLockIsOfTheFileThatHasTheName(t *testing.T) {
 	}
 }
 
-func TestAHardLinkDoesNotStopSaves(t *testing.T) {
+func TestWriteWorksOnAFileWithAHardLink(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	create(t, files, "a", "one")
@@ -277,7 +277,7 @@ func TestAHardLinkDoesNotStopSaves(t *testing.T) {
 
 // Two Files of one directory lock against each other by flock, as two
 // processes do; within one Files the wait is in the process.
-func TestAWaitForTheLockObeysItsContextAndLeavesNothingHeld(t *testing.T) {
+func TestLockObeysItsContextAndLeavesNothingHeld(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	for name, waiter := range map[string]*slotfile.Files{"same process": files, "other process": open(t, path)} {
@@ -319,7 +319,7 @@ func TestAWaitForTheLockObeysItsContextAndLeavesNothingHeld(t *testing.T) {
 
 // An abandoned wait ends later, in the background: by then the variable may
 // hold another lock.
-func TestALockVariableMayBeUsedAgainAfterAnError(t *testing.T) {
+func TestLockVariableMayBeUsedAgainAfterAnError(t *testing.T) {
 	path := t.TempDir()
 	files, other := open(t, path), open(t, path)
 	create(t, files, "a", "a")
@@ -348,7 +348,7 @@ func TestALockVariableMayBeUsedAgainAfterAnError(t *testing.T) {
 	}
 }
 
-func TestTheModificationTimeIsThatOfTheLastWriteOrWhatWasSet(t *testing.T) {
+func TestModTimeIsThatOfTheLastWriteOrAsSet(t *testing.T) {
 	files := open(t, t.TempDir())
 	files.Times = true
 	wantTime := func(want time.Time) {
@@ -378,7 +378,7 @@ func TestTheModificationTimeIsThatOfTheLastWriteOrWhatWasSet(t *testing.T) {
 	}
 }
 
-func TestAHeaderThatDoesNotFitIsRefused(t *testing.T) {
+func TestCreateRefusesAHeaderThatDoesNotFit(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
 	for _, bad := range []string{strings.Repeat("m", slotfile.MaxMeta+1), "two\nlines"} {

@@ -37,7 +37,7 @@ func readOnce(path string) {
 // hundred thousand reads: a reader sees slot A, is stopped while one save goes
 // there and the next one tears slot B, and then sees B. Its A is
 // older than B was when the read began. strace stops it there.
-func TestAReadThatIsStoppedBetweenTheSlotsIsNotStale(t *testing.T) {
+func TestReadStoppedBetweenTheSlotsIsNotStale(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skip("no strace")
@@ -109,7 +109,7 @@ func testStoppedRead(t *testing.T, strace string, torn []byte) {
 }
 
 // The history against which the stress test holds reads finds wrong ones.
-func TestTheHistoryFindsWrongReads(t *testing.T) {
+func TestHistoryFindsWrongReads(t *testing.T) {
 	h := history{made: make(map[version]op)}
 	for _, o := range []op{
 		{begin: 10, end: 20, kind: opCreate, life: 1, n: 1},

@@ -206,10 +206,10 @@ func stressWrite(files *slotfile.Files, name string, o *op) error {
 	return l.Write(ctx, meta, stressPayload(life, n+1), false)
 }
 
-// TestEveryReadIsTheNewestFinishedSaveOrOneThatOverlapsIt runs writers, which
+// TestReadIsTheNewestFinishedSaveOrOneThatOverlapsIt runs writers, which
 // are killed in the middle of their work again and again, and readers, in
 // processes of their own, and then holds every read against the history.
-func TestEveryReadIsTheNewestFinishedSaveOrOneThatOverlapsIt(t *testing.T) {
+func TestReadIsTheNewestFinishedSaveOrOneThatOverlapsIt(t *testing.T) {
 	duration := stressTime
 	if env := os.Getenv("SESSIONS_STRESS"); env != "" {
 		var err error

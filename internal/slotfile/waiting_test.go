@@ -78,7 +78,7 @@ func TestReadAndLockOfALockedFileLeaveOneWaitBehindHoweverManyTheyAre(t *testing
 }
 
 // A record that is locked for long, and not damaged, is read at once.
-func TestReadOfAWholeRecordWaitsForNobody(t *testing.T) {
+func TestReadOfAWholeRecordDoesNotWait(t *testing.T) {
 	path := t.TempDir()
 	files, other := open(t, path), open(t, path)
 	create(t, files, "a", "value")

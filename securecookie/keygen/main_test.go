@@ -37,7 +37,7 @@ func run(args ...string) (stdout, stderr string, code int) {
 	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
 }
 
-func TestItPrintsAKeyThatParses(t *testing.T) {
+func TestKeygenPrintsAKeyThatParses(t *testing.T) {
 	first, stderr, code := run()
 	if code != 0 || stderr != "" || strings.Count(first, "\n") != 1 {
 		t.Fatalf("got %d, %q and %d lines", code, stderr, strings.Count(first, "\n"))
@@ -50,7 +50,7 @@ func TestItPrintsAKeyThatParses(t *testing.T) {
 	}
 }
 
-func TestItWritesANewPrivateFile(t *testing.T) {
+func TestKeygenWritesANewPrivateFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "session.key")
 	stdout, stderr, code := run("-o", name)
 	if code != 0 || stderr != "" || strings.Contains(stdout, "sk1_") {
@@ -75,7 +75,7 @@ func TestItWritesANewPrivateFile(t *testing.T) {
 	}
 }
 
-func TestItSaysHowItIsUsed(t *testing.T) {
+func TestKeygenPrintsItsUsage(t *testing.T) {
 	for _, row := range []struct {
 		args           []string
 		code           int

@@ -91,7 +91,7 @@ var values = []struct {
 	{"struct in a list", []named{{"x"}}, "", nil},
 }
 
-func TestValuesAreWrittenAsPythonWritesThem(t *testing.T) {
+func TestSerializeWritesValuesAsPythonDoes(t *testing.T) {
 	c := newCodec(t, longSecret, crypto.SHA256)
 	for _, row := range values {
 		value, err := c.Serialize(map[string]any{"v": row.v}, time.Time{})
@@ -125,7 +125,7 @@ func same(a, b any) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-func TestWhatRefersToItselfIsRefused(t *testing.T) {
+func TestSerializeRefusesValuesThatReferToThemselves(t *testing.T) {
 	c := newCodec(t, longSecret, crypto.SHA256)
 	loop := map[string]any{}
 	loop["loop"] = loop
@@ -146,7 +146,7 @@ func TestWhatRefersToItselfIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheCallersMapIsLeftAlone(t *testing.T) {
+func TestSerializeLeavesTheCallersMapAlone(t *testing.T) {
 	c := newCodec(t, longSecret, crypto.SHA256)
 	values := map[string]any{"x": 1}
 	serialize(t, c, values, time.Unix(1<<40, 0))
@@ -181,7 +181,7 @@ type pythonCase struct {
 	Expires int64             `json:"expires"`
 }
 
-func TestPythonWritesTheSame(t *testing.T) {
+func TestSerializeWritesTheSameAsPython(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
 		t.Skip("skipped: there is no python3")

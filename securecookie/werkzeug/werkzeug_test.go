@@ -82,7 +82,7 @@ var examples = []struct {
 	{"nil", nil, time.Time{}, "f40jQuUCKBK2RYOL8cr5L1HqMCY=?", map[string]any{}},
 }
 
-func TestTheWorkedExamplesAreWrittenAndRead(t *testing.T) {
+func TestCodecWritesAndReadsTheWorkedExamples(t *testing.T) {
 	c := at(newCodec(t, "deadbeef", 0), time.Unix(2000000000, 0))
 	for _, row := range examples {
 		if got := serialize(t, c, row.values, row.expires); got != row.value {
@@ -105,7 +105,7 @@ var pythonHeaders = []struct{ library, header string }{
 
 var pythonValues = map[string]any{"a b": 1.5, "é!$'()*,;": map[string]any{"z": []any{int64(1), 2.0}, "b": "ü"}}
 
-func TestCookiesOfAllPythonLibrariesAreRead(t *testing.T) {
+func TestUnserializeReadsTheCookiesOfAllPythonLibraries(t *testing.T) {
 	c := newCodec(t, longSecret, 0)
 	for _, row := range pythonHeaders {
 		r := httptest.NewRequest("GET", "/", nil)
@@ -157,20 +157,20 @@ func TestCookieValueIsThatOfNetHTTP(t *testing.T) {
 	}
 }
 
-func TestAKeyThatIsNotEscapedIsRead(t *testing.T) {
+func TestUnserializeReadsAKeyThatIsNotEscaped(t *testing.T) {
 	c := newCodec(t, longSecret, crypto.SHA256)
 	if got, err := c.Unserialize(sign(longSecret, "é=NDI=")); err != nil || !reflect.DeepEqual(got, map[string]any{"é": int64(42)}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
 
-func TestAWrongSecretGivesAnEmptyMap(t *testing.T) {
+func TestUnserializeWithAWrongSecretReturnsAnEmptyMap(t *testing.T) {
 	value := serialize(t, newCodec(t, "foo", 0), map[string]any{"x": 42}, time.Time{})
 	mustRefuse(t, newCodec(t, "wrong foo", 0), value, "wrong secret")
 	mustRefuse(t, newCodec(t, "foo", crypto.SHA256), value, "wrong hash")
 }
 
-func TestTheCookieTravelsThroughNetHTTP(t *testing.T) {
+func TestCookieTravelsThroughNetHTTP(t *testing.T) {
 	c := newCodec(t, longSecret, crypto.SHA256)
 	values := map[string]any{"a b": "ü;\", \\", "foo": int64(42)}
 	value := serialize(t, c, values, time.Time{})
@@ -189,7 +189,7 @@ func TestTheCookieTravelsThroughNetHTTP(t *testing.T) {
 	}
 }
 
-func TestAnExpiryHoldsToTheSecondAndIsNotAmongTheValues(t *testing.T) {
+func TestExpiryHoldsToTheSecondAndIsNotAmongTheValues(t *testing.T) {
 	c := newCodec(t, longSecret, crypto.SHA256)
 	expires := time.Unix(2000000000, 0)
 	value := serialize(t, c, map[string]any{"x": 42}, expires)
@@ -209,7 +209,7 @@ func TestAnExpiryHoldsToTheSecondAndIsNotAmongTheValues(t *testing.T) {
 	}
 }
 
-func TestAnExpiryIsANumber(t *testing.T) {
+func TestExpiryIsANumber(t *testing.T) {
 	c := at(newCodec(t, longSecret, crypto.SHA256), time.Unix(1000, 0))
 	for _, row := range []struct {
 		json string
@@ -226,7 +226,7 @@ func TestAnExpiryIsANumber(t *testing.T) {
 	}
 }
 
-func TestAnExpiryCannotBeSwallowed(t *testing.T) {
+func TestExpiryCannotBeSwallowed(t *testing.T) {
 	c := at(newCodec(t, longSecret, crypto.SHA256), time.Unix(2000, 0))
 	// The keys sort before and after, so that the expiry stands in the middle;
 	// the base64 before it ends in padding, behind which Python reads nothing:
@@ -241,7 +241,7 @@ func TestAnExpiryCannotBeSwallowed(t *testing.T) {
 	mustRefuse(t, c, strings.ReplaceAll(value, "&", "|"), "expired, | for every &")
 }
 
-func TestWhateverIsMalformedIsRefusedAlike(t *testing.T) {
+func TestUnserializeRefusesAllMalformedCookiesAlike(t *testing.T) {
 	c := newCodec(t, longSecret, crypto.SHA256)
 	good := "x=" + b64("42")
 	if got, err := c.Unserialize(sign(longSecret, good)); err != nil || len(got) != 1 {
@@ -289,7 +289,7 @@ func TestWhateverIsMalformedIsRefusedAlike(t *testing.T) {
 	}
 }
 
-func TestAnyChangedByteIsRefused(t *testing.T) {
+func TestUnserializeRefusesAnyChangedByte(t *testing.T) {
 	c := newCodec(t, longSecret, crypto.SHA256)
 	value := serialize(t, c, map[string]any{"a b": 1.5, "foo": "bär"}, time.Unix(1<<40, 0))
 	for i := range value {
@@ -306,7 +306,7 @@ func TestAnyChangedByteIsRefused(t *testing.T) {
 	}
 }
 
-func TestLooseJSONUnderAValidSignatureIsRead(t *testing.T) {
+func TestUnserializeReadsLooseJSONUnderAValidSignature(t *testing.T) {
 	c := newCodec(t, longSecret, crypto.SHA256)
 	// Python's json.dumps without options puts spaces after its separators.
 	got, err := c.Unserialize(sign(longSecret, "x="+b64(` {"b": [1, 2.0], "a": "\u00FC\\ud800"} `), "q'%28+="+b64("-0")))
@@ -316,7 +316,7 @@ func TestLooseJSONUnderAValidSignatureIsRead(t *testing.T) {
 	}
 }
 
-func TestACodecIsRefusedWithoutSecretOrWithAnotherHash(t *testing.T) {
+func TestNewRefusesAnEmptySecretAndOtherHashes(t *testing.T) {
 	for _, row := range []struct {
 		secret string
 		hash   crypto.Hash
@@ -327,7 +327,7 @@ func TestACodecIsRefusedWithoutSecretOrWithAnotherHash(t *testing.T) {
 	}
 }
 
-func TestFIPSModeRefusesAndDoesNotPanic(t *testing.T) {
+func TestCodecInFIPSModeRefusesAndDoesNotPanic(t *testing.T) {
 	if !fips140.Enforced() {
 		t.Skip("skipped: needs GODEBUG=fips140=only")
 	}
@@ -349,7 +349,7 @@ func TestFIPSModeRefusesAndDoesNotPanic(t *testing.T) {
 	}
 }
 
-func TestACodecPrintsNoSecret(t *testing.T) {
+func TestCodecPrintsNoSecret(t *testing.T) {
 	secret := "a secret of some length"
 	c := newCodec(t, secret, crypto.SHA256)
 	var out strings.Builder
@@ -374,7 +374,7 @@ func TestHashIsSHA1ByDefault(t *testing.T) {
 	}
 }
 
-func TestBigIntegersStayExact(t *testing.T) {
+func TestCodecKeepsBigIntegersExact(t *testing.T) {
 	c := newCodec(t, longSecret, crypto.SHA256)
 	n, _ := new(big.Int).SetString("-"+strings.Repeat("1234567890", 40), 10)
 	got, err := c.Unserialize(serialize(t, c, map[string]any{"n": n}, time.Time{}))

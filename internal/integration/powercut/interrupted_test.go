@@ -171,7 +171,7 @@ const (
 	failing = "error=EIO"
 )
 
-func TestWhatBuildsOnAnUnfinishedSaveSurvivesTheCut(t *testing.T) {
+func TestSaveOnAnUnfinishedOneSurvivesThePowerCut(t *testing.T) {
 	save := func(number int64) func(*interrupted, *sessions.Session) error {
 		return func(x *interrupted, s *sessions.Session) error {
 			newState(number, 10).set(s, 0)
