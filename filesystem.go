@@ -180,7 +180,6 @@ func storeError(err error) error {
 // HashNames, in no particular order, without those that have expired. It asks the
 // system for the time of each file, opens those of sessions that have a timeout
 // of their own (see [Session.SetIdleTimeout]), and, in a store with a Lifetime, all.
-// After an error about one file it goes on.
 func (st *FilesystemSessionStore) List(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		var buf []byte
@@ -231,6 +230,10 @@ func (st *FilesystemSessionStore) names(ctx context.Context) iter.Seq2[sessionfi
 
 func (st *FilesystemSessionStore) namesIn(ctx context.Context, dir *dirfs.Dir) iter.Seq2[sessionfile.Name, error] {
 	return func(yield func(sessionfile.Name, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(sessionfile.Name{}, err)
+			return
+		}
 		for entry, err := range dir.Entries() {
 			if err == nil {
 				err = ctx.Err()

@@ -44,7 +44,9 @@ type SessionStore interface {
 	Delete(ctx context.Context, s *Session) error
 
 	// List returns the IDs of the stored sessions that Get loads, in no
-	// particular order.
+	// particular order. An error comes with the ID "". After an error about one
+	// session the list goes on. It ends with that of ctx, when ctx ends before, and
+	// with one of the listing itself.
 	List(ctx context.Context) iter.Seq2[string, error]
 
 	// IsValidKey reports whether key has the form of an ID of this store.
@@ -98,7 +100,8 @@ type Clearer interface {
 // them (ASVS 5.0 7.4.2, 7.4.3, 7.5.2).
 type OwnerStore interface {
 	// ListOwner returns the sessions of an owner, loaded, in no particular
-	// order. Sessions without an owner are not those of the owner "".
+	// order. Sessions without an owner are not those of the owner "". An error
+	// comes without a session; the list goes on or ends as List does.
 	ListOwner(ctx context.Context, owner string) iter.Seq2[*Session, error]
 
 	// DeleteOwner ends the sessions of an owner, apart from those with the

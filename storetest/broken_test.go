@@ -53,6 +53,11 @@ func TestBrokenStoresAreFound(t *testing.T) {
 		{"revives by a touch", "ExpiryIsFinal", func(m *Memory) sessions.SessionStore { return untouching{m} }},
 		{"takes a failure for a miss", "FailureIsNoMiss", func(m *Memory) sessions.SessionStore { return missing{m} }},
 		{"ignores its context", "EndedContextIsObeyed", func(m *Memory) sessions.SessionStore { return timeless{m} }},
+		{"lists an ID with its error", "ListEndsWithTheContext", listing(func(err error) (string, error, bool) { return "tmp-1", err, true })},
+		{"swallows the end of its context", "ListEndsWithTheContext", listing(func(error) (string, error, bool) { return "", nil, false })},
+		{"lists IDs after an end", "ListEndsWithTheContext", listing(func(error) (string, error, bool) { return "tmp-1", nil, true })},
+		{"lists without its context", "ListEndsWithTheContext", func(m *Memory) sessions.SessionStore { return unending{m} }},
+		{"lists nothing when it fails", "FailureIsNoMiss", listing(func(error) (string, error, bool) { return "", nil, false })},
 		{"stores at New", "NewStoresNothing", func(m *Memory) sessions.SessionStore { return eager{m} }},
 		{"always saves", "SaveIfModified", func(m *Memory) sessions.SessionStore { return saving{m} }},
 		{"never deletes", "DeleteEndsOneSession", func(m *Memory) sessions.SessionStore { return undeleting{m} }},
@@ -182,6 +187,36 @@ func (b leaking) List(ctx context.Context) iter.Seq2[string, error] {
 			b.Memory.List(ctx)(yield)
 		}
 	}
+}
+
+// listing makes something else of an error of List.
+func listing(instead func(error) (string, error, bool)) func(*Memory) sessions.SessionStore {
+	return func(m *Memory) sessions.SessionStore { return mislisting{m, instead} }
+}
+
+type mislisting struct {
+	*Memory
+	instead func(error) (string, error, bool)
+}
+
+func (b mislisting) List(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for id, err := range b.Memory.List(ctx) {
+			ok := true
+			if err != nil {
+				id, err, ok = b.instead(err)
+			}
+			if ok && !yield(id, err) {
+				return
+			}
+		}
+	}
+}
+
+type unending struct{ *Memory }
+
+func (b unending) List(context.Context) iter.Seq2[string, error] {
+	return b.Memory.List(context.Background())
 }
 
 type ownAgeless struct{ *Memory }

@@ -61,9 +61,15 @@ func (m *mapStore) List(ctx context.Context) iter.Seq2[string, error] {
 	records := maps.Clone(m.records)
 	return func(yield func(string, error) bool) {
 		for key, rec := range records {
-			if !m.Expired(&rec) && !yield(key, ctx.Err()) || ctx.Err() != nil {
+			if ctx.Err() != nil {
+				break
+			}
+			if !m.Expired(&rec) && !yield(key, nil) {
 				return
 			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield("", err)
 		}
 	}
 }

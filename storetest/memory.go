@@ -154,6 +154,10 @@ func (m *Memory) List(ctx context.Context) iter.Seq2[string, error] {
 		ids := slices.DeleteFunc(slices.Collect(maps.Keys(m.kept)), func(id string) bool { return m.find(id) == nil })
 		m.mu.Unlock()
 		for _, id := range ids {
+			if err := ctx.Err(); err != nil {
+				yield("", err)
+				return
+			}
 			if !yield(id, nil) {
 				return
 			}

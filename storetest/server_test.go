@@ -314,13 +314,13 @@ func (st *remote) List(ctx context.Context) iter.Seq2[string, error] {
 			}
 			return keys
 		})
+		for _, key := range keys {
+			if err = ctx.Err(); err != nil || !yield(key, nil) {
+				break
+			}
+		}
 		if err != nil {
 			yield("", err)
-		}
-		for _, key := range keys {
-			if !yield(key, nil) {
-				return
-			}
 		}
 	}
 }

@@ -5,6 +5,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -136,14 +137,20 @@ func (st *Store) List(ctx context.Context) iter.Seq2[string, error] {
 			return
 		}
 		defer rows.Close()
-		for rows.Next() {
+		for rows.Next() && ctx.Err() == nil {
 			var key string
 			rec, err := scan(rows, &key)
-			if (err != nil || !rec.Damaged && !st.Expired(&rec)) && !yield(key, err) {
+			switch {
+			case err != nil:
+				key = ""
+			case rec.Damaged, st.Expired(&rec):
+				continue
+			}
+			if !yield(key, err) {
 				return
 			}
 		}
-		if err := rows.Err(); err != nil {
+		if err := cmp.Or(ctx.Err(), rows.Err()); err != nil {
 			yield("", err)
 		}
 	}
