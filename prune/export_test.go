@@ -2,7 +2,7 @@ package prune
 
 import "time"
 
-// PacedFiles counts the files that a rate lets go in d, after a pause in which there
+// PacedFiles counts the files that a rate allows in d, after a pause in which there
 // were none, by a simulated clock. A file takes some time, and each wait ends late.
 func PacedFiles(rate float64, pause, d, file, late time.Duration) (files int) {
 	begin := time.Now()

@@ -16,8 +16,8 @@ import (
 	"github.com/sessfs/sessions/prune"
 )
 
-// The lock is taken by a path, and the walk is through an opened directory. Where
-// the two are not the same, nothing is removed from either.
+// The lock is taken by a path, and the walk is through an opened directory. When
+// these are not the same, nothing is removed from either.
 func TestPruneRefusesAPathThatLeadsElsewhereByNow(t *testing.T) {
 	for name, row := range map[string]struct {
 		replace func(dir, away string) error

@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	// chunkSize is how many names are brought into the order of their inodes.
-	// With fewer, the system writes the same inodes to the disk again and
-	// again, with more it does so with the directory (measured on ext4).
+	// chunkSize is how many names are sorted by inode at once. With fewer, the
+	// system writes the same inodes to the disk again and again; with more, the
+	// same blocks of the directory (measured on ext4).
 	chunkSize = 128 << 10
 
-	// shareSize is how many of them a worker takes.
+	// shareSize is how many of them a worker takes at once.
 	shareSize = 1024
 )
 
@@ -25,8 +25,7 @@ type nameQueue struct {
 	given int // of the chunk
 }
 
-// next appends some names to dst. The error is io.EOF when there are none any
-// more.
+// next appends some names to dst. At the end it returns io.EOF.
 func (n *nameQueue) next(dst []dirfs.Entry) ([]dirfs.Entry, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

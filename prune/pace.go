@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// paceSlack is how late a file may be and those after it still make up for it: a
+// paceSlack is how much lateness the following files may make up for: a
 // timer is late by up to a millisecond, and on a busy machine by some ten.
 const paceSlack = 50 * time.Millisecond
 
-// A pacer spreads files over the time.
+// A pacer spreads the removals of files over the time. It is safe for concurrent use.
 type pacer struct {
 	interval time.Duration
 
@@ -18,7 +18,7 @@ type pacer struct {
 	next time.Time // when the next file may go
 }
 
-// newPacer lets rate files go in a second, the first one now.
+// newPacer returns a pacer for rate files a second, the first one now.
 func newPacer(rate float64, now time.Time) *pacer {
 	interval := time.Duration(math.MaxInt64)
 	if d := float64(time.Second) / rate; d < math.MaxInt64 {
@@ -27,7 +27,7 @@ func newPacer(rate float64, now time.Time) *pacer {
 	return &pacer{interval: interval, next: now}
 }
 
-// wait returns how long the next file has to wait; zero, and less, means not at all.
+// wait returns how long the next file has to wait. Zero and less mean not at all.
 func (p *pacer) wait(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

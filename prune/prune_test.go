@@ -131,7 +131,7 @@ func TestPruneRemovesJustWhatGetDoesNotLoadAnyMore(t *testing.T) {
 			if r := p.prune(prune.Options{DryRun: true, Exact: exact}); r.Removed != want || r.Sessions != 1 || !exists(p.file(s)) {
 				t.Errorf("DryRun: %+v", r)
 			}
-			// Those who have no options of their own find the same in the files.
+			// A pruner without options finds the same in the files.
 			if r := run(t, p.dir, prune.Options{DryRun: true}); r.Removed != want || r.Sessions != 1 {
 				t.Errorf("without a store: %+v", r)
 			}
@@ -172,8 +172,8 @@ func TestPruneWithIdleTimeoutSparesSessionsWhoseOwnTimeoutIsLonger(t *testing.T)
 	}
 }
 
-// A timeout of the session's own must show in its file's size, however that was
-// set: Prune looks into no other file.
+// A timeout of the session's own must show in its file's size, however it was set:
+// Prune opens no other file.
 func TestPruneIsToldOfTheSessionsOwnTimeoutByEveryWayOfSaving(t *testing.T) {
 	ctx := context.Background()
 	for _, own := range []time.Duration{time.Hour, 24 * time.Hour, 48 * time.Hour} {
@@ -298,8 +298,8 @@ func TestPruneKeepsDamagedFilesUnlessToldOtherwise(t *testing.T) {
 	}
 }
 
-// What is inside a file that is old enough does not matter if its size is that of
-// a session without a timeout of its own.
+// The content of a file that is old enough does not matter if its size is that of a
+// session without a timeout of its own.
 func TestPruneReadsEveryFileButUnmarkedOnes(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -349,8 +349,8 @@ func TestPruneLeavesASessionThatIsBeingSaved(t *testing.T) {
 	}
 }
 
-// The central promise: what is judged is the file as it is under its lock, not as it
-// was when Prune came by. The rate has Prune wait in between.
+// The central promise: Prune judges a file as it is under its lock, not as it was
+// when it was listed. The rate makes Prune wait in between.
 func TestPruneJudgesBySavesAndTouchesThatComeBeforeItsLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 24 * time.Hour})
@@ -382,8 +382,8 @@ func TestPruneJudgesBySavesAndTouchesThatComeBeforeItsLock(t *testing.T) {
 	})
 }
 
-// Observe may take its time, as a pager does that --verbose is piped into: nobody
-// waits for it, and it may use the store itself.
+// Observe may be slow, like a pager that --verbose is piped into: no session's lock
+// is held, and it may use the store itself.
 func TestPruneHoldsNoLockWhileItObserves(t *testing.T) {
 	for _, dryRun := range []bool{true, false} {
 		p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 24 * time.Hour})
@@ -503,7 +503,7 @@ func TestPruneRunsOnceAtATime(t *testing.T) {
 	p.prune(prune.Options{Observe: func(prune.Event) {
 		inside = true
 		if _, err := other.Prune(context.Background(), prune.Options{}); !errors.Is(err, prune.ErrRunning) {
-			t.Errorf("got %v, want ErrPruning", err)
+			t.Errorf("got %v, want ErrRunning", err)
 		}
 	}})
 	if !inside {
@@ -512,8 +512,7 @@ func TestPruneRunsOnceAtATime(t *testing.T) {
 	other.prune(prune.Options{})
 }
 
-// A file that goes while Prune is on its way to it is no error, as long as it
-// is only that.
+// A file that vanishes while Prune is on its way to it is not an error.
 func TestPruneDoesNotMindFilesThatVanish(t *testing.T) {
 	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 	for range 2000 {
@@ -569,7 +568,7 @@ func TestPruneReportsTheFilesThatItCouldNotHandle(t *testing.T) {
 	}
 }
 
-// What a leak of a name a file would show, long before a million files do.
+// A leak of one name a file would show here, long before a million files.
 func TestPruneTakesNoMoreMemoryForMoreFiles(t *testing.T) {
 	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: time.Hour})
 	s := p.session(2*time.Hour, 0)
@@ -604,9 +603,9 @@ func TestPruneRemovesTheSecondNameThatAKilledWriterLeft(t *testing.T) {
 		age     time.Duration
 		dry     bool
 		left    int // names
-		removed int // unfinished files, as the report says
+		removed int // unfinished files, by the report
 	}{
-		{0, false, 2, 0}, // the writer may still be about to
+		{0, false, 2, 0}, // the writer may be about to
 		{61 * m, true, 2, 1},
 		{61 * m, false, 1, 1},
 		{25 * h, false, 0, 1},
@@ -653,7 +652,7 @@ func TestPruneWithALifetimeGoesByTheShorterTimeout(t *testing.T) {
 		{prune.Never, h, 3584, 59 * m, 0, 0},
 		{h, prune.Never, 3584, 61 * m, 1, 0},
 		{prune.Never, prune.Never, 3584, 10000 * h, 0, 0},
-		{0, h, 3584, 61 * m, 0, 1}, // an idle timeout that the file has
+		{0, h, 3584, 61 * m, 0, 1}, // the idle timeout stands in the file
 		{2 * h, h, 4096, 61 * m, 0, 1},
 	} {
 		p := newPruned(t, sessions.FilesystemOptions{})

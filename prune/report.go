@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// A Report has the findings and deeds of [Run].
+// A Report is the result of a [Run].
 type Report struct {
 	Started  time.Time
 	Duration time.Duration
 	DryRun   bool // nothing was removed; Removed and the like count files that would have been
-	Stopped  Stop // why it ended early; "" when it did not
+	Stopped  Stop // the reason of an early end, or ""
 
 	Entries  int // names in the directory, without those of the store's own files
 	Sessions int // session files among them: the sum of the next five, and those of Failed
@@ -21,24 +21,24 @@ type Report struct {
 
 	CorruptRemoved int // damaged session files that were removed
 
-	Endless int // of Live: sessions that nothing ever ends
+	Endless int // of Live: sessions without any timeout
 	Future  int // of Live: files that are dated in the future
 
 	Temp        int // unfinished files that are too young to be given up
 	TempRemoved int // unfinished files of dead writers
 
-	Foreign     int // all that is no session: directories, links, other files
+	Foreign     int // other entries: directories, links, other files
 	Unmatched   int // of Foreign: regular files, apart from those whose name begins with a dot
 	Directories int // of Foreign: directories, apart from lost+found and those whose name begins with a dot
 
 	Vanished int // files that others removed meanwhile
 	Failed   int // files that could not be handled
 
-	RemovedBytes int64         // the size of all that was removed
+	RemovedBytes int64         // the size of all removed files
 	LiveBytes    int64         // the size of Live
 	Oldest       time.Duration // the longest idle time among Live
 
-	// Ages and Sizes tell of all session files, before anything was removed.
+	// Ages and Sizes count all session files, also those that were then removed.
 	Ages  []Ages
 	Sizes []Sizes
 }
@@ -59,7 +59,7 @@ type Sizes struct {
 	Bytes    int64
 }
 
-// Stop is why a [Run] did not go through the whole directory.
+// Stop is the reason why a [Run] did not go through the whole directory.
 type Stop string
 
 const (
@@ -68,7 +68,7 @@ const (
 	StopCanceled Stop = "canceled" // the context
 )
 
-// Progress is how far a [Run] is.
+// Progress is the progress of a [Run].
 type Progress struct {
 	Entries int // names that were looked at
 	Total   int // names there were at the beginning
@@ -76,7 +76,7 @@ type Progress struct {
 	Elapsed time.Duration
 }
 
-// An Event is a deed of [Run] to one file.
+// An Event is the fate of one file in a [Run].
 type Event struct {
 	File    string // a short hash of the file's name
 	Action  Action
@@ -108,7 +108,7 @@ var (
 	sizeBounds = [...]int64{4 * kib, 8 * kib, 16 * kib, 64 * kib, 256 * kib, mib, math.MaxInt64}
 )
 
-// addBuckets makes all buckets, empty.
+// addBuckets adds all buckets, empty.
 func (r *Report) addBuckets() {
 	for _, under := range ageBounds {
 		r.Ages = append(r.Ages, Ages{Under: under})
@@ -139,7 +139,7 @@ func (r *Report) count(age time.Duration, size int64) {
 	}
 }
 
-// live notes a session that stays.
+// live counts a session that stays.
 func (r *Report) live(age time.Duration, size int64) {
 	r.Live++
 	r.LiveBytes += size

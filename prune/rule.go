@@ -11,14 +11,14 @@ import (
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
-// A rule tells ended sessions. It is that of a store's Get, for callers
-// who may not know the store's options.
+// A rule decides which sessions have ended. It is the rule of a store's Get, for
+// callers that may not know the store's options.
 type rule struct {
-	// now is when the pruning began: sessions that end meanwhile can wait, and a
-	// clock that jumps while it runs ends nothing.
+	// now is the beginning of the pruning: sessions that end meanwhile can wait, and
+	// a clock that jumps ends none.
 	now time.Time
 
-	given  sessionfile.Timeouts // Never for none, zero for those of the header
+	given  sessionfile.Timeouts // of the options: Never for none, zero for those of the header
 	byTime bool                 // see Options.Exact
 	oldest time.Duration        // age at which an unmarked file's session has ended; zero for never
 }
@@ -42,11 +42,10 @@ func finite(d time.Duration) time.Duration {
 	return d
 }
 
-// tellsByTime reports whether the modification time of a file alone tells if its
-// session has ended. That is the usual case: the time tells when the session was
-// last used, and the size of the file that it has no timeout of its own. To read
-// the headers as well, when they are on the disk and no more in memory, takes as
-// long as all the rest.
+// tellsByTime reports whether the modification time of a file alone decides if its
+// session has ended. That is the usual case: the time is that of the last use, and
+// by its size the file has no timeout of its own. Reading the headers too takes as
+// long as all the rest, when they are on the disk and no more in memory.
 func (r *rule) tellsByTime(info dirfs.Info) bool {
 	return r.byTime && slotfile.SizeOf(info.Size) == slotfile.UnmarkedSize
 }
@@ -60,7 +59,7 @@ const (
 	damaged
 )
 
-// judgeTime is about a file of which tellsByTime is true.
+// judgeTime returns the verdict for a file for which tellsByTime is true.
 func (r *rule) judgeTime(modTime time.Time) verdict {
 	switch {
 	case r.oldest == 0:
@@ -71,8 +70,8 @@ func (r *rule) judgeTime(modTime time.Time) verdict {
 	return live
 }
 
-// judge is about a session file whose reading gave meta and err, which must be
-// one of slotfile's if any.
+// judge returns the verdict for a session file by its header's text, or by the
+// error of slotfile with which it was read.
 func (r *rule) judge(modTime time.Time, meta []byte, err error) verdict {
 	switch {
 	case errors.Is(err, slotfile.ErrCorrupt):

@@ -71,7 +71,7 @@ func (p *pruning) run(parent context.Context, report *Report) error {
 	return p.result(ctx, parent, report)
 }
 
-// result returns its end.
+// result returns the error of the pruning, and sets report.Stopped.
 func (p *pruning) result(ctx, parent context.Context, report *Report) error {
 	// A context that ends just after the last file has stopped nothing.
 	if err := context.Cause(ctx); err != nil && p.incomplete.Load() {
@@ -97,7 +97,7 @@ func (p *pruning) countEntries(ctx context.Context) error {
 			continue
 		}
 		if p.total++; p.total%1000 == 0 && ctx.Err() != nil {
-			return nil // the workers will find out why
+			return nil // the workers find out why
 		}
 	}
 	return nil
@@ -134,8 +134,8 @@ func (p *pruning) showProgress(started time.Time) (end func()) {
 	}
 }
 
-// pace waits until o.Rate allows one more file to go. It reports false when the
-// pruning ends before.
+// pace waits until o.Rate allows one more file to be removed. It reports false when
+// the pruning ends before.
 func (p *pruning) pace(ctx context.Context) bool {
 	var wait time.Duration
 	if p.o.Rate > 0 {
@@ -154,8 +154,8 @@ func (p *pruning) pace(ctx context.Context) bool {
 	return true
 }
 
-// take counts one file more towards o.Limit. The error is errLimit when that
-// is reached, which ends the pruning.
+// take counts one more file towards o.Limit. When that is reached, it ends the
+// pruning and returns errLimit.
 func (p *pruning) take() error {
 	if p.o.Limit > 0 && p.left.Add(-1) < 0 {
 		p.incomplete.Store(true)
@@ -165,7 +165,7 @@ func (p *pruning) take() error {
 	return nil
 }
 
-// giveBack is for a file that was counted and could not be removed.
+// giveBack undoes a take, for a file that could not be removed.
 func (p *pruning) giveBack() { p.left.Add(1) }
 
 // remember keeps the first errors.

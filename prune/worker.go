@@ -14,22 +14,21 @@ import (
 )
 
 const (
-	// workerCount: the system locks a directory while a name in it is
-	// removed, so that more than two bring nothing (measured on ext4 and
-	// tmpfs).
+	// workerCount is two: the system locks a directory while a name in it is
+	// removed, so that more workers bring nothing (measured on ext4 and tmpfs).
 	workerCount = 2
 
 	// batchSize is how many sessions that seem to have ended a worker gathers
-	// before it removes them. While one does so the other looks for more: two
-	// that remove at once spend a third of their time in waiting for the
+	// before it removes them. While one worker removes, the other looks for more:
+	// two that remove at once spend a third of their time waiting for the
 	// directory's lock.
 	batchSize = 64
 
-	// maxErrors is how many errors a Prune remembers.
+	// maxErrors is how many errors a pruning remembers.
 	maxErrors = 10
 )
 
-// A worker goes through some of the names.
+// A worker goes through some of the names. It is for one goroutine.
 type worker struct {
 	*pruning
 	report     Report
@@ -77,7 +76,7 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// look deals with one name.
+// look counts one name, and has the file of a session or an unfinished one judged.
 func (w *worker) look(ctx context.Context, e dirfs.Entry) {
 	_, isSession := w.template.Parse(e.Name)
 	temp := strings.HasSuffix(e.Name, sessionfile.TempSuffix)
@@ -100,10 +99,10 @@ func (w *worker) look(ctx context.Context, e dirfs.Entry) {
 	}
 }
 
-// owned reports whether it is a file such as a store makes, in a place where a
-// store made it: a user cannot make a pruner with more rights remove, by a link
-// or a mount, files that they could not remove themselves. For the
-// same reason a session's file must have one name.
+// owned reports whether a file is a regular one of the directory's owner and file
+// system, like all that a store makes. So a user cannot make a pruner with more
+// rights remove, by a link or a mount, files that they could not remove themselves.
+// For the same reason a session's file must have one name.
 func (p *pruning) owned(info dirfs.Info) bool {
 	return info.Mode.IsRegular() && info.UID == p.self.UID && info.Device == p.self.Device
 }
@@ -119,14 +118,15 @@ func (w *worker) foreign(e dirfs.Entry) {
 	}
 }
 
-// session deals with a session file.
+// session judges a session file without its lock, and notes it as a candidate if it
+// seems to have ended.
 func (w *worker) session(ctx context.Context, name string, info dirfs.Info) {
 	var v verdict
 	var err error
 	if w.rule.tellsByTime(info) {
 		v = w.rule.judgeTime(info.ModTime)
 	} else {
-		// A look inside without its lock, in order not to get in anybody's way.
+		// Without the lock, so as not to hold up a save.
 		v, err = w.peek(name, info)
 	}
 	if err != nil || v == live || v == endless {
@@ -169,8 +169,8 @@ func (w *worker) flush(ctx context.Context) {
 	}
 }
 
-// errBusy is for a session whose lock is taken, or that has just moved into a new
-// file.
+// errBusy is the error for a session whose lock is taken, or that has just moved
+// into a new file.
 var errBusy = errors.New("busy")
 
 // peek judges a session without its lock.
@@ -184,8 +184,8 @@ func (w *worker) peek(name string, info dirfs.Info) (verdict, error) {
 }
 
 // remove takes the lock of a candidate, judges it as it is now, and removes it if
-// it has ended. That is the last word: until the lock is released the session
-// cannot be saved or touched.
+// it has ended. This verdict holds: until the lock is released the session cannot be
+// saved or touched.
 func (w *worker) remove(c *candidate) {
 	locked, err := c.file.TryLock()
 	if err == nil && !locked {
@@ -204,7 +204,7 @@ func (w *worker) remove(c *candidate) {
 	c.err = err
 }
 
-// judge finds the verdict about a candidate whose lock is held.
+// judge sets the verdict of a candidate whose lock is held.
 func (w *worker) judge(c *candidate) error {
 	info, err := c.file.Info()
 	switch {
@@ -244,7 +244,7 @@ func (w *worker) settle(name string, info dirfs.Info, v verdict, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		r.Vanished++
 		return
-	case errors.Is(err, slotfile.ErrCorrupt): // swapped for something else meanwhile
+	case errors.Is(err, slotfile.ErrCorrupt): // another kind of file has the name meanwhile
 		r.Foreign++
 		return
 	}
@@ -273,7 +273,7 @@ func (w *worker) settle(name string, info dirfs.Info, v verdict, err error) {
 	}
 }
 
-// gone notes a file that was removed.
+// gone counts and reports a file that was removed.
 func (w *worker) gone(name string, e Event) {
 	w.report.RemovedBytes += e.Size
 	w.removed.Add(1)
@@ -283,7 +283,7 @@ func (w *worker) gone(name string, e Event) {
 	}
 }
 
-// failed notes a file that could not be handled.
+// failed counts and reports a file that could not be handled.
 func (w *worker) failed(name string, err error) {
 	w.report.Failed++
 	hash := sessionfile.ShortHash(name)
@@ -291,11 +291,11 @@ func (w *worker) failed(name string, err error) {
 	w.observe(Event{File: hash, Action: Failed, Err: err})
 }
 
-// temp deals with an unfinished file. Only its writer has it open, who
-// takes no lock. It may be a second name of a session's file: where the system
-// has no rename that replaces nothing, a new file is linked to its name before
-// the unfinished one is unlinked, and the writer may have been killed in between.
-// A session that is in use keeps both: its file does not get old.
+// temp removes an unfinished file of a dead writer. It takes no lock, as the writer
+// took none. The file may have a second name, a session's: where the system has no
+// rename without replacing, a new file is linked to its name before the unfinished
+// one is unlinked, and the writer may have been killed in between. A session that is
+// in use keeps both names, since its file does not get old.
 func (w *worker) temp(ctx context.Context, name string, info dirfs.Info) {
 	age := w.rule.now.Sub(info.ModTime)
 	if age < staleTempAge {
@@ -316,7 +316,7 @@ func (w *worker) temp(ctx context.Context, name string, info dirfs.Info) {
 	}
 	w.report.TempRemoved++
 	if info.Links > 1 {
-		info.Size = 0 // which stays, under the other name
+		info.Size = 0 // the file stays, under its other name
 	}
 	w.gone(name, Event{Age: age, Size: info.Size})
 }

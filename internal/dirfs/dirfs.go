@@ -22,15 +22,15 @@ import (
 	"time"
 )
 
-// ErrIrregular says that a name leads to something that is no regular file:
-// a symbolic link, a directory, a FIFO, a socket or a device.
+// ErrIrregular is the error for a name that is no regular file's: of a symbolic
+// link, a directory, a FIFO, a socket or a device.
 var ErrIrregular = errors.New("not a regular file")
 
 // LockName is the name of the file by which processes exclude each other where a
 // file has no lock of its own.
 const LockName = ".sessions.lock"
 
-// Info is what stat(2) says about a file.
+// Info is a file's metadata, from stat(2).
 type Info struct {
 	Mode    fs.FileMode
 	Size    int64 // bytes
@@ -50,7 +50,7 @@ type Entry struct {
 	Inode uint64      // zero where a directory does not tell
 }
 
-// Error wraps what an operation on a file of the directory returned; nil stays nil.
+// Error returns err as a PathError with the directory's path. A nil err stays nil.
 func (d *Dir) Error(op string, err error) error {
 	if err == nil {
 		return nil
@@ -67,7 +67,8 @@ func (d *Dir) HasName(info Info, name string) (bool, error) {
 	return named.Device == info.Device && named.Inode == info.Inode, err
 }
 
-// unwrapOS takes from an error of package os what names the file.
+// unwrapOS returns the system's error in an error of package os, which names the
+// file.
 func unwrapOS(err error) error {
 	var pathErr *fs.PathError
 	var linkErr *os.LinkError
@@ -88,7 +89,7 @@ type List struct {
 	buf []byte   // for systems where the names are read without package os
 }
 
-// List begins to go through the directory. The List must be closed.
+// List returns a List at the beginning of the directory. It must be closed.
 func (d *Dir) List() (*List, error) {
 	f, err := d.self()
 	if err != nil {
@@ -97,9 +98,9 @@ func (d *Dir) List() (*List, error) {
 	return &List{dir: d, f: f}, nil
 }
 
-// Next appends the next entries to dst, in no particular order. The error is
-// io.EOF, and dst as it was, when there are none any more, or when the directory
-// was removed. What is made or removed meanwhile may or may not be given.
+// Next appends the next entries to dst, in no particular order. At the end, or
+// when the directory was removed, it returns dst as it was and io.EOF. Files made
+// or removed meanwhile may or may not be among the entries.
 func (l *List) Next(dst []Entry) ([]Entry, error) {
 	n := len(dst)
 	dst, err := l.next(dst)
@@ -112,12 +113,11 @@ func (l *List) Next(dst []Entry) ([]Entry, error) {
 	return dst, nil
 }
 
-// NextByInode is Next for those who touch every file. It gathers up to about
-// most entries and gives them in the order of their inodes, unless they come in
-// it anyway, upwards or, as on tmpfs, downwards: then it gives the first at
-// once. ext4 gives names in the order of their hashes, in which every inode
-// that is changed is in another block. Beside an error other than io.EOF there
-// may be entries that were gathered before it.
+// NextByInode is Next for callers that change every file. It gathers about most
+// entries and sorts them by inode. If the first ones come sorted, upwards or, as
+// on tmpfs, downwards, it returns those at once. ext4 lists names by their hashes,
+// an order in which neighbouring names have inodes in different blocks. Beside an
+// error other than io.EOF it returns the entries gathered before.
 func (l *List) NextByInode(dst []Entry, most int) ([]Entry, error) {
 	start := len(dst)
 	dst, err := l.Next(dst)
@@ -129,7 +129,7 @@ func (l *List) NextByInode(dst []Entry, most int) ([]Entry, error) {
 	}
 	slices.SortFunc(dst[start:], byInode)
 	if err == io.EOF {
-		err = nil // it will come again
+		err = nil // the next call returns it
 	}
 	return dst, err
 }
@@ -140,9 +140,8 @@ func byInodeDown(a, b Entry) int { return byInode(b, a) }
 // Close ends the List.
 func (l *List) Close() error { return l.dir.Error("close", unwrapOS(l.f.Close())) }
 
-// Entries gives what is in the directory, in no particular order. What is
-// made or removed meanwhile may or may not be given. A directory that was removed
-// has nothing in it.
+// Entries returns the directory's entries, in no particular order. Files made or
+// removed meanwhile may or may not be among them. A removed directory is empty.
 func (d *Dir) Entries() iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		list, err := d.List()

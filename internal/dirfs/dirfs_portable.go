@@ -116,11 +116,11 @@ func (d *Dir) open(name string, flag int, mode fs.FileMode) (File, error) {
 	return File{f: f, dir: d, name: name}, nil
 }
 
-// Rename gives the file old the name new, in place of whatever had it.
+// Rename renames the file old to new, and replaces a file of that name.
 func (d *Dir) Rename(old, new string) error { return d.wrapOS("rename", d.root.Rename(old, new)) }
 
-// RenameNew gives the file old the name new, unless that is taken: then the
-// error is fs.ErrExist and nothing has changed.
+// RenameNew renames the file old to new. If the name is taken, it changes nothing
+// and returns fs.ErrExist.
 func (d *Dir) RenameNew(old, new string) error {
 	if err := d.root.Link(old, new); err != nil {
 		return d.wrapOS("link", err)
@@ -165,8 +165,8 @@ type File struct {
 	name string
 }
 
-// ReadAt reads once from the offset on. Fewer bytes than len(p) are no error,
-// and none mean the end of the file.
+// ReadAt reads once from the offset on. Fewer bytes than len(p) are not an error.
+// No bytes mean the end of the file.
 func (f File) ReadAt(p []byte, offset int64) (int, error) {
 	n, err := f.f.ReadAt(p, offset)
 	if err == io.EOF {
@@ -175,7 +175,7 @@ func (f File) ReadAt(p []byte, offset int64) (int, error) {
 	return n, unwrapOS(err)
 }
 
-// WriteAt writes all of p at the offset, or says why not.
+// WriteAt writes all of p at the offset, or returns an error.
 func (f File) WriteAt(p []byte, offset int64) error {
 	_, err := f.f.WriteAt(p, offset)
 	return unwrapOS(err)
@@ -184,8 +184,8 @@ func (f File) WriteAt(p []byte, offset int64) error {
 // Truncate makes the file so many bytes long.
 func (f File) Truncate(size int64) error { return unwrapOS(f.f.Truncate(size)) }
 
-// Stat describes the file. Whether it still has its name is found by looking
-// at who has the name, since not every system here counts links.
+// Stat describes the file. Not every system here counts links, so Links depends on
+// which file has the name now.
 func (f File) Stat() (Info, error) {
 	fi, err := f.f.Stat()
 	if err != nil {
@@ -208,7 +208,7 @@ func (f File) Chmod(mode fs.FileMode) error { return unwrapOS(f.f.Chmod(mode.Per
 // SyncData waits until the file's bytes are on the disk.
 func (f File) SyncData() error { return unwrapOS(f.f.Sync()) }
 
-// Close closes the file and with it gives up its lock.
+// Close closes the file and releases its lock.
 func (f File) Close() error {
 	return errors.Join(f.Unlock(), unwrapOS(f.f.Close()))
 }

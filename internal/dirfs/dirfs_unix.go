@@ -24,7 +24,7 @@ type Dir struct {
 	// process, so no call may be under way when it is closed.
 	mu     sync.RWMutex
 	fd     int   // -1 once closed
-	closed error // what operations then report
+	closed error // of all operations from then on
 
 	removed atomic.Bool // as Create has found
 }
@@ -57,8 +57,8 @@ func FromRoot(root *os.Root) (*Dir, error) {
 	return d, nil
 }
 
-// Root opens the directory by its path, as package os has it. The error says so
-// when the path leads to another directory by now. The Root must be closed.
+// Root opens the directory by its path, for package os. A path that leads to
+// another directory by now is an error. The Root must be closed.
 func (d *Dir) Root() (*os.Root, error) {
 	root, err := os.OpenRoot(d.path)
 	if err != nil {
@@ -92,8 +92,8 @@ var errMoved = errors.New("the path leads to another directory by now")
 // Close releases the directory. Files opened from it stay usable.
 func (d *Dir) Close() error { return d.close(fs.ErrClosed) }
 
-// Abandon releases a directory that was removed. Its operations go on to report
-// what the system says of one: fs.ErrNotExist.
+// Abandon releases a directory that was removed. Its operations return
+// fs.ErrNotExist, as the system's do in a removed directory.
 func (d *Dir) Abandon() error { return d.close(fs.ErrNotExist) }
 
 func (d *Dir) close(closed error) error {
@@ -130,10 +130,9 @@ func (d *Dir) Stat() (info Info, err error) {
 // OpenRead opens a file for reading.
 func (d *Dir) OpenRead(name string) (File, error) { return d.open(name, unix.O_RDONLY, 0) }
 
-// OpenQuietly is OpenRead for a file of the process's own user that is looked
-// at in passing: where the system can leave it at that, reading it is not noted
-// in its access time. For a pruner that is a write of the inode saved for each
-// file, a sixth of its time.
+// OpenQuietly is OpenRead without an update of the file's access time, where the
+// system can do that and the file is the process's own user's. It saves a pruner
+// one write of the inode for each file, a sixth of its time.
 func (d *Dir) OpenQuietly(name string) (File, error) {
 	f, err := d.open(name, unix.O_RDONLY|openQuietly, 0)
 	if openQuietly != 0 && errors.Is(err, unix.EPERM) { // another user's
@@ -163,8 +162,8 @@ func (d *Dir) Create(name string, mode fs.FileMode) (File, error) {
 }
 
 func (d *Dir) open(name string, flags int, mode uint32) (File, error) {
-	// O_NONBLOCK: opening a FIFO that somebody put there must not wait for
-	// its other end. It means nothing to a regular file.
+	// O_NONBLOCK: opening a FIFO in the place of a file must not wait for its
+	// other end. It means nothing to a regular file.
 	flags |= unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -185,13 +184,13 @@ func (d *Dir) open(name string, flags int, mode uint32) (File, error) {
 	}
 }
 
-// Rename gives the file old the name new, in place of whatever had it.
+// Rename renames the file old to new, and replaces a file of that name.
 func (d *Dir) Rename(old, new string) error {
 	return d.at("renameat", func(fd int) error { return unix.Renameat(fd, old, fd, new) })
 }
 
-// RenameNew gives the file old the name new, unless that is taken: then the
-// error is fs.ErrExist and nothing has changed.
+// RenameNew renames the file old to new. If the name is taken, it changes nothing
+// and returns fs.ErrExist.
 func (d *Dir) RenameNew(old, new string) error {
 	return d.at("renameat", func(fd int) error { return d.renameNew(fd, old, new) })
 }
@@ -205,7 +204,7 @@ func (d *Dir) linkNew(fd int, old, new string) error {
 	// Not the caller's to try again: the name new is taken by now.
 	err := retry(func() error { return unix.Unlinkat(fd, old, 0) })
 	if err == unix.ENOENT {
-		return nil // somebody who tidies up was faster
+		return nil // a pruner of unfinished files was faster
 	}
 	if err != nil {
 		retry(func() error { return unix.Unlinkat(fd, new, 0) })
@@ -264,8 +263,8 @@ func (d *Dir) self() (f *os.File, err error) {
 	return f, err
 }
 
-// Sync waits until what was made, renamed and removed in the directory is on
-// the disk. For an abandoned directory there is nothing to wait for.
+// Sync waits until the directory's names are on the disk. In an abandoned
+// directory there is nothing to wait for.
 func (d *Dir) Sync() error {
 	err := d.at("fsync", unix.Fsync)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -276,8 +275,8 @@ func (d *Dir) Sync() error {
 
 var noFile = File{fd: -1}
 
-// ReadAt reads once from the offset on. Fewer bytes than len(p) are no error,
-// and none mean the end of the file.
+// ReadAt reads once from the offset on. Fewer bytes than len(p) are not an error.
+// No bytes mean the end of the file.
 func (f File) ReadAt(p []byte, offset int64) (int, error) {
 	for {
 		n, err := unix.Pread(f.fd, p, offset)
@@ -293,7 +292,7 @@ func (f File) ReadAt(p []byte, offset int64) (int, error) {
 	}
 }
 
-// WriteAt writes all of p at the offset, or says why not.
+// WriteAt writes all of p at the offset, or returns an error.
 func (f File) WriteAt(p []byte, offset int64) error {
 	for len(p) > 0 {
 		n, err := unix.Pwrite(f.fd, p, offset)
@@ -337,11 +336,11 @@ func (f File) Chmod(mode fs.FileMode) error {
 // SyncData waits until the file's bytes are on the disk.
 func (f File) SyncData() error { return retry(func() error { return fdatasync(f.fd) }) }
 
-// Close closes the file and with it gives up its lock.
+// Close closes the file and releases its lock.
 func (f File) Close() error {
 	f.closing()
 	// Not again after EINTR: the descriptor is gone on Linux and the BSDs,
-	// and its number may be somebody else's by now. See close(2).
+	// and its number may be another file's by now. See close(2).
 	if err := unix.Close(f.fd); err != unix.EINTR {
 		return err
 	}

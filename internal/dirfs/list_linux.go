@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listBuffer is how much getdents64(2) gives at a time, in bytes: some 600
-// names of sessions. Package os has an eighth of it, and makes two more
-// allocations a name; larger buffers bring nothing.
+// listBuffer is the size of the buffer for getdents64(2), in bytes: some 600 names
+// of sessions. Package os has an eighth of it, and makes two more allocations a
+// name; larger buffers bring nothing.
 const listBuffer = 64 << 10
 
 // next reads the entries of struct linux_dirent64: 8 bytes inode, 8 bytes

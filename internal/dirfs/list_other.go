@@ -9,7 +9,7 @@ func (l *List) next(dst []Entry) ([]Entry, error) {
 		dst = append(dst, Entry{Name: e.Name(), Type: e.Type()})
 	}
 	if len(entries) > 0 {
-		return dst, nil // an error will come again
+		return dst, nil // the next call returns the error
 	}
 	return dst, err
 }

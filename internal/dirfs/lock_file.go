@@ -49,7 +49,7 @@ func (f File) Lock(shared bool) error {
 	return err
 }
 
-// Unlock gives up the lock of a file that stays open.
+// Unlock releases the lock of a file that stays open.
 func (f File) Unlock() error {
 	lockFiles.Lock()
 	defer lockFiles.Unlock()
@@ -110,8 +110,8 @@ const (
 )
 
 // lockFiles has the lock files of all directories of the process, also those that
-// it does not use any more. Two of one directory would not do: whoever closes the
-// second loses the lock of the first.
+// it does not use any more. There must be only one for a directory: closing a
+// second one would lose the lock of the first.
 var lockFiles struct {
 	sync.Mutex
 	known map[fileID]*lockFile // by directory
@@ -132,7 +132,7 @@ type lockFile struct {
 
 	until   time.Time     // end of the lease
 	freed   time.Time     // when the directory was last given up
-	changed chan struct{} // closed when something has changed; nil when nobody waits
+	changed chan struct{} // closed when something has changed; nil while no goroutine waits
 }
 
 const exclusive = -1
@@ -163,7 +163,7 @@ func (l *lockFile) take(id fileID, shared bool) bool {
 	return true
 }
 
-// drop gives up what take took.
+// drop releases the lock that take took.
 func (l *lockFile) drop(id fileID) {
 	if n := l.shares[id]; n == exclusive || n == 1 {
 		delete(l.shares, id)
@@ -264,7 +264,8 @@ func (l *lockFile) leave() {
 	l.settle()
 }
 
-// settle gives the directory up when nobody has or wants it, or when it has drained.
+// settle releases the directory when no goroutine has or wants it, or when it has
+// drained.
 func (l *lockFile) settle() {
 	now := time.Now()
 	if !l.have || l.holders > 0 || l.waiters > 0 && now.Before(l.until) {
@@ -297,7 +298,7 @@ func (l *lockFile) acquire(dir *Dir) {
 func (l *lockFile) took(lock *flock.Flock, err error) {
 	now := time.Now()
 	l.have, l.flock, l.err = err == nil, lock, err
-	// Who comes again and again, with hardly a pause, has one lease.
+	// A process that comes again and again, with hardly a pause, has one lease.
 	if pause := now.Sub(l.freed); pause < 0 || pause >= rest {
 		l.until = now.Add(lease)
 	}
@@ -307,7 +308,7 @@ func (l *lockFile) took(lock *flock.Flock, err error) {
 // be. It reports false when take does. In a directory that was removed there is
 // nothing to take, which is no error.
 func takeFile(dir *Dir, take func(*flock.Flock) (bool, error)) (lock *flock.Flock, ok bool, err error) {
-	for range 100 { // somebody may remove it each time
+	for range 100 { // another process may remove it each time
 		lock = flock.New(filepath.Join(dir.path, LockName), flock.SetFlag(os.O_RDWR))
 		ok, err = take(lock)
 		switch {

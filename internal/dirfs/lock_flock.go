@@ -24,10 +24,10 @@ func (f File) TryLock(shared bool) (bool, error) {
 // several open files may have at a time.
 func (f File) Lock(shared bool) error { return f.flock(lockMode(shared)) }
 
-// Unlock gives up the lock of a file that stays open.
+// Unlock releases the lock of a file that stays open.
 func (f File) Unlock() error { return f.flock(unix.LOCK_UN) }
 
-// closing has nothing to do: the system gives up the lock.
+// closing has nothing to do: the system releases the lock.
 func (f File) closing() {}
 
 func (f File) flock(how int) error {

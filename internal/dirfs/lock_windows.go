@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Locks are mandatory on Windows, so the lock is on one byte far behind the
-// end of the file, where nobody reads or writes.
+// lockedByte is the part of a file that is locked. Locks are mandatory on Windows,
+// so it is one byte far behind the end, which is never read or written.
 func lockedByte() *windows.Overlapped { return &windows.Overlapped{OffsetHigh: 0x7fffffff} }
 
 // TryLock is Lock if that need not wait.
@@ -34,7 +34,7 @@ func (f File) lock(flags uint32) error {
 	return windows.LockFileEx(windows.Handle(f.f.Fd()), flags, 0, 1, 0, lockedByte())
 }
 
-// Unlock gives up the lock. Close does not leave that to Windows, which would do
+// Unlock releases the lock. Close does not leave that to Windows, which would do
 // it only eventually; see LockFileEx.
 func (f File) Unlock() error {
 	err := windows.UnlockFileEx(windows.Handle(f.f.Fd()), 0, 1, 0, lockedByte())

@@ -22,19 +22,19 @@ func (d *Dir) Removed() (bool, error) {
 	return err == nil && (info.Links == 0 || d.removed.Load()), err
 }
 
-// CheckWritable reports why files cannot be made and removed in the directory, as
-// far as the system says so beforehand.
+// CheckWritable returns the reason why files cannot be made and removed in the
+// directory, as far as the system knows beforehand.
 func (d *Dir) CheckWritable() error {
 	return d.at("faccessat", func(fd int) error {
 		return unix.Faccessat(fd, ".", unix.W_OK|unix.X_OK, accessFlags)
 	})
 }
 
-// InPrivate reports whether some directory above this one keeps all users out but
-// the process's own and root.
+// InPrivate reports whether some directory above this one keeps out all users but
+// root and the process's own.
 //
-// It asks for "..", "../.." and so on, not for the parts of the path, which may
-// lead through links. Other paths, through a mount elsewhere, it does not see.
+// It looks at "..", "../.." and so on, since the path may lead through links. It
+// does not see other ways to the directory, as through a mount elsewhere.
 func (d *Dir) InPrivate() (private bool) {
 	uid := uint32(os.Geteuid())
 	d.at("fstatat", func(fd int) error {

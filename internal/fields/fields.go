@@ -84,14 +84,15 @@ func byKey(a, b Field) int { return strings.Compare(a.Key, b.Key) }
 
 func corrupt(why string) error { return fmt.Errorf("%w: %s", ErrSyntax, why) }
 
-// A Change is a field that is set, or deleted when Gone. Mark is the caller's.
+// A Change is a field that is set, or deleted when Gone. Mark is the caller's, and
+// not looked at.
 type Change[M any] struct {
 	Field
 	Gone bool
 	Mark M
 }
 
-// Merge carries changes over to the fields that are stored. Both must be sorted.
+// Merge returns the stored fields with the changes made. Both must be sorted.
 func Merge[M any](stored []Field, changes []Change[M]) []Field {
 	merged := make([]Field, 0, len(stored)+len(changes))
 	for len(stored) > 0 || len(changes) > 0 {
@@ -221,7 +222,7 @@ func (p *scanner) key() (string, bool) {
 	return key, err == nil
 }
 
-// skipString goes behind the string that begins here.
+// skipString moves behind the string that begins here.
 func (p *scanner) skipString() bool {
 	if p.at >= len(p.data) || p.data[p.at] != '"' {
 		return false
@@ -243,8 +244,8 @@ func (p *scanner) skipString() bool {
 	}
 }
 
-// value goes behind the value that begins here: to the comma or bracket that
-// belongs to the object around it.
+// value returns the value that begins here, and stops at the comma or bracket of
+// the object around it.
 func (p *scanner) value() (string, bool) {
 	p.space()
 	start := p.at
@@ -291,7 +292,7 @@ var plainByte = func() (t [256]bool) {
 	return t
 }()
 
-// AppendString appends a string as encoding/json does that escapes no HTML.
+// AppendString appends a string as encoding/json does without HTML escapes.
 func AppendString(dst []byte, s string) []byte {
 	if Plain(s) {
 		return AppendQuoted(dst, s)

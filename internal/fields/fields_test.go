@@ -8,9 +8,9 @@ import (
 	"github.com/sessfs/sessions/internal/fields"
 )
 
-// FuzzFields: taking any text apart never panics; what it gives, put together
-// again, gives the same; and JSON that encoding/json takes for an object, and
-// with the same members, is one.
+// FuzzFields: Parse never panics; fields that it returns, encoded and parsed again,
+// are the same; and of JSON it accepts objects alone, with the members that
+// encoding/json finds.
 func FuzzFields(f *testing.F) {
 	for _, seed := range []string{
 		"", "{}", " { } ", `{"a":1}`, `{"b":[1,{"c":"]"}],"a":"\"\\"}`, "{\"\\u0061\":null , \"é\":\t1e5 }", `{"a":1,"a":2}`, `{"a":[}`,

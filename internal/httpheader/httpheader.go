@@ -14,8 +14,8 @@ const (
 	vary         = "Vary"
 )
 
-// SetCookie puts a cookie into a response's header, in place of one of the
-// same name that was there, and forbids caches to keep the response.
+// SetCookie sets a cookie in a response's header, replaces one of the same name,
+// and forbids caches to keep the response.
 func SetCookie(h http.Header, c http.Cookie) {
 	RemoveCookie(h, c.Name)
 	h[setCookie] = append(h[setCookie], c.String())
@@ -46,10 +46,10 @@ func NoStore(h http.Header) {
 	}
 }
 
-// Personal marks a response as one for this user. It depends on the request's
-// cookies (RFC 9110 12.5.5), without which a shared cache serves one user's
-// page to another. Caches that ignore Vary are told by private, unless there is
-// a Cache-Control already: setting one is the handler's way out.
+// Personal marks a response as one for this user. It sets Vary: Cookie (RFC 9110
+// 12.5.5), without which a shared cache serves one user's page to another. For
+// caches that ignore Vary it sets Cache-Control: private, unless the handler has set
+// a Cache-Control of its own.
 func Personal(h http.Header) {
 	if !HasToken(h[vary], "cookie") && !HasToken(h[vary], "*") {
 		h[vary] = append(h[vary], "Cookie")
@@ -59,8 +59,8 @@ func Personal(h http.Header) {
 	}
 }
 
-// Restore makes h as it was before, apart from the cookies in keep that h
-// still sets.
+// Restore sets h to the headers in before, and to those of the cookies in keep that
+// h sets.
 func Restore(h, before http.Header, keep []string) {
 	kept := slices.DeleteFunc(slices.Clone(h[setCookie]), func(line string) bool { return !slices.Contains(keep, line) })
 	clear(h)
@@ -73,7 +73,7 @@ func Restore(h, before http.Header, keep []string) {
 	}
 }
 
-// HasToken looks for a member of a comma-separated header, whatever its case.
+// HasToken reports whether a comma-separated header has a member, in any case.
 func HasToken(lines []string, token string) bool {
 	for _, line := range lines {
 		for member := range strings.SplitSeq(line, ",") {

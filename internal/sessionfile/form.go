@@ -75,8 +75,8 @@ var hexDigits = [256]bool{
 	'8': true, '9': true, 'a': true, 'b': true, 'c': true, 'd': true, 'e': true, 'f': true,
 }
 
-// isLowerHex looks in a table, for a processor cannot foresee whether a digit of
-// a random ID is a letter: comparing takes 220 ns for 64 of them, this 36.
+// isLowerHex uses a table: a processor cannot predict whether a digit of a random
+// ID is a letter. Comparisons take 220 ns for 64 digits, the table 36.
 func isLowerHex(s string) bool {
 	for i := range len(s) {
 		if !hexDigits[s[i]] {

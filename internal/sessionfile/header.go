@@ -21,9 +21,8 @@ const formatName = "sessions 1"
 type Header struct {
 	Created time.Time
 
-	// The longest timeouts of the stores that have written the file: with
-	// them, a pruner that is told nothing knows when the session has ended in
-	// all of those.
+	// The longest timeouts of the stores that have written the file. By them a
+	// pruner without options knows when the session has ended for all of them.
 	Timeouts
 
 	// The session's Own Timeouts, zero for none. The file is marked when there
@@ -102,8 +101,8 @@ func ParseHeader(meta string) (h Header, ok bool) {
 	return h, !h.Created.IsZero() && h.Codec != ""
 }
 
-// set takes over one pair. A name that is not known is of a later version that
-// still calls itself 1, and so can be left aside.
+// set sets one field. It ignores unknown names: they are of a later version that
+// still calls itself 1.
 func (h *Header) set(name, value string) bool {
 	var err error
 	switch name {

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// DefaultTemplate is the template of stores that are given none.
+	// DefaultTemplate is the template of stores without one in their options.
 	DefaultTemplate = "session_%s.sess"
 
 	// TempSuffix ends the names of unfinished files. A killed writer leaves its
@@ -29,8 +29,8 @@ const (
 	FilesLock  = ".sessions.lock"  // dirfs.LockName, where a file cannot be locked
 )
 
-// IsOwn reports whether a name is one of those. No session's file has such a
-// name, whatever the template.
+// IsOwn reports whether a name is one of the files that stores and pruners make for
+// themselves. No session's file has such a name, whatever the template.
 func IsOwn(name string) bool {
 	return name == OwnersLock || name == OwnersTurn || name == OwnersKey || name == PruneLock || name == FilesLock
 }
@@ -44,8 +44,8 @@ type Name struct {
 // A Template has the parts of a file's name around the key.
 type Template struct{ prefix, suffix string }
 
-// ParseTemplate splits a text with one %s in it. Its names must have room for a
-// key of so many bytes.
+// ParseTemplate splits a text with one %s in it. A name with a key of keyLength
+// bytes must not be longer than 255 bytes.
 func ParseTemplate(text string, keyLength int) (Template, error) {
 	var why string
 	switch {
@@ -90,8 +90,8 @@ func (t Template) cut(file string) (Name, bool) {
 	return Name{file, file[len(t.prefix) : len(file)-len(t.suffix)]}, true
 }
 
-// ShortHash stands for a file in logs: enough to match two log lines, not enough
-// to identify the file.
+// ShortHash returns eight hex digits of a name's hash, for logs: enough to match two
+// log lines, not enough to identify the file.
 func ShortHash(file string) string {
 	sum := sha256.Sum256([]byte(file))
 	return hex.EncodeToString(sum[:4])

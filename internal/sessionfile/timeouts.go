@@ -6,26 +6,25 @@ import (
 	"time"
 )
 
-// Timeouts say when sessions end. Zero means never.
+// Timeouts are the idle timeout and the lifetime of sessions. Zero means never.
 type Timeouts struct {
 	Idle     time.Duration // for sessions without a timeout of their own
 	Lifetime time.Duration
 }
 
 // Ended is the one rule of expiry, for Get, Save, Touch, List and Prune alike: a
-// session ends when it was not used for as long as its idle timeout, and when its
-// lifetime is over. In files, the modification time is the last use, and nothing
-// else.
+// session ends when it was not used for its idle timeout, and when its lifetime is
+// over. In files, the last use is the modification time, and nothing else.
 func (t Timeouts) Ended(now, created, used time.Time) bool {
 	return t.Idle > 0 && now.Sub(used) >= t.Idle || t.Lifetime > 0 && now.Sub(created) >= t.Lifetime
 }
 
-// With returns the timeouts of a session that has some of its own.
+// With returns the timeouts of a session: its own, and t where it has none.
 func (t Timeouts) With(own Timeouts) Timeouts {
 	return Timeouts{cmp.Or(own.Idle, t.Idle), cmp.Or(own.Lifetime, t.Lifetime)}
 }
 
-// Longest returns, of each timeout, the one that ends sessions later.
+// Longest returns the longer one of each timeout.
 func (t Timeouts) Longest(o Timeouts) Timeouts {
 	return Timeouts{longer(t.Idle, o.Idle), longer(t.Lifetime, o.Lifetime)}
 }

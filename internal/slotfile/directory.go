@@ -61,11 +61,11 @@ func (s *Files) open(by func(*dirfs.Dir, string) (dirfs.File, error), name strin
 	return f, dir, err
 }
 
-// inPlaceOf returns the directory in which to repeat what ended with err: the
-// one in the place of dir, if dir was removed. Otherwise it returns nil and what
-// to report.
+// inPlaceOf returns the directory in which to repeat an operation that ended with
+// err: the one in the place of dir, if dir was removed. Otherwise it returns nil
+// and the operation's error.
 //
-// Only fs.ErrNotExist makes it look, so that the usual operation costs nothing
+// It looks after fs.ErrNotExist alone, so that the usual operation costs nothing
 // more, and a missing record one fstat.
 func (s *Files) inPlaceOf(dir *dirfs.Dir, err error) (*dirfs.Dir, error) {
 	if s.Reopen == nil || !errors.Is(err, fs.ErrNotExist) {

@@ -62,7 +62,7 @@ func isRoomy(slotSize, payload int) bool {
 	return slotSize+sector >= 4*(slotSizeFor(payload)+sector)
 }
 
-// A SizeKind is the kind of a file, as its size tells it.
+// A SizeKind is the kind of a file by its size.
 type SizeKind int
 
 const (
@@ -260,9 +260,9 @@ type image struct {
 	// that with the higher sequence number. It is -1 when there is none.
 	newest int
 
-	// torn says that a slot is not whole, or may not be: a save was under way,
-	// or was broken off. An older slot's payload does not matter: that
-	// the head is whole, and older, tells that no newer save had finished.
+	// torn is set when a slot is not whole, or may not be: a save was under way,
+	// or was broken off. The payload of the older slot does not matter: its head,
+	// whole and older, shows that no newer save had finished there.
 	torn bool
 }
 

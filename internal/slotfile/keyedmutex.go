@@ -5,15 +5,16 @@ import (
 	"sync"
 )
 
-// keyedMutex is a set of locks, one a name, that are waited for under a context.
-// Those who wait are served in the order of arrival.
+// keyedMutex is a set of mutexes, one a name, in which a wait ends with its context.
+// Waiting goroutines are served in the order of arrival.
 type keyedMutex struct {
 	mu     sync.Mutex
 	used   map[string]*semaphore
 	unused []*semaphore // maxUnused at most
 }
 
-// maxUnused is more than most processes save at once.
+// maxUnused is how many semaphores are kept for reuse: more than the saves that
+// most processes make at once.
 const maxUnused = 64
 
 // A semaphore holds one token. It lives in keyed.used while it is held or
@@ -51,9 +52,9 @@ func (k *keyedMutex) lock(ctx context.Context, name string) (*semaphore, error) 
 	}
 }
 
-// next returns an unused semaphore, with k.mu held. None is taken from
-// another keyed: a channel that was made in a bubble of testing/synctest cannot be
-// used outside of it.
+// next returns an unused semaphore, with k.mu held. No two keyedMutexes share
+// semaphores: a channel made in a bubble of testing/synctest cannot be used outside
+// of it.
 func (k *keyedMutex) next() *semaphore {
 	last := len(k.unused) - 1
 	if last < 0 {

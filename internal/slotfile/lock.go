@@ -11,8 +11,8 @@ import (
 )
 
 // A Lock is the right to change one record. While it is held, no other goroutine,
-// in this process or another, can write or remove the record. It is for
-// one goroutine, and lives in a variable of the caller's.
+// in this process or another, can write or remove the record. It is for one
+// goroutine, and lives in a variable of the caller's.
 type Lock struct {
 	files *Files
 	name  string
@@ -23,12 +23,13 @@ type Lock struct {
 	info  dirfs.Info
 	img   image // the file's content, in buf
 	err   error // ErrCorrupt when img is nothing
-	moved bool
+	moved bool  // see Moved
 }
 
-// Lock takes the record's lock into l, which it waits for until ctx ends. The
-// error is fs.ErrNotExist when no file has the name and ErrCorrupt when
-// something has it that is no regular file; after an error l is no lock.
+// Lock takes the record's lock into l. It waits for the lock until ctx ends. The
+// error is fs.ErrNotExist when no file has the name, ErrCorrupt when the file is
+// not a regular one, ctx's when ctx ends, and the system's otherwise. After an
+// error l is not locked.
 func (s *Files) Lock(ctx context.Context, name string, l *Lock) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -36,8 +37,8 @@ func (s *Files) Lock(ctx context.Context, name string, l *Lock) error {
 	return s.lock(ctx, name, l)
 }
 
-// TryLock is Lock for those who do not wait. It reports whether l is a lock
-// now; that another one has it is no error.
+// TryLock is Lock without waiting. It reports whether it took the lock. That the
+// lock is taken is not an error.
 func (s *Files) TryLock(name string, l *Lock) (bool, error) {
 	err := s.lock(noTime, name, l)
 	if errors.Is(err, noTime.Err()) {
@@ -46,7 +47,8 @@ func (s *Files) TryLock(name string, l *Lock) (bool, error) {
 	return err == nil, err
 }
 
-// noTime has ended: a lock that is waited for under it is had at once or not at all.
+// noTime is a context that has ended: a lock that is asked for under it is had at
+// once or not at all.
 var noTime = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -71,9 +73,8 @@ func (s *Files) lock(ctx context.Context, name string, l *Lock) error {
 	return nil
 }
 
-// open opens the file that has the name and locks it. On an error the
-// semaphore is given back, at once or when the system lets go of a wait that
-// ctx ended.
+// open opens the file that has the name and locks it. On an error it releases the
+// semaphore, at once or when the system returns from a wait that ctx has ended.
 func (l *Lock) open(ctx context.Context) (err error) {
 	for {
 		if l.file, l.dir, err = l.files.open((*dirfs.Dir).OpenWrite, l.name); err != nil {
@@ -102,8 +103,8 @@ func (l *Lock) open(ctx context.Context) (err error) {
 			return l.dir.Error("flock", err)
 		}
 		l.file.Close()
-		// While we waited, the record was removed, moved into a new file
-		// or replaced by an operator: start over with the file that has the name now.
+		// During the wait, the record was removed, moved into a new file or
+		// replaced by an operator: start over with the file that has the name now.
 	}
 }
 
@@ -151,9 +152,9 @@ func (l *Lock) release() {
 	l.files.locks.unlock(l.name, l.sem)
 }
 
-// Err returns the reason why there is no record to write to although there is a file:
-// ErrCorrupt, or fs.ErrNotExist for one whose removal was broken off. Such a
-// file can be removed, not written.
+// Err returns the reason why the locked file is not a record: ErrCorrupt, or
+// fs.ErrNotExist for one whose removal was broken off. Such a file can be removed,
+// not written.
 func (l *Lock) Err() error {
 	if l.err != nil {
 		return l.err
@@ -167,17 +168,18 @@ func (l *Lock) Meta() []byte { return l.img.meta }
 // Payload returns the record's payload, valid until Unlock. Err must be nil.
 func (l *Lock) Payload() []byte { return l.img.slots[l.img.newest].payload }
 
-// ModTime is the file's modification time as it was when the lock was taken.
+// ModTime returns the file's modification time when the lock was taken.
 func (l *Lock) ModTime() time.Time { return l.info.ModTime }
 
-// Write replaces the record: in place, if the header's text is still the same
-// and the payload fits into a slot, otherwise by a new file, marked or not. The
-// text has to say which: the same text stands in files of one kind. After an
-// error the record is as it was, or as it should have become, never anything
-// else; it is fs.ErrNotExist when the file was removed without its lock. A Lock is for one Write or Remove that succeeds; see Moved.
+// Write replaces the record: in place, if the header's text is the same and the
+// payload fits into a slot, otherwise by a new file, marked or not. One header's
+// text must always go with the same value of marked. The error is fs.ErrNotExist
+// when the file was removed without its lock. After an error the record is as it
+// was or as it should have become, never anything else. A Lock is for one Write or
+// Remove that succeeds; see Moved.
 //
 // A record that has become much smaller (see isRoomy) also gets a new file. If
-// that fails, on a full disk for one, the old file will do.
+// that fails, on a full disk for one, Write writes into the old file.
 func (l *Lock) Write(ctx context.Context, meta []byte, payload string, marked bool) error {
 	newest := l.img.newest
 	seq := l.img.slots[newest].seq + 1
@@ -192,8 +194,8 @@ func (l *Lock) Write(ctx context.Context, meta []byte, payload string, marked bo
 	return l.overwrite(1-newest, seq, false, payload)
 }
 
-// move writes the record into a new file and renames that to the name. It reports
-// whether the file has it, which it may in spite of an error.
+// move writes the record into a new file and renames that to the name. It sets
+// l.moved when the new file has the name, which it may in spite of an error.
 func (l *Lock) move(ctx context.Context, meta []byte, seq uint64, payload string, marked bool) error {
 	return l.files.writeNew(ctx, l.dir, meta, seq, payload, marked, func(temp string) error {
 		if err := l.check(); err != nil {
@@ -210,14 +212,14 @@ func (l *Lock) move(ctx context.Context, meta []byte, seq uint64, payload string
 	})
 }
 
-// Moved reports whether a Write has given the record's name to a new file, which it
-// may have although it failed. After a Write that failed without, there can be
-// another.
+// Moved reports whether a Write has given the record's name to a new file. It may
+// have done so although it failed. After a Write that failed and did not move the
+// record, there can be another.
 func (l *Lock) Moved() bool { return l.moved }
 
-// check finds out, when a new file is about to get a name, whether the record is
-// still there. The new file took its time, in which the record may have been removed
-// without its lock: it must not come back.
+// check returns fs.ErrNotExist when the record was removed without its lock. It is
+// called before a new file gets a name: writing that took time, and the record must
+// not come back.
 func (l *Lock) check() error {
 	linked, err := l.linked()
 	if err == nil && !linked {
@@ -226,9 +228,9 @@ func (l *Lock) check() error {
 	return err
 }
 
-// EnsureDurable is for a caller who finds the record already as wanted: it waits, with
-// Files.Sync, until that is on the disk. The record's writer may have been killed
-// before.
+// EnsureDurable waits, with Files.Sync, until the record is on the disk. It is for a
+// caller that finds the record as wanted: the writer may have been killed before its
+// own sync.
 func (l *Lock) EnsureDurable() error {
 	if !l.files.Sync {
 		return nil
@@ -239,11 +241,10 @@ func (l *Lock) EnsureDurable() error {
 	return l.dir.Error("fdatasync", l.file.SyncData())
 }
 
-// syncName waits, with Files.Sync, until the file's name is on the disk, if a
-// slot that was never written shows that it was not waited for yet: the writer
-// that renamed this file over another may be about to, or was killed before.
-// Otherwise a power cut would bring back the other file, and saves acknowledged
-// in this one would be lost.
+// syncName waits, with Files.Sync, until the file's name is on the disk. It does so
+// before the first write to a slot: the writer that renamed this file over another
+// may have been killed before it waited. A power cut would bring back the other
+// file, and saves acknowledged in this one would be lost.
 func (l *Lock) syncName(which int) error {
 	if slot := l.img.slots[which]; !l.files.Sync || !slot.valid || slot.seq > 0 {
 		return nil
@@ -259,9 +260,8 @@ func (l *Lock) overwrite(which int, seq uint64, dead bool, payload string) error
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	b := appendSlot((*buf)[:0], seq, dead, payload)
-	// Spaces over the old payload: a value that was deleted does not
-	// stay readable in the file behind a shorter one. The rest of a torn save
-	// may be anywhere.
+	// Spaces over the old payload, so that a deleted value does not stay readable
+	// behind a shorter one. The rest of a torn save may be anywhere in the slot.
 	used := l.img.slotSize
 	if old := l.img.slots[which]; old.valid && !l.img.torn {
 		used = slotHead + len(old.payload) + 1
@@ -278,9 +278,9 @@ func (l *Lock) overwrite(which int, seq uint64, dead bool, payload string) error
 	return nil
 }
 
-// SetModTime sets the file's modification time. That an operator has removed
-// the file since its lock was taken is no error: it was still there for the work
-// done under the lock before.
+// SetModTime sets the file's modification time. A file that an operator removed
+// since its lock was taken is not an error: it was there for the work done under
+// the lock before.
 func (l *Lock) SetModTime(t time.Time) error {
 	err := l.dir.SetModTime(l.name, t)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -289,11 +289,10 @@ func (l *Lock) SetModTime(t time.Time) error {
 	return err
 }
 
-// Remove removes the record and its file. First a tombstone goes into the
-// file: with it the record is gone for readers that have the file open, and, with
-// Files.Sync, also after a power cut that takes the removal of the name back.
-// So the record can be gone although there is an error: then its name is still
-// there and Remove can be tried again.
+// Remove removes the record and its file. It first writes a tombstone. With it the
+// record is gone for readers that have the file open and, with Files.Sync, after a
+// power cut that undoes the removal of the name. So the record can be gone although
+// there is an error: its name is then still there, and Remove can be tried again.
 func (l *Lock) Remove() (gone bool, err error) {
 	newest := l.img.newest
 	switch {

@@ -137,7 +137,7 @@ func TestLockIsOfTheNewFileThoughTheOldOneHasAHardLink(t *testing.T) {
 	wantRecord(t, files, "backup", "one")
 }
 
-// An operator's mv over a file that has a hard link, which no bit tells of.
+// An operator's mv over a file that has a hard link sets no bit in its mode.
 func TestLockIsOfTheFileThatHasTheNameAmongHardLinks(t *testing.T) {
 	path := t.TempDir()
 	files, other := open(t, path), open(t, path)

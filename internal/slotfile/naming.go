@@ -10,9 +10,10 @@ import (
 	"github.com/sessfs/sessions/internal/dirlock"
 )
 
-// A Naming names the files of the directory's lock. Every call that gives a file
-// the name of a record shares the lock for that moment. Under Exclude, no record
-// is made, and none moves to another name or file. The zero value is no lock.
+// A Naming has the names of the files of the directory's lock. Every call by which a
+// file gets a record's name shares the lock for that moment. Under Exclude, no
+// record is made, and none moves to another name or file. The zero value is no
+// lock.
 type Naming struct{ Lock, Turn string }
 
 // A namingLock is the lock of a directory.
@@ -47,9 +48,8 @@ func (s *Files) shareNaming(ctx context.Context, dir *dirfs.Dir, rename func() e
 }
 
 // Exclude takes the naming lock alone until release is called, and returns the
-// directory that it is the lock of. Other calls wait for it with the lock of a
-// record in their hands, so the caller must not wait for such a lock before
-// release.
+// lock's directory. It waits until ctx ends. Other calls wait for release while they
+// hold the lock of a record, so the caller must not wait for such a lock before.
 func (s *Files) Exclude(ctx context.Context) (dir *dirfs.Dir, release func(), err error) {
 	if dir, err = s.PresentDir(); err == nil {
 		release, err = s.namingLock(dir).Exclude(ctx)
@@ -59,9 +59,9 @@ func (s *Files) Exclude(ctx context.Context) (dir *dirfs.Dir, release func(), er
 
 // RemoveNow removes a record of the directory without waiting for its lock, and
 // reports whether there was one. A Write in place that is under way may finish,
-// into a file that has no name any more; a Write that makes a new file, and
-// CreateFor, end with fs.ErrNotExist. To be called between Exclude and release,
-// where no other file can take the name.
+// into a file that has no name any more. A Write that makes a new file, and
+// CreateFor, return fs.ErrNotExist. RemoveNow must be called between Exclude and
+// release, when no other file can take the name.
 func (s *Files) RemoveNow(dir *dirfs.Dir, name string) (gone bool, err error) {
 	l := Lock{files: s, name: name, dir: dir}
 	if l.file, err = dir.OpenWrite(name); errors.Is(err, fs.ErrNotExist) {
@@ -108,7 +108,7 @@ func (l *Lock) unlink() (gone bool, err error) {
 
 // ReadNow reads a record of the directory without waiting for its lock. The
 // payload is that of a recent save, not certainly of the last. The error is
-// fs.ErrNotExist when there is no record, and ErrCorrupt when the file is none.
+// fs.ErrNotExist when there is no record, and ErrCorrupt when the file is not one.
 func (s *Files) ReadNow(dir *dirfs.Dir, name string) (Record, error) {
 	f, err := dir.OpenRead(name)
 	if err != nil {

@@ -1,11 +1,11 @@
 // Package slotfile keeps records of bytes in the files of one directory, one
-// record a file, overwritten in place without ever being torn for a reader,
-// for a writer that is killed, or for a disk that is full.
+// record a file. A save overwrites the record in place. The record is never torn:
+// not for a reader, nor after a writer was killed, nor on a full disk.
 //
 // A file has two slots. A save writes the older one, with the next sequence
 // number and a checksum, under flock(2) of the file; the newest valid slot is
-// the record. Readers take no lock. ARCHITECTURE.md has the argument why that
-// is enough, and the cost of the usual way, a temporary file and rename(2).
+// the record. Readers take no lock. ARCHITECTURE.md proves that none is needed, and
+// has the cost of the usual way, a temporary file and rename(2).
 package slotfile
 
 import (
@@ -22,8 +22,8 @@ import (
 	"github.com/sessfs/sessions/internal/dirfs"
 )
 
-// ErrCorrupt is the error for a file that is no record: its header or both
-// slots are damaged, or it is no regular file.
+// ErrCorrupt is the error for a file that is not a record: its header or both
+// slots are damaged, or it is not a regular file.
 var ErrCorrupt = errors.New("damaged file")
 
 // Files is a directory of records. Its methods may be called by several
@@ -39,8 +39,8 @@ type Files struct {
 
 	// Reopen opens the directory again after it was removed, and makes it if
 	// there is none. Several goroutines may call it at once; Reopened is then
-	// called for the one directory that is used. A nil Reopen leaves it at the
-	// errors of a removed directory.
+	// called for the one directory that is used. With a nil Reopen, operations in
+	// a removed directory return fs.ErrNotExist.
 	Reopen   func() (*dirfs.Dir, error)
 	Reopened func(*dirfs.Dir)
 
@@ -60,9 +60,9 @@ type Record struct {
 // before it waits for their lock. Two are enough beside a single save.
 const lockFreeReads = 10
 
-// Read returns the record of that name. The error is fs.ErrNotExist when
-// there is none, ErrCorrupt when there is something else, ctx's when ctx ends
-// while Read waits, and the system's otherwise.
+// Read returns the record of that name. The error is fs.ErrNotExist when there is
+// none, ErrCorrupt when the file is not a record, ctx's when ctx ends while Read
+// waits, and the system's otherwise.
 func (s *Files) Read(ctx context.Context, name string) (Record, error) {
 	f, _, err := s.open((*dirfs.Dir).OpenRead, name)
 	if err != nil {
@@ -72,21 +72,21 @@ func (s *Files) Read(ctx context.Context, name string) (Record, error) {
 	defer buffers.Put(buf)
 	rec, torn, err := s.readUnlocked(f, buf)
 	if torn {
-		// Writers are too busy on this one, or one of them died in a bad moment.
+		// Writers keep this one busy, or one of them died in the middle of a save.
 		return s.readLocked(ctx, name, f, buf)
 	}
 	f.Close()
 	return rec, err
 }
 
-// readUnlocked reads beside writers. It reports torn when they left it no
-// moment in which the newest finished save was certain.
+// readUnlocked reads beside writers. It reports torn when none of its reads shows
+// with certainty which save is the newest finished one.
 func (s *Files) readUnlocked(f dirfs.File, buf *[]byte) (rec Record, torn bool, err error) {
 	modTime, err := s.modTime(f)
 	if err != nil {
 		return Record{}, false, err
 	}
-	before := uint64(0) // the sequence number that the last read, torn, would have answered
+	before := uint64(0) // the sequence number of the whole slot in the read before, which was torn
 	for range lockFreeReads {
 		img, err := s.readImage(f, buf)
 		if err != nil {
@@ -97,8 +97,8 @@ func (s *Files) readUnlocked(f dirfs.File, buf *[]byte) (rec Record, torn bool, 
 			rec, err = img.record(modTime)
 			return rec, false, err
 		}
-		// A torn slot may be newer than the one beside it by more than
-		// one save, of which this read then missed a finished one: look again.
+		// A torn slot may be newer than the other one by more than one save. Then
+		// a finished save is in neither as it was read: look again.
 		if before = 0; newest >= 0 {
 			before = img.slots[newest].seq
 		}
@@ -108,9 +108,9 @@ func (s *Files) readUnlocked(f dirfs.File, buf *[]byte) (rec Record, torn bool, 
 
 // readLocked reads a file under its shared lock, and closes it.
 //
-// It waits for the name's semaphore first: when ctx ends a wait for the lock
-// itself, a goroutine, a thread and a descriptor stay in it until the lock is
-// free. So a file has one of these at most, and the semaphore goes with it.
+// It waits for the name's semaphore first. When ctx ends a wait for the lock
+// itself, a goroutine, a thread and a descriptor stay behind until the lock is
+// free. The semaphore stays with them, so that a file has one such wait at most.
 func (s *Files) readLocked(ctx context.Context, name string, f dirfs.File, buf *[]byte) (Record, error) {
 	sem, err := s.locks.lock(ctx, name)
 	if err != nil {
@@ -136,9 +136,9 @@ func (s *Files) readLocked(ctx context.Context, name string, f dirfs.File, buf *
 	return img.record(modTime)
 }
 
-// modTime is asked before the file is read: a save in between makes a record
-// look older than it is, never younger, which does not matter to a caller who comes
-// after that save.
+// modTime returns the time for Record.ModTime. It is called before the file is
+// read, so that a save in between makes a record look older than it is, never
+// younger.
 func (s *Files) modTime(f dirfs.File) (time.Time, error) {
 	if !s.Times {
 		return time.Time{}, nil
@@ -147,10 +147,9 @@ func (s *Files) modTime(f dirfs.File) (time.Time, error) {
 	return info.ModTime, s.Dir().Error("fstat", err)
 }
 
-// Create makes a record under a name that has none; otherwise the error is
-// fs.ErrExist. A marked file is a sector longer, see [SizeOf]. A reader sees all
-// of the record or none. While others are excluded (see Exclude) it waits, but no
-// longer than ctx.
+// Create makes a record under a name that has none. Otherwise the error is
+// fs.ErrExist. A marked file is a sector longer, see [SizeOf]. A reader sees all of
+// the record or none. Create waits for the end of an Exclude, until ctx ends.
 func (s *Files) Create(ctx context.Context, name string, meta []byte, payload string, marked bool) error {
 	dir := s.Dir()
 	err := s.createIn(ctx, dir, name, meta, payload, marked, nil)
@@ -160,9 +159,8 @@ func (s *Files) Create(ctx context.Context, name string, meta []byte, payload st
 	return err
 }
 
-// CreateFor is Create for a record that is to take the place of a locked one of
-// another name. The error is fs.ErrNotExist when that was removed without its
-// lock.
+// CreateFor is Create for a record that takes the place of a locked one of another
+// name. The error is fs.ErrNotExist when that one was removed without its lock.
 func (s *Files) CreateFor(ctx context.Context, old *Lock, name string, meta []byte, payload string, marked bool) error {
 	return s.createIn(ctx, old.dir, name, meta, payload, marked, old)
 }
@@ -180,14 +178,15 @@ func (s *Files) createIn(ctx context.Context, dir *dirfs.Dir, name string, meta 
 		return err
 	})
 	if err != nil && placed {
-		// The disk did not confirm the name. The record was not acknowledged, and
-		// another try must not find the name taken.
+		// The sync of the name failed. The record is not acknowledged, and another
+		// try must not find the name taken.
 		err = errors.Join(err, dir.Remove(name))
 	}
 	return err
 }
 
-// writeNew writes a new file under a temporary name and hands it to rename.
+// writeNew writes a new file under a temporary name and calls rename with that name,
+// under the naming lock. When rename fails, it removes the file.
 func (s *Files) writeNew(ctx context.Context, dir *dirfs.Dir, meta []byte, seq uint64, payload string, marked bool, rename func(temp string) error) (err error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -237,12 +236,13 @@ func (s *Files) readImage(f dirfs.File, buf *[]byte) (image, error) {
 	return readImage(s.Dir(), f, buf, slotSizeFor(s.MaxPayload))
 }
 
-// errLarge is an ErrCorrupt of readImage, for a file that may be none.
+// errLarge is readImage's ErrCorrupt for slots of more than maxSlot bytes, in a file
+// that may be whole.
 var errLarge = fmt.Errorf("%w: its slots are too large", ErrCorrupt)
 
-// readImage reads a file whole into *buf, which grows for a larger one. The error
-// is errLarge, and of the image the header alone is there, when the slots have
-// more than maxSlot bytes.
+// readImage reads a file whole into *buf, which grows for a larger one. When the
+// slots have more than maxSlot bytes, it reads the header alone and returns
+// errLarge.
 func readImage(dir *dirfs.Dir, f dirfs.File, buf *[]byte, maxSlot int) (image, error) {
 	b := (*buf)[:cap(*buf)]
 	n, err := readUntil(f, b, 0, headerSize)
@@ -272,9 +272,9 @@ func readImage(dir *dirfs.Dir, f dirfs.File, buf *[]byte, maxSlot int) (image, e
 	return img, nil
 }
 
-// readUntil reads on into b, of which n bytes are read, until at least want
-// bytes are there or the file ends: a file that is cut off may still have a
-// slot that is whole.
+// readUntil reads on into b, of which n bytes are read, until at least want bytes
+// are there or the file ends. A short file is not an error: one that is cut off may
+// still have a whole slot.
 func readUntil(f dirfs.File, b []byte, n, want int) (int, error) {
 	for n < want {
 		m, err := f.ReadAt(b[n:], int64(n))
@@ -294,8 +294,8 @@ func (img *image) record(modTime time.Time) (Record, error) {
 	if err := img.err(); err != nil {
 		return Record{}, err
 	}
-	// One allocation for both: they are brought together in the buffer, which
-	// is not read again.
+	// One allocation for both: they are joined in the buffer, which is not read
+	// again.
 	both := string(append(img.meta, img.slots[img.newest].payload...))
 	return Record{both[:len(img.meta)], both[len(img.meta):], modTime}, nil
 }
@@ -307,15 +307,15 @@ func irregularIsCorrupt(err error) error {
 	return err
 }
 
-// lockContext waits for the lock of f until ctx ends, without polling. When it
-// returns an error the file is no longer the caller's: release, which must
-// close it, was called, or will be as soon as the system lets go of the wait.
+// lockContext waits for the lock of f until ctx ends, without polling. After an
+// error the file is no longer the caller's: release, which must close it, was
+// called, or is called when the system returns from the wait.
 func lockContext(ctx context.Context, f dirfs.File, shared bool, release func()) error {
 	if err := ctx.Err(); err != nil {
 		release()
 		return err
 	}
-	done := make(chan error) // unbuffered: either side knows whether the other is there
+	done := make(chan error) // unbuffered: a send succeeds only while the caller waits
 	gone := make(chan struct{})
 	go func() {
 		err := f.Lock(shared)

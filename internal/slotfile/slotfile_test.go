@@ -42,7 +42,7 @@ func create(t testing.TB, files *slotfile.Files, name, payload string) {
 	}
 }
 
-// write saves as the store does: lock, write, unlock.
+// write saves like the store: lock, write, unlock.
 func write(files *slotfile.Files, name, payload string) error {
 	var l slotfile.Lock
 	if err := files.Lock(ctx, name, &l); err != nil {

@@ -45,8 +45,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// An op is one line of a log, in memory that is a file, so that the deeds of a killed
-// process are known up to the system call that it was in.
+// An op is one line of a log. The log is a mapped file, so that the operations of a
+// killed process are known up to the system call that it was in.
 type op struct {
 	begin, end int64 // CLOCK_MONOTONIC, which is one clock for the machine; end zero: never came back
 	kind       int64

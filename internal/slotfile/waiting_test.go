@@ -28,9 +28,8 @@ func openFiles() int {
 	return len(entries)
 }
 
-// Another process has the lock for long, and callers lose patience again and
-// again. A wait for the system's lock cannot be called off, so that there must be
-// no more than one of these for a file.
+// Another process has the lock for long, and many callers' contexts end. A wait for
+// the system's lock cannot be called off, so a file must have one at most.
 func TestReadAndLockOfALockedFileLeaveOneWaitBehindHoweverManyTheyAre(t *testing.T) {
 	path := t.TempDir()
 	files, other := open(t, path), open(t, path)
