@@ -19,10 +19,11 @@ type attributes struct {
 	persistence     Persistence
 	owner           string
 	meta            string
+	ownerSet        time.Time // when Login or SetOwner was called; no part of a record
 }
 
 func (rec *Record) attributes() attributes {
-	return attributes{rec.Created, rec.AuthenticatedAt, rec.IdleTimeout, rec.Lifetime, rec.Persistence, rec.Owner, rec.Meta}
+	return attributes{rec.Created, rec.AuthenticatedAt, rec.IdleTimeout, rec.Lifetime, rec.Persistence, rec.Owner, rec.Meta, time.Time{}}
 }
 
 func (a *attributes) record(codec string) Record {
@@ -34,7 +35,7 @@ func (a *attributes) record(codec string) Record {
 
 func (a *attributes) equal(b attributes) bool {
 	times := a.created.Equal(b.created) && a.authenticatedAt.Equal(b.authenticatedAt)
-	b.created, b.authenticatedAt = a.created, a.authenticatedAt
+	b.created, b.authenticatedAt, b.ownerSet = a.created, a.authenticatedAt, a.ownerSet
 	return times && *a == b
 }
 
@@ -95,7 +96,7 @@ func (a *attributes) set(b attributes, q *asked, after uint64) {
 		a.persistence = b.persistence
 	}
 	if q[toSetOwner] > after {
-		a.owner = b.owner
+		a.owner, a.ownerSet = b.owner, b.ownerSet
 	}
 	if q[toSetMeta] > after {
 		a.meta = b.meta
@@ -156,7 +157,7 @@ func (s *Session) Login(owner string) {
 	}
 	s.renew()
 	s.authenticatedAt, s.asked[toLogin] = s.created, s.markChanged()
-	s.owner, s.asked[toSetOwner] = owner, s.markChanged()
+	s.owner, s.ownerSet, s.asked[toSetOwner] = owner, time.Now(), s.markChanged()
 }
 
 // Destroy ends the session with the next save, and its cookie with it. To be
@@ -289,7 +290,7 @@ func (s *Session) SetOwner(owner string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if owner != s.owner {
-		s.owner, s.asked[toSetOwner] = owner, s.markChanged()
+		s.owner, s.ownerSet, s.asked[toSetOwner] = owner, time.Now(), s.markChanged()
 	}
 }
 

@@ -358,7 +358,7 @@ func (b *Base) carryOut(ctx context.Context, c *Change, to func(context.Context,
 	case err == nil:
 		c.carriedOut()
 		return nil
-	case c.err != nil, errors.Is(err, ErrExists), errors.Is(err, ErrDeleted), errors.Is(err, ErrTooLarge), errors.Is(err, ErrCorrupt):
+	case c.err != nil, errors.Is(err, ErrExists), errors.Is(err, ErrDeleted), errors.Is(err, ErrTooManySessions), errors.Is(err, ErrTooLarge), errors.Is(err, ErrCorrupt):
 		return err
 	case c.deletes:
 		return fmt.Errorf("sessions: delete: %w", err)

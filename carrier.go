@@ -196,6 +196,9 @@ func (c *Cookies) save(r *http.Request, s *Session, now standing) (touched bool,
 	if errors.Is(err, ErrDeleted) {
 		return false, nil // nothing was changed that could be lost
 	}
+	if touched {
+		s.touched()
+	}
 	return touched, err
 }
 

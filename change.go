@@ -117,6 +117,12 @@ func (c *Change) Fresh() bool { return c.plan.fresh }
 // Renewed reports whether the session goes on under NewKey: Ended is where it was.
 func (c *Change) Renewed() bool { return c.plan.renews }
 
+// Login returns when Login or SetOwner was called, and true, for a change that makes
+// the session one of an owner whose it was not in the record passed to Apply. A store
+// that has ended the owner's sessions since then returns [ErrDeleted] instead of
+// storing it.
+func (c *Change) Login() (at time.Time, ok bool) { return c.plan.login, !c.plan.login.IsZero() }
+
 // Same reports whether Record is the one passed to Apply, so that only the idle
 // timeout restarts. It does not say so of what is stored when that has moved:
 // a server that merges looks at Set, Deleted and Attributes.
@@ -212,8 +218,9 @@ type plan struct {
 	fresh, same, cleared bool
 	renews, merges       bool
 
-	version string // of the stored record
-	expired bool   // the stored record has
+	version string    // of the stored record
+	expired bool      // the stored record has
+	login   time.Time // see Change.Login
 	sets    Attributes
 	clock   uint64 // the session's, when the plan was made
 	changes []change
@@ -332,6 +339,9 @@ func (s *Session) plan(p *plan, b *Base, stored *Record) error {
 		return nil
 	}
 	p.fresh = on == nil || p.renews
+	if owner := s.owner; owner != "" && s.asked[toSetOwner] > 0 && (on == nil || on.Owner != owner) {
+		p.login = s.ownerSet
+	}
 	if p.changes, err = s.changes(p.few[:0]); err != nil {
 		return err
 	}

@@ -391,3 +391,49 @@ func TestSessionOfSeveralGoroutinesStaysWhole(t *testing.T) {
 		t.Errorf("%v, stored %v, %v; %d records", values(s), values(got), err, len(v.records))
 	}
 }
+
+func TestChangeTellsOfALoginAndWhenItWasCalled(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		owner string // of the stored session
+		do    func(s *sessions.Session)
+		login bool
+	}{
+		{"Login", "", func(s *sessions.Session) { s.Login("ann") }, true},
+		{"Login of another owner", "bob", func(s *sessions.Session) { s.Login("ann") }, true},
+		{"Login of the same owner", "ann", func(s *sessions.Session) { s.Login("ann") }, false},
+		{"SetOwner", "", func(s *sessions.Session) { s.SetOwner("ann") }, true},
+		{"SetOwner to none", "ann", func(s *sessions.Session) { s.SetOwner("") }, false},
+		{"Renew", "ann", (*sessions.Session).Renew, false},
+		{"a value", "ann", func(s *sessions.Session) { s.Set("b", 1) }, false},
+		{"Login and Destroy", "", func(s *sessions.Session) { s.Login("ann"); s.Destroy() }, false},
+	} {
+		for _, ended := range []bool{false, true} {
+			b, _ := newVersioned(t, sessions.BaseOptions{})
+			s := stored(t, b)
+			if test.owner != "" {
+				s.SetOwner(test.owner)
+				if err := b.Save(background, s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			called := time.Now()
+			test.do(s)
+			want := test.login || ended && test.name == "Login of the same owner"
+			err := b.CommitTo(background, s, func(_ context.Context, c *sessions.Change) error {
+				on := c.Base()
+				if ended {
+					on = nil
+				}
+				err := c.Apply(on)
+				if at, login := c.Login(); err == nil && (login != want || login && (at.Before(called) || at.After(time.Now()))) {
+					t.Errorf("%s, ended %v: Login = %v, %v; want %v", test.name, ended, at, login, want)
+				}
+				return err
+			})
+			if err != nil && !(ended && errors.Is(err, sessions.ErrDeleted)) {
+				t.Errorf("%s, ended %v: %v", test.name, ended, err)
+			}
+		}
+	}
+}

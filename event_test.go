@@ -100,7 +100,7 @@ func TestObserveGetsTheEventsOfSessions(t *testing.T) {
 		save(t, store, s)
 	}
 	got = nil
-	if _, err := store.DeleteOwner(background, "bob", s.ID()); err != nil {
+	if _, err := store.DeleteOwner(background, "bob", s.PublicID()); err != nil {
 		t.Error(err)
 	}
 	want("DeleteOwner", "ended owner", "ended owner")

@@ -186,23 +186,26 @@ func ExampleOwnerStore() {
 	var here *sessions.Session
 	for _, device := range []string{"phone", "laptop"} {
 		here = store.New()
-		here.SetOwner("ann")
-		here.Set("device", device)
+		here.Login("ann")
+		here.SetMeta(device)
 		if err := store.Save(ctx, here); err != nil {
 			log.Fatal(err)
 		}
 	}
-	n, err := store.DeleteOwner(ctx, "ann", here.ID())
-	fmt.Println("ended elsewhere:", n, err)
-	for s, err := range store.ListOwner(ctx, "ann") {
+	for info, err := range store.ListOwner(ctx, "ann") {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println("left:", s.Get("device"))
+		if info.PublicID != here.PublicID() {
+			ended, err := store.DeleteOne(ctx, "ann", info.PublicID)
+			fmt.Println("ended the", info.Meta, ended, err)
+		}
 	}
+	n, err := store.DeleteOwner(ctx, "ann", here.PublicID())
+	fmt.Println("others left:", n, err)
 	// Output:
-	// ended elsewhere: 1 <nil>
-	// left: laptop
+	// ended the phone true <nil>
+	// others left: 0 <nil>
 }
 
 // A value that was changed in place is saved only when that is said.

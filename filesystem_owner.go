@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
@@ -62,36 +63,35 @@ func (st *FilesystemSessionStore) walkAlone(ctx context.Context, match func(dir 
 }
 
 // ListOwner returns the sessions of an owner; see [OwnerStore]. It reads every
-// file, so that it takes as long as a Get of each. With HashNames, the ID of a
-// session is the hash that List returns; the session can be deleted and saved all
-// the same.
+// file, so that it takes as long as a Get of each.
 //
 // The last error counts the sessions that the Sealer does not open and that may
 // be the owner's.
-func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) iter.Seq2[*Session, error] {
-	return func(yield func(*Session, error) bool) {
+func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) iter.Seq2[SessionInfo, error] {
+	return func(yield func(SessionInfo, error) bool) {
 		if owner == "" {
 			return // sessions without an owner are not those of the owner ""
 		}
 		o, err := st.ownerSearch(ctx, owner)
 		if err != nil {
-			yield(nil, fmt.Errorf("sessions: list: %w", err))
+			yield(SessionInfo{}, fmt.Errorf("sessions: list: %w", err))
 			return
 		}
 		for name, err := range st.names(ctx) {
-			var s *Session
+			var rec *Record
 			if err == nil {
-				s, err = o.load(ctx, name)
+				rec, err = o.load(ctx, name)
 			}
 			if err != nil {
-				err = fmt.Errorf("sessions: list: %w", err)
-			}
-			if (s != nil || err != nil) && !yield(s, err) {
+				if !yield(SessionInfo{}, fmt.Errorf("sessions: list: %w", err)) {
+					return
+				}
+			} else if rec != nil && !yield(st.base.Info(st.publicID(name), rec), nil) {
 				return
 			}
 		}
 		if err := o.err(); err != nil {
-			yield(nil, fmt.Errorf("sessions: list: %w", err))
+			yield(SessionInfo{}, fmt.Errorf("sessions: list: %w", err))
 		}
 	}
 }
@@ -108,22 +108,39 @@ func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string,
 	if owner == "" {
 		return 0, nil
 	}
-	kept := make(map[string]bool)
-	for _, id := range keep {
-		kept[st.base.opts.Key(id)] = true
-		kept[id] = true // with HashNames, as ListOwner gives it
+	return st.deleteOwned(ctx, owner, func(publicID string) bool { return !slices.Contains(keep, publicID) })
+}
+
+// DeleteOne ends one session of an owner; see [OwnerStore].
+func (st *FilesystemSessionStore) DeleteOne(ctx context.Context, owner, publicID string) (bool, error) {
+	if owner == "" {
+		return false, nil
 	}
+	n, err := st.deleteOwned(ctx, owner, func(id string) bool { return id == publicID })
+	return n > 0, err
+}
+
+// deleteOwned ends the sessions of an owner whose public IDs match.
+func (st *FilesystemSessionStore) deleteOwned(ctx context.Context, owner string, match func(publicID string) bool) (int, error) {
 	o, err := st.ownerSearch(ctx, owner)
 	if err != nil {
-		return 0, fmt.Errorf("sessions: delete: %w", err)
+		return 0, deleteError(err)
 	}
 	n, err := st.removeWhere(ctx, func(dir *dirfs.Dir, name sessionfile.Name) (bool, error) {
-		if kept[name.Key] {
+		if !match(st.publicID(name)) {
 			return false, nil
 		}
 		return o.owns(dir, name)
 	})
 	return n, deleteError(errors.Join(err, o.err()))
+}
+
+// publicID returns the public ID of the session of a file.
+func (st *FilesystemSessionStore) publicID(name sessionfile.Name) string {
+	if st.opts.HashNames {
+		return name.Key
+	}
+	return PublicID(name.Key)
 }
 
 // deleteError puts one prefix before all errors of a DeleteAll or DeleteOwner.
@@ -159,8 +176,9 @@ func (o *ownerSearch) tagged(h sessionfile.Header) (is, certain bool) {
 	return h.Owner != "" && h.Owner == o.tag, h.Owner == "" || o.secret.made(h.Owner)
 }
 
-// load loads the session of that file if it is the owner's.
-func (o *ownerSearch) load(ctx context.Context, name sessionfile.Name) (*Session, error) {
+// load returns the record of that file if it is a session of the owner's that has
+// not expired.
+func (o *ownerSearch) load(ctx context.Context, name sessionfile.Name) (*Record, error) {
 	file, err := o.files.Read(ctx, name.File)
 	if isMissingOrDamaged(err) {
 		return nil, nil
@@ -180,10 +198,10 @@ func (o *ownerSearch) load(ctx context.Context, name sessionfile.Name) (*Session
 			o.miss(h, info.ModTime)
 		}
 		return nil, nil
-	case err != nil, rec.Owner != o.owner: // err is ErrCorrupt
+	case err != nil, rec.Owner != o.owner, o.base.Expired(&rec): // err is ErrCorrupt
 		return nil, nil
 	}
-	return o.base.Load(name.Key, name.Key, rec)
+	return &rec, nil
 }
 
 // owns reports whether the session of that file is the owner's. It waits for no

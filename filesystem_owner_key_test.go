@@ -228,7 +228,7 @@ func TestSessionsOfAnOwnerAreFoundWithoutTheOwnersKey(t *testing.T) {
 						t.Errorf("%d sessions are listed, want 5", got)
 					}
 				}
-				if n, err := store.DeleteOwner(background, "ann", kept.ID()); n != 4 || err != nil {
+				if n, err := store.DeleteOwner(background, "ann", kept.PublicID()); n != 4 || err != nil {
 					t.Errorf("DeleteOwner = %d, %v; want 4", n, err)
 				}
 				owned(t, running, o.Path, "ann") // under the old secret
@@ -243,13 +243,13 @@ func TestSessionsOfAnOwnerAreFoundWithoutTheOwnersKey(t *testing.T) {
 	}
 }
 
-func listOwner(t testing.TB, store *sessions.FilesystemSessionStore, owner string) (found []*sessions.Session) {
+func listOwner(t testing.TB, store *sessions.FilesystemSessionStore, owner string) (found []sessions.SessionInfo) {
 	t.Helper()
-	for s, err := range store.ListOwner(background, owner) {
+	for info, err := range store.ListOwner(background, owner) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found = append(found, s)
+		found = append(found, info)
 	}
 	return found
 }

@@ -72,7 +72,7 @@ func TestRotationOfKeysThroughThreeProcessesLosesNoSession(t *testing.T) {
 					there.Login(owner)
 					save(t, from, here)
 					save(t, from, there)
-					if n, err := to.DeleteOwner(background, owner, here.ID()); n != 1 || err != nil {
+					if n, err := to.DeleteOwner(background, owner, here.PublicID()); n != 1 || err != nil {
 						t.Errorf("DeleteOwner = %d, %v", n, err)
 					}
 					s := get(t, to, here.ID())

@@ -24,9 +24,6 @@ func TestStoreRefusesTheSessionsOfAnotherOne(t *testing.T) {
 		"of a store of one's own": nowhere.New(),
 		"one's own, loaded":       loaded(t, "{}"),
 	}
-	for listed := range same.ListOwner(background, "ann") {
-		foreign["of an owner"] = listed
-	}
 	before := content(t, fileOf(t, dir, s))
 	for what, s := range foreign {
 		s.Set("b", 1)

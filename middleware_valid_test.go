@@ -174,7 +174,7 @@ func TestValidAndAPasswordThatChangesBesideARequest(t *testing.T) {
 		a.version.Add(1)
 		changed, _ = st.as(t, login, "/login")
 		s := st.stored(t, changed)
-		if n, err := st.store.DeleteOwner(r.Context(), "ann", s.ID()); n != 1 || err != nil {
+		if n, err := st.store.DeleteOwner(r.Context(), "ann", s.PublicID()); n != 1 || err != nil {
 			t.Errorf("DeleteOwner = %d, %v", n, err)
 		}
 	})

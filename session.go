@@ -97,6 +97,10 @@ func (s *Session) ID() string {
 	return s.id
 }
 
+// PublicID returns the [PublicID] of the session's ID, as an [OwnerStore] lists it.
+// It is safe to show and to log.
+func (s *Session) PublicID() string { return PublicID(s.ID()) }
+
 // New reports whether the session was made now, not loaded. A saved session is
 // not new any more.
 func (s *Session) New() bool {

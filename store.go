@@ -98,17 +98,25 @@ type Clearer interface {
 // An OwnerStore is a store that finds sessions by their owner: for the page on
 // which users see and end their sessions, and for an administrator who ends
 // them (ASVS 5.0 7.4.2, 7.4.3, 7.5.2).
+//
+// It names sessions by their public IDs (see [PublicID]) alone: no ID leaves the
+// store. Sessions without an owner are not those of the owner "".
 type OwnerStore interface {
-	// ListOwner returns the sessions of an owner, loaded, in no particular
-	// order. Sessions without an owner are not those of the owner "". An error
-	// comes without a session; the list goes on or ends as List does.
-	ListOwner(ctx context.Context, owner string) iter.Seq2[*Session, error]
+	// ListOwner returns the sessions of an owner that Get loads, in no particular
+	// order. The one of the current request has its [Session.PublicID]. An error
+	// comes with the zero SessionInfo; the list goes on or ends as List does.
+	ListOwner(ctx context.Context, owner string) iter.Seq2[SessionInfo, error]
 
 	// DeleteOwner ends the sessions of an owner, apart from those with the
-	// IDs to keep, and returns how many those were. It goes on after an error
-	// and returns all of them joined. A session that is saved, renewed or given
-	// to the owner at the same moment is ended, or begins after the end.
+	// public IDs to keep, and returns how many those were. It goes on after an
+	// error and returns all of them joined. A session that is saved, renewed or
+	// given to the owner at the same moment is ended, or begins after the end.
 	DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error)
+
+	// DeleteOne ends the session of that public ID, if it is one of the owner's,
+	// and reports whether it did. A session that was renewed since it was listed
+	// has another public ID.
+	DeleteOne(ctx context.Context, owner, publicID string) (bool, error)
 }
 
 var (
@@ -122,6 +130,10 @@ var (
 
 	// ErrExists is the error for a new session whose ID is taken.
 	ErrExists = errors.New("sessions: a session of that ID exists")
+
+	// ErrTooManySessions is the error for a login that would give an owner more
+	// sessions than the store allows. Nothing was stored.
+	ErrTooManySessions = errors.New("sessions: the owner has too many sessions")
 
 	// ErrTooLarge is the error for a session larger than its store, or its
 	// cookies, can keep.

@@ -269,7 +269,7 @@ func (c *Carrier) open(name, value string) (token, error) {
 	if !ok {
 		return token{}, ErrInvalid
 	}
-	t.issued = times.IssuedAt
+	t.issued, t.record.Used = times.IssuedAt, times.IssuedAt
 	// The timeouts inside were those of the time of sealing. If they have been
 	// shortened since, the shorter ones count.
 	now, today := c.ring.now(), c.times(&t.record)

@@ -69,6 +69,11 @@ func TestBrokenStoresAreFound(t *testing.T) {
 		{"waits to touch", "TouchDoesNotWait", func(m *Memory) sessions.SessionStore { return waiting{m} }},
 		{"touches nothing", "TouchBeginsTheIdleTimeAnew", func(m *Memory) sessions.SessionStore { return untouching{m} }},
 		{"deletes everybody's sessions", "SessionsByOwner", func(m *Memory) sessions.SessionStore { return greedy{m} }},
+		{"misses a session in the list", "SessionsByOwner", func(m *Memory) sessions.SessionStore { return missingOne{m} }},
+		{"keeps by the ID", "SessionsByOwner", func(m *Memory) sessions.SessionStore { return keepingByID{m} }},
+		{"lists IDs", "ListOwnerDescribes", func(m *Memory) sessions.SessionStore { return showing{m, false} }},
+		{"lists IDs beside the public ones", "ListOwnerDescribes", func(m *Memory) sessions.SessionStore { return showing{m, true} }},
+		{"ends another owner's session", "DeleteOneEndsOne", func(m *Memory) sessions.SessionStore { return indiscriminate{m} }},
 		{"deletes not quite all", "DeleteAllEndsAll", func(m *Memory) sessions.SessionStore { return lazy{m} }},
 		{"shows half a save", "ReadersNeverSeeHalfASave", func(m *Memory) sessions.SessionStore { return &halving{Memory: m} }},
 		{"forgets the login", "LoginLifetimePersistenceAndMetaComeBack", forgetting(func(rec *sessions.Record) { rec.AuthenticatedAt = time.Time{} })},
@@ -334,6 +339,72 @@ type greedy struct{ *Memory }
 
 func (b greedy) DeleteOwner(ctx context.Context, _ string, _ ...string) (int, error) {
 	return b.DeleteAll(ctx)
+}
+
+// missingOne lists an owner's sessions but for one.
+type missingOne struct{ *Memory }
+
+func (b missingOne) ListOwner(ctx context.Context, owner string) iter.Seq2[sessions.SessionInfo, error] {
+	return func(yield func(sessions.SessionInfo, error) bool) {
+		n := 0
+		for info, err := range b.Memory.ListOwner(ctx, owner) {
+			if n++; n > 1 && !yield(info, err) {
+				return
+			}
+		}
+	}
+}
+
+// keepingByID takes the public IDs to keep for IDs.
+type keepingByID struct{ *Memory }
+
+func (b keepingByID) DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error) {
+	var ids []string
+	for _, id := range keep {
+		ids = append(ids, sessions.PublicID(id))
+	}
+	return b.Memory.DeleteOwner(ctx, owner, ids...)
+}
+
+// showing puts IDs into the list.
+type showing struct {
+	*Memory
+	beside bool
+}
+
+func (b showing) ListOwner(ctx context.Context, owner string) iter.Seq2[sessions.SessionInfo, error] {
+	return func(yield func(sessions.SessionInfo, error) bool) {
+		for info := range b.Memory.ListOwner(ctx, owner) {
+			for id := range b.List(ctx) {
+				if sessions.PublicID(id) != info.PublicID {
+					continue
+				}
+				if b.beside {
+					info.Meta += id
+				} else {
+					info.PublicID = id
+				}
+			}
+			if !yield(info, nil) {
+				return
+			}
+		}
+	}
+}
+
+// indiscriminate ends the session of a public ID, whose ever it is.
+type indiscriminate struct{ *Memory }
+
+func (b indiscriminate) DeleteOne(_ context.Context, _, publicID string) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id := range b.kept {
+		if sessions.PublicID(id) == publicID {
+			delete(b.kept, id)
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 type lazy struct{ *Memory }

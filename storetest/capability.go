@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sessfs/sessions"
@@ -169,28 +170,77 @@ var capabilityChecks = []check{
 	withCapability("SessionsByOwner", "OwnerStore",
 		"ListOwner gives the sessions of an owner, DeleteOwner ends them but for those to keep, and no others.",
 		func(ctx context.Context, store sessions.SessionStore, owners sessions.OwnerStore) {
-			var ids []string
+			var own []*sessions.Session
 			for range 3 {
-				ids = append(ids, savedFor(ctx, store, "ann"))
+				own = append(own, savedFor(ctx, store, "ann"))
 			}
-			other := savedFor(ctx, store, "bob")
-			nobodys := savedFor(ctx, store, "")
-			n := 0
-			for s, err := range owners.ListOwner(ctx, "ann") {
-				need(err, "ListOwner")
-				want(s.Owner() == "ann" && !s.New() && !s.Modified(), "ListOwner gave %v", s)
-				n++
+			other, unowned := savedFor(ctx, store, "bob"), savedFor(ctx, store, "")
+			infos := listOwner(ctx, owners, "ann")
+			for _, s := range own {
+				_, ok := infos[s.PublicID()]
+				want(ok, "ListOwner misses a session")
 			}
-			want(n == 3, "ListOwner gave %d of 3 sessions", n)
-			n, err := owners.DeleteOwner(ctx, "ann", ids[1])
+			want(len(infos) == 3, "ListOwner gave %d of 3 sessions", len(infos))
+			n, err := owners.DeleteOwner(ctx, "ann", own[1].PublicID())
 			need(err, "DeleteOwner")
 			want(n == 2, "DeleteOwner ended %d sessions, want 2", n)
-			gone(ctx, store, ids[0], "its owner's sessions were ended")
-			n, err = owners.DeleteOwner(ctx, "")
-			need(err, "DeleteOwner of no owner")
-			want(n == 0, "DeleteOwner of the owner \"\" ended %d sessions", n)
-			for _, id := range []string{ids[1], other, nobodys} {
-				load(ctx, store, id)
+			gone(ctx, store, own[0].ID(), "its owner's sessions were ended")
+			for _, none := range []string{"", "carl"} {
+				want(len(listOwner(ctx, owners, none)) == 0, "ListOwner of the owner %q gave sessions", none)
+				n, err = owners.DeleteOwner(ctx, none)
+				need(err, "DeleteOwner of no owner")
+				want(n == 0, "DeleteOwner of the owner %q ended %d sessions", none, n)
+			}
+			for _, s := range []*sessions.Session{own[1], other, unowned} {
+				load(ctx, store, s.ID())
+			}
+		}),
+	withCapability("ListOwnerDescribes", "OwnerStore",
+		"ListOwner tells of a session what it was given, and neither its ID nor its key.",
+		func(ctx context.Context, store sessions.SessionStore, owners sessions.OwnerStore) {
+			s := store.New()
+			s.Login("ann")
+			s.SetMeta("a phone; 192.0.2.1")
+			s.SetPersistence(sessions.PersistUntilClosed)
+			s.SetIdleTimeout(time.Hour)
+			s.SetLifetime(2 * time.Hour)
+			need(store.Save(ctx, s), "save")
+			infos := listOwner(ctx, owners, "ann")
+			info := infos[s.PublicID()]
+			want(len(infos) == 1 && info.PublicID == s.PublicID(), "ListOwner gave %d sessions, the PublicID of the one that was saved is not among them", len(infos))
+			want(!strings.Contains(fmt.Sprint(info), s.ID()), "ListOwner gave the session's ID")
+			want(info.Meta == s.Meta() && info.Persistence == s.Persistence(), "Meta %q, Persistence %d", info.Meta, info.Persistence)
+			for what, at := range map[string][2]time.Time{
+				"Created":         {info.Created, s.Created()},
+				"AuthenticatedAt": {info.AuthenticatedAt, s.AuthenticatedAt()},
+				"IdleDeadline":    {info.IdleDeadline, time.Now().Add(time.Hour)},
+				"Deadline":        {info.Deadline, s.Created().Add(2 * time.Hour)},
+			} {
+				off := at[0].Sub(at[1]).Abs()
+				want(off < 10*time.Second, "%s is off by %v", what, off)
+			}
+		}),
+	withCapability("DeleteOneEndsOne", "OwnerStore",
+		"DeleteOne ends the session of that public ID, and never another owner's.",
+		func(ctx context.Context, store sessions.SessionStore, owners sessions.OwnerStore) {
+			s, kept, other, unowned := savedFor(ctx, store, "ann"), savedFor(ctx, store, "ann"), savedFor(ctx, store, "bob"), savedFor(ctx, store, "")
+			for _, test := range []struct {
+				owner, publicID string
+				want            bool
+			}{
+				{"ann", other.PublicID(), false},
+				{"", unowned.PublicID(), false},
+				{"ann", s.ID(), false},
+				{"ann", s.PublicID(), true},
+				{"ann", s.PublicID(), false},
+			} {
+				ended, err := owners.DeleteOne(ctx, test.owner, test.publicID)
+				need(err, "DeleteOne")
+				want(ended == test.want, "DeleteOne is %v, want %v", ended, test.want)
+			}
+			gone(ctx, store, s.ID(), "DeleteOne has ended it")
+			for _, s := range []*sessions.Session{kept, other, unowned} {
+				load(ctx, store, s.ID())
 			}
 		}),
 }
@@ -206,11 +256,21 @@ func withCapability[C any](name, capabilityName, rule string, do func(ctx contex
 	})}
 }
 
-// savedFor returns the ID of a saved session of that owner.
-func savedFor(ctx context.Context, store sessions.SessionStore, owner string) string {
+// listOwner returns the sessions of an owner by their public IDs.
+func listOwner(ctx context.Context, owners sessions.OwnerStore, owner string) map[string]sessions.SessionInfo {
+	infos := make(map[string]sessions.SessionInfo)
+	for info, err := range owners.ListOwner(ctx, owner) {
+		need(err, "ListOwner")
+		infos[info.PublicID] = info
+	}
+	return infos
+}
+
+// savedFor returns a saved session of that owner.
+func savedFor(ctx context.Context, store sessions.SessionStore, owner string) *sessions.Session {
 	s := store.New()
 	s.SetOwner(owner)
 	s.Set("a", int64(1))
 	need(store.Save(ctx, s), "save")
-	return s.ID()
+	return s
 }

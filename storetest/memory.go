@@ -177,18 +177,21 @@ func (m *Memory) DeleteAll(ctx context.Context) (int, error) {
 }
 
 // ListOwner returns the sessions of an owner.
-func (m *Memory) ListOwner(ctx context.Context, owner string) iter.Seq2[*sessions.Session, error] {
-	return func(yield func(*sessions.Session, error) bool) {
-		for id, err := range m.List(ctx) {
-			var s *sessions.Session
-			if err == nil {
-				s, err = m.Get(ctx, id)
+func (m *Memory) ListOwner(ctx context.Context, owner string) iter.Seq2[sessions.SessionInfo, error] {
+	return func(yield func(sessions.SessionInfo, error) bool) {
+		if err := m.lock(ctx); err != nil {
+			yield(sessions.SessionInfo{}, err)
+			return
+		}
+		var found []sessions.SessionInfo
+		for id, rec := range m.kept {
+			if owner != "" && rec.Owner == owner && !m.Expired(&rec) {
+				found = append(found, m.Info(sessions.PublicID(id), &rec))
 			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if owner != "" && s.Owner() == owner && !s.New() && !yield(s, nil) {
+		}
+		m.mu.Unlock()
+		for _, info := range found {
+			if !yield(info, nil) {
 				return
 			}
 		}
@@ -196,13 +199,23 @@ func (m *Memory) ListOwner(ctx context.Context, owner string) iter.Seq2[*session
 }
 
 // DeleteOwner ends the sessions of an owner but for those to keep.
-func (m *Memory) DeleteOwner(ctx context.Context, owner string, keep ...string) (n int, err error) {
+func (m *Memory) DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error) {
+	return m.deleteOwned(ctx, owner, func(publicID string) bool { return !slices.Contains(keep, publicID) })
+}
+
+// DeleteOne ends one session of an owner.
+func (m *Memory) DeleteOne(ctx context.Context, owner, publicID string) (bool, error) {
+	n, err := m.deleteOwned(ctx, owner, func(id string) bool { return id == publicID })
+	return n > 0, err
+}
+
+func (m *Memory) deleteOwned(ctx context.Context, owner string, match func(publicID string) bool) (n int, err error) {
 	if err := m.lock(ctx); err != nil {
 		return 0, err
 	}
 	defer m.mu.Unlock()
 	for id, rec := range m.kept {
-		if owner != "" && rec.Owner == owner && !slices.Contains(keep, id) {
+		if owner != "" && rec.Owner == owner && match(sessions.PublicID(id)) {
 			delete(m.kept, id)
 			n++
 		}
