@@ -8,8 +8,7 @@ import (
 
 const module = "github.com/sessfs/sessions"
 
-// Imports run one way; see DESIGN, "The house". What the root package depends
-// on is what everybody who imports it gets.
+// Imports run one way. All importers get the root package's dependencies.
 func TestImportsRunOneWay(t *testing.T) {
 	for _, row := range []struct {
 		pkg     string
