@@ -127,7 +127,7 @@ func (c *Cookies) isValid(ctx context.Context, s *Session) (bool, error) {
 	if ok || err != nil {
 		return ok, err
 	}
-	ctx, cancel := commitContext(context.WithValue(ctx, reasonKey{}, EndedInvalid))
+	ctx, cancel := commitContext(withReason(ctx, EndedInvalid))
 	defer cancel()
 	return false, c.store.Delete(ctx, s)
 }
@@ -341,16 +341,6 @@ func (s *Session) standing(template int) standing {
 	}
 }
 
-// isEmpty reports whether there is nothing to store. A login is worth storing,
-// with values or without.
-func (s *Session) isEmpty() bool { return s.owner == "" && len(s.keys()) == 0 }
-
-func (s *Session) isStored() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stored
-}
-
 // endIfCleared destroys a session that was emptied by Clear. One that lost its
 // last value otherwise, a flash message perhaps, stays: another request may be
 // adding to it.
@@ -360,4 +350,29 @@ func (s *Session) endIfCleared() {
 	if cleared := s.asked[toClear]; s.stored && cleared > s.asked[toLogin] && s.asked[toDestroy] == 0 && len(s.keys()) == 0 {
 		s.destroy()
 	}
+}
+
+// EndIfCleared destroys a session that was emptied by [Session.Clear], for a
+// [Carrier]. One that lost its last value otherwise, a flash message perhaps, stays:
+// another request may be adding to it.
+func (b *Base) EndIfCleared(s *Session) { s.endIfCleared() }
+
+// IsValid asks Valid, for a [Carrier]. Without one every session is valid.
+func (o CookieOptions) IsValid(ctx context.Context, s *Session) (bool, error) {
+	if o.Valid == nil {
+		return true, nil
+	}
+	ok, err := o.Valid(withoutSession(ctx), s)
+	if err != nil {
+		return false, fmt.Errorf("sessions: Valid: %w", err)
+	}
+	return ok, nil
+}
+
+// contextKey is the key of a request's exchange in its context.
+type contextKey struct{}
+
+// withoutSession returns a context in which no session is found.
+func withoutSession(ctx context.Context) context.Context {
+	return context.WithValue(ctx, contextKey{}, nil)
 }

@@ -1,12 +1,15 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
 // CookieOptions are the properties of the session cookie. The zero value is a
@@ -61,18 +64,6 @@ type CookieOptions struct {
 	// When a password changes: store the user's new version, call
 	// [Session.Login], and then end the owner's other sessions.
 	Valid func(ctx context.Context, s *Session) (bool, error)
-}
-
-// IsValid asks Valid, for a [Carrier]. Without one every session is valid.
-func (o CookieOptions) IsValid(ctx context.Context, s *Session) (bool, error) {
-	if o.Valid == nil {
-		return true, nil
-	}
-	ok, err := o.Valid(context.WithValue(ctx, contextKey{}, (*exchange)(nil)), s)
-	if err != nil {
-		return false, fmt.Errorf("sessions: Valid: %w", err)
-	}
-	return ok, nil
 }
 
 const (
@@ -185,4 +176,33 @@ var cookiePrefixes = []struct {
 // hasPrefixFold compares as browsers do with the names' prefixes.
 func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// cookieMaxAge returns the Max-Age of the cookie of a session, in seconds.
+func cookieMaxAge(t sessionfile.Timeouts, a *attributes, template int) int {
+	t = t.With(sessionfile.Timeouts{Idle: a.idleTimeout, Lifetime: a.lifetime})
+	age := time.Duration(template) * time.Second
+	if a.idleTimeout > 0 {
+		age = a.idleTimeout
+	}
+	switch a.persistence {
+	case PersistUntilClosed:
+		return 0
+	case PersistIdle:
+		age = cmp.Or(t.Idle, maxCookieAge*time.Second)
+	}
+	if age > 0 && t.Lifetime > 0 {
+		left := t.Lifetime - time.Since(a.created)
+		age = max(time.Second, min(age, wholeSeconds(left)))
+	}
+	return int(min(age/time.Second, maxCookieAge))
+}
+
+// CookieMaxAge returns the Max-Age, in seconds, of a cookie for the session of a
+// record, 0 for none: that of the template, unless the session has an idle timeout
+// or a [Persistence] of its own; no longer than the session can live, or than 400
+// days. It is for a [Carrier].
+func (b *Base) CookieMaxAge(rec *Record, template int) int {
+	a := rec.attributes()
+	return cookieMaxAge(b.timeouts, &a, template)
 }

@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -48,68 +47,28 @@ const (
 	EndedInvalid  EndReason = "invalid" // the Valid function of a carrier
 )
 
-// observe calls Observe, if it is set.
-func (b *Base) observe(ctx context.Context, started time.Time, err error, kind EventKind, reason EndReason) {
-	if b.opts.Observe != nil {
-		b.opts.Observe(ctx, Event{Kind: kind, Reason: reason, Duration: time.Since(started), Err: err})
+// An observer is an Observe function, nil for none, which then costs nothing.
+type observer func(context.Context, Event)
+
+// observe reports an event of a call that began at started.
+func (o observer) observe(ctx context.Context, started time.Time, err error, kind EventKind, reason EndReason) {
+	if o != nil {
+		o(ctx, Event{Kind: kind, Reason: reason, Duration: time.Since(started), Err: err})
 	}
 }
 
 // now returns the time where it is observed, and otherwise does not ask for it.
-func (b *Base) now() (t time.Time) {
-	if b.opts.Observe != nil {
+func (o observer) now() (t time.Time) {
+	if o != nil {
 		t = time.Now()
 	}
 	return t
 }
 
-// observeCommit reports the outcome of a change.
-func (b *Base) observeCommit(ctx context.Context, started time.Time, c *Change, err error) {
-	if b.opts.Observe == nil {
-		return
-	}
-	p := &c.plan
-	switch {
-	case errors.Is(err, ErrDeleted):
-		b.observe(ctx, started, nil, EventDropped, "")
-	case err != nil:
-		b.observe(ctx, started, err, EventSaved, "")
-	case c.deletes:
-		if p.ended != "" {
-			reason, _ := ctx.Value(reasonKey{}).(EndReason)
-			if reason == "" {
-				reason = EndedByDelete
-			}
-			b.observe(ctx, started, nil, EventEnded, reason)
-		}
-	default:
-		b.observeSave(ctx, started, p)
-	}
-}
-
-func (b *Base) observeSave(ctx context.Context, started time.Time, p *plan) {
-	switch {
-	case p.renews:
-		b.observe(ctx, started, nil, EventSaved, "")
-		b.observe(ctx, started, nil, EventRenewed, "")
-	case p.ended != "":
-		reason := EndedByLogout
-		if p.expired {
-			reason = EndedByExpiry
-		}
-		b.observe(ctx, started, nil, EventEnded, reason)
-		if p.key != "" {
-			b.observe(ctx, started, nil, EventCreated, "")
-		}
-	case p.fresh:
-		b.observe(ctx, started, nil, EventCreated, "")
-	case p.key != "":
-		b.observe(ctx, started, nil, EventSaved, "")
-	}
-	if p.merges {
-		b.observe(ctx, started, nil, EventMerged, "")
-	}
-}
-
 // reasonKey is the key of an EndReason in the context of a Delete.
 type reasonKey struct{}
+
+// withReason returns a context in which a Delete ends a session for that reason.
+func withReason(ctx context.Context, reason EndReason) context.Context {
+	return context.WithValue(ctx, reasonKey{}, reason)
+}

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/sessionfile"
 	"github.com/sessfs/sessions/internal/slotfile"
+	"github.com/sessfs/sessions/prune"
 )
 
 // A FilesystemSessionStore keeps each session in a file of one directory. Any
@@ -20,8 +22,8 @@ import (
 // directory. It is a [SessionStore], [Updater], [Toucher], [Clearer] and
 // [OwnerStore].
 type FilesystemSessionStore struct {
+	fileFormat
 	base     *Base
-	timeouts sessionfile.Timeouts
 	opts     FilesystemOptions
 	files    slotfile.Files
 	template sessionfile.Template
@@ -48,12 +50,12 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 	var dir *dirfs.Dir
 	var info dirfs.Info
 	if err == nil {
-		dir, info, err = o.openDir()
+		dir, info, err = openDir(o.Path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sessions: cannot keep sessions in files: %w", err)
 	}
-	o.warnOf(dir, info)
+	warnOfDir(o.Logger, dir, info, o.HashNames)
 	template, _ := o.template() // withDefaults has checked it
 	st := &FilesystemSessionStore{
 		opts: o,
@@ -86,9 +88,31 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 	if err != nil {
 		return nil, errors.Join(err, st.files.Close())
 	}
-	st.timeouts = st.base.timeouts
+	st.fileFormat = fileFormat{st.base.timeouts, o.Sealer, o.MaxSize}
 	st.files.Times = st.timeouts.Idle > 0
 	return st, nil
+}
+
+// reopenDir is openDir for a directory that was removed under the store. Its
+// error is never fs.ErrNotExist, which would be taken for a missing session.
+func (st *FilesystemSessionStore) reopenDir() (*dirfs.Dir, error) {
+	dir, _, err := openDir(st.opts.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("the directory was removed, and cannot be made again: %v", err)
+	case err != nil:
+		err = fmt.Errorf("the directory was removed, and what its path leads to now is refused: %w", err)
+	}
+	return dir, err
+}
+
+// reopened logs that the directory was removed under the store.
+func (st *FilesystemSessionStore) reopened(dir *dirfs.Dir) {
+	st.owners.Store(nil)
+	st.opts.Logger.Warn("sessions: the session directory was removed with all sessions; the store goes on with a new one")
+	if info, err := dir.Stat(); err == nil {
+		warnOfDir(st.opts.Logger, dir, info, st.opts.HashNames)
+	}
 }
 
 // Close releases the directory. The store cannot be used any more.
@@ -279,4 +303,27 @@ func likelyCause(err error) string {
 		return "It is not sealed, and the store has a Sealer: was the Sealer switched on?"
 	}
 	return "It was sealed under a key that the Sealer does not have, or the file was changed: was a key dropped, or does this process not have the newest one yet?"
+}
+
+// Prune clears ended sessions away; see [prune.Run], which has all of it. The
+// options' Template, IdleTimeout and Lifetime are the store's where they are not
+// given.
+func (st *FilesystemSessionStore) Prune(ctx context.Context, o prune.Options) (prune.Report, error) {
+	o.Template = cmp.Or(o.Template, st.opts.FilenameTemplate)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, st.timeouts.Idle, prune.Never)
+	o.Lifetime = cmp.Or(o.Lifetime, st.timeouts.Lifetime, prune.Never)
+	dir, err := st.files.PresentDir()
+	if err != nil {
+		return prune.Report{}, fmt.Errorf("sessions: prune: %w", err)
+	}
+	root, err := dir.Root()
+	if err != nil {
+		return prune.Report{}, fmt.Errorf("sessions: prune: %w", err)
+	}
+	defer root.Close()
+	report, err := prune.Run(ctx, root, o)
+	if err != nil {
+		err = fmt.Errorf("sessions: %w", err)
+	}
+	return report, err
 }

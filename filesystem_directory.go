@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,20 +23,20 @@ func absolutePath(path string) (string, error) {
 }
 
 // openDir opens the directory, made if there is none, and checks it.
-func (o *FilesystemOptions) openDir() (*dirfs.Dir, dirfs.Info, error) {
-	dir, err := dirfs.Open(o.Path)
+func openDir(path string) (*dirfs.Dir, dirfs.Info, error) {
+	dir, err := dirfs.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeDir(o.Path); err != nil {
+		if err := makeDir(path); err != nil {
 			return nil, dirfs.Info{}, err
 		}
-		dir, err = dirfs.Open(o.Path)
+		dir, err = dirfs.Open(path)
 	}
 	if err != nil {
 		return nil, dirfs.Info{}, fmt.Errorf("the Path must be a directory, and no symbolic link: %w", err)
 	}
 	info, err := dir.Stat()
 	if err == nil {
-		err = checkDir(o.Path, info.Mode, info.UID)
+		err = checkDir(path, info.Mode, info.UID)
 	}
 	if err != nil {
 		return nil, dirfs.Info{}, errors.Join(err, dir.Close())
@@ -43,36 +44,14 @@ func (o *FilesystemOptions) openDir() (*dirfs.Dir, dirfs.Info, error) {
 	return dir, info, nil
 }
 
-// reopenDir is openDir for a directory that was removed under the store. Its
-// error is never fs.ErrNotExist, which would be taken for a missing session.
-func (st *FilesystemSessionStore) reopenDir() (*dirfs.Dir, error) {
-	dir, _, err := st.opts.openDir()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		err = fmt.Errorf("the directory was removed, and cannot be made again: %v", err)
-	case err != nil:
-		err = fmt.Errorf("the directory was removed, and what its path leads to now is refused: %w", err)
-	}
-	return dir, err
-}
-
-// reopened logs that the directory was removed under the store.
-func (st *FilesystemSessionStore) reopened(dir *dirfs.Dir) {
-	st.owners.Store(nil)
-	st.opts.Logger.Warn("sessions: the session directory was removed with all sessions; the store goes on with a new one")
-	if info, err := dir.Stat(); err == nil {
-		st.opts.warnOf(dir, info)
-	}
-}
-
-// warnOf logs what makes a directory a bad place for sessions and does not stop a
-// store.
-func (o *FilesystemOptions) warnOf(dir *dirfs.Dir, info dirfs.Info) {
+// warnOfDir logs a directory that is a bad place for sessions and does not stop a
+// store. hidden are file names from which no ID can be read.
+func warnOfDir(log *slog.Logger, dir *dirfs.Dir, info dirfs.Info, hidden bool) {
 	if err := dir.CheckWritable(); err != nil {
-		o.Logger.Warn("sessions: the session directory cannot be written to: no session can be made, and no file removed", "error", err)
+		log.Warn("sessions: the session directory cannot be written to: no session can be made, and no file removed", "error", err)
 	}
-	if info.Mode.Perm()&0o055 != 0 && !o.HashNames && runtime.GOOS != "windows" && !dir.InPrivate() {
-		o.Logger.Warn("sessions: others can list the session directory, and so read session IDs; chmod it to 0700, or set HashNames",
+	if info.Mode.Perm()&0o055 != 0 && !hidden && runtime.GOOS != "windows" && !dir.InPrivate() {
+		log.Warn("sessions: others can list the session directory, and so read session IDs; chmod it to 0700, or set HashNames",
 			"mode", info.Mode.Perm().String())
 	}
 }

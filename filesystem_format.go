@@ -9,11 +9,18 @@ import (
 	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
+// A fileFormat turns records into the texts of files, header and payload, and back.
+type fileFormat struct {
+	timeouts sessionfile.Timeouts // the store's
+	sealer   Sealer               // nil for none
+	maxSize  int                  // bytes of a payload
+}
+
 // header returns the header of a record that this store is the first to write.
-func (st *FilesystemSessionStore) header(rec *Record, tag string) sessionfile.Header {
+func (f *fileFormat) header(rec *Record, tag string) sessionfile.Header {
 	return sessionfile.Header{
 		Created:  rec.Created,
-		Timeouts: st.timeouts,
+		Timeouts: f.timeouts,
 		Own:      rec.timeouts(),
 		Owner:    tag,
 		Private:  rec.isPrivate(),
@@ -21,7 +28,7 @@ func (st *FilesystemSessionStore) header(rec *Record, tag string) sessionfile.He
 		AuthenticatedAt: rec.AuthenticatedAt,
 		Persistence:     uint8(rec.Persistence),
 		Codec:           rec.Codec,
-		Sealed:          st.opts.Sealer != nil,
+		Sealed:          f.sealer != nil,
 	}
 }
 
@@ -33,7 +40,7 @@ func (rec *Record) privateLine() string {
 	return "owner=" + url.QueryEscape(rec.Owner) + " meta=" + url.QueryEscape(rec.Meta) + "\n"
 }
 
-// cutPrivate reads what privateLine made, and returns the rest.
+// cutPrivate reads what privateLine made, and returns the ref.
 func (rec *Record) cutPrivate(payload string) (data string, ok bool) {
 	line, data, ok := strings.Cut(payload, "\n")
 	owner, meta, ok2 := strings.Cut(line, " ")
@@ -48,31 +55,31 @@ func (rec *Record) cutPrivate(payload string) (data string, ok bool) {
 // payload returns what a file with the header's text meta holds of a record: who
 // its owner is and what was noted, if anything, as a line of its own, then the
 // values.
-func (st *FilesystemSessionStore) payload(rec *Record, meta string, name sessionfile.Name) (string, error) {
-	payload, err := st.sealed(rec, meta, name)
-	if err == nil && len(payload) > st.opts.MaxSize {
-		return "", fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(payload), st.opts.MaxSize)
+func (f *fileFormat) payload(rec *Record, meta string, name sessionfile.Name) (string, error) {
+	payload, err := f.sealed(rec, meta, name)
+	if err == nil && len(payload) > f.maxSize {
+		return "", fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(payload), f.maxSize)
 	}
 	return payload, err
 }
 
 // sealed is payload without the limit, which may have been larger when the record
 // was stored.
-func (st *FilesystemSessionStore) sealed(rec *Record, meta string, name sessionfile.Name) (string, error) {
+func (f *fileFormat) sealed(rec *Record, meta string, name sessionfile.Name) (string, error) {
 	payload := rec.Data
 	if rec.isPrivate() {
 		payload = rec.privateLine() + payload
 	}
-	if st.opts.Sealer == nil {
+	if f.sealer == nil {
 		return payload, nil
 	}
-	sealed, err := st.opts.Sealer.Seal([]byte(payload), st.sealContext(name, meta))
+	sealed, err := f.sealer.Seal([]byte(payload), f.sealContext(name, meta))
 	return string(sealed), err
 }
 
 // sealContext is what a seal is bound to: the session's ID, or its hash, and the
 // header, which would otherwise let whoever can write the file prolong it.
-func (st *FilesystemSessionStore) sealContext(name sessionfile.Name, meta string) string {
+func (f *fileFormat) sealContext(name sessionfile.Name, meta string) string {
 	return name.Key + "\n" + meta
 }
 
@@ -89,9 +96,9 @@ func isSealError(err error) bool {
 // decode is the inverse of payload. The owner is the payload's: the checksum, or
 // the seal, vouches for both, and the header's tag is there to find a session by.
 // With an error the record is damaged and has the header's times.
-func (st *FilesystemSessionStore) decode(h sessionfile.Header, meta string, name sessionfile.Name, payload string) (Record, error) {
+func (f *fileFormat) decode(h sessionfile.Header, meta string, name sessionfile.Name, payload string) (Record, error) {
 	damaged := Record{Created: h.Created, IdleTimeout: h.Own.Idle, Lifetime: h.Own.Lifetime, Damaged: true}
-	data, err := st.unsealed(h, meta, name, payload)
+	data, err := f.unsealed(h, meta, name, payload)
 	if err != nil {
 		return damaged, err
 	}
@@ -111,16 +118,16 @@ func (st *FilesystemSessionStore) decode(h sessionfile.Header, meta string, name
 
 // unsealed is the inverse of sealed. Bytes that are sealed when they should not be,
 // or the other way round, are refused like any others that do not open.
-func (st *FilesystemSessionStore) unsealed(h sessionfile.Header, meta string, name sessionfile.Name, payload string) (string, error) {
+func (f *fileFormat) unsealed(h sessionfile.Header, meta string, name sessionfile.Name, payload string) (string, error) {
 	switch {
-	case h.Sealed && st.opts.Sealer == nil:
+	case h.Sealed && f.sealer == nil:
 		return "", errSealed
-	case !h.Sealed && st.opts.Sealer != nil:
+	case !h.Sealed && f.sealer != nil:
 		return "", errNotSealed
 	case !h.Sealed:
 		return payload, nil
 	}
-	opened, err := st.opts.Sealer.Open([]byte(payload), st.sealContext(name, meta))
+	opened, err := f.sealer.Open([]byte(payload), f.sealContext(name, meta))
 	if err != nil {
 		return "", errSeal
 	}
@@ -129,8 +136,8 @@ func (st *FilesystemSessionStore) unsealed(h sessionfile.Header, meta string, na
 
 // isSealedNow reports whether Seal would seal it as it is sealed: under a key
 // that is to go, it would not. A Sealer that cannot tell has one key.
-func (st *FilesystemSessionStore) isSealedNow(payload []byte) bool {
-	sealer, ok := st.opts.Sealer.(RotatingSealer)
+func (f *fileFormat) isSealedNow(payload []byte) bool {
+	sealer, ok := f.sealer.(RotatingSealer)
 	return !ok || sealer.Current(payload)
 }
 

@@ -120,7 +120,7 @@ func (t *transaction) unchanged(base *Record) bool {
 	if base.isPrivate() {
 		_, data, _ = bytes.Cut(data, []byte("\n"))
 	}
-	return t.opts.Sealer == nil && string(t.file.Meta()) == base.Version && string(data) == base.Data
+	return t.sealer == nil && string(t.file.Meta()) == base.Version && string(data) == base.Data
 }
 
 // put stores a record under the change's key.

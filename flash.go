@@ -46,7 +46,7 @@ func takeFlashes[T any](s *Session, all bool) (messages []T) {
 		if !strings.HasPrefix(key, flashPrefix) {
 			continue
 		}
-		v, ok := lookup[T](s, key)
+		v, ok := lookup[T](&s.values, key)
 		if ok {
 			messages = append(messages, v)
 		}

@@ -70,8 +70,6 @@ func (gobCodec) Unmarshal(data []byte, v any) error {
 // stack.
 const maxGobDepth = 1000
 
-var errTooDeep = errors.New("a cycle, or nested too deeply")
-
 // checkDepth refuses values that gob would follow until the stack overflows, which no
 // program survives: gob does not look for cycles.
 func checkDepth(v reflect.Value, depth int) error {

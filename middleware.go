@@ -227,6 +227,6 @@ func isWebSocket(r *http.Request) bool {
 // [Middleware].
 func Skip(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, (*exchange)(nil))))
+		next.ServeHTTP(w, r.WithContext(withoutSession(r.Context())))
 	})
 }

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -45,12 +46,6 @@ func (rec *Record) timeouts() sessionfile.Timeouts {
 // A Field is one value as it is stored: its Key and its encoding, Value.
 type Field = fields.Field
 
-// formatOf returns the form in which a codec's values stand in one text.
-func formatOf(c Codec) fields.Format {
-	_, ok := c.(JSONCodec)
-	return fields.Format(ok)
-}
-
 // parseValues returns the values of a record in the order of their keys. The
 // error is ErrCorrupt.
 func parseValues(c Codec, rec *Record) ([]Field, error) {
@@ -62,9 +57,30 @@ func parseValues(c Codec, rec *Record) ([]Field, error) {
 	return list, corrupted(err)
 }
 
+// ErrCorrupt is the error for stored bytes that are no session. Get does not return
+// it: it answers with a new session.
+var ErrCorrupt = errors.New("sessions: stored session is damaged")
+
 func corrupted(err error) error {
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrCorrupt, err)
 }
+
+// Persistence is how long a browser keeps the cookie of a session.
+type Persistence uint8
+
+const (
+	// PersistDefault is as the carrier's options and the session's own idle
+	// timeout say.
+	PersistDefault Persistence = iota
+
+	// PersistUntilClosed is until the browser is closed, whatever the options
+	// say.
+	PersistUntilClosed
+
+	// PersistIdle is as long as the session's idle timeout, its own or the
+	// store's, and never longer than the rest of its lifetime.
+	PersistIdle
+)

@@ -7,13 +7,6 @@ import (
 	"net/http"
 )
 
-type contextKey struct{}
-
-func fromContext(ctx context.Context) *exchange {
-	x, _ := ctx.Value(contextKey{}).(*exchange)
-	return x
-}
-
 // FromContext returns the session of a request whose handler is wrapped in a
 // [Middleware], from the request's context. The first call loads it; when that
 // fails, the session is empty, [Session.Err] has the reason, and the middleware

@@ -31,12 +31,11 @@
 package sessions
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"log/slog"
-	"maps"
 	"sync"
 )
 
@@ -58,34 +57,23 @@ type Session struct {
 // state is all of a Session that can be copied.
 type state struct {
 	id       string
-	codec    Codec
-	isNew    bool
 	stored   bool // a record is thought to be stored under id
 	ended    bool // one was, until the session was destroyed
 	adopted  bool // the client chose id, under which nothing was stored
 	wasSaved bool // since it was loaded or made
-	modified bool
-	parsed   bool // fields are base.Data, taken apart
-	err      error
 
 	home *Base  // the store that made or loaded it
 	key  string // under which it is stored; "" before it is
 	lost string // the key of a damaged record that ends when a session made in its place does, or is renewed
 
+	values
 	attributes
 	loaded attributes // which the browser's cookie was made for
-
-	base   Record  // as it was loaded or last saved; of an adopted session, when that was
-	fields []Field // see baseFields
-	cells  map[string]*cell
-
-	clock uint64 // counts changes
-	asked asked
 }
 
 // failedSession stands in for a session that could not be loaded.
 func failedSession(err error) *Session {
-	return &Session{state: state{codec: JSON(), isNew: true, parsed: true, err: err}}
+	return &Session{state: state{values: values{codec: JSON(), parsed: true, err: err}}}
 }
 
 // ID returns the session's ID. It is a bearer secret: anyone who presents it is
@@ -106,7 +94,7 @@ func (s *Session) PublicID() string { return PublicID(s.ID()) }
 func (s *Session) New() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.isNew
+	return s.isNew()
 }
 
 // Modified reports whether the session was changed since it was loaded or last
@@ -140,13 +128,6 @@ func (s *Session) MarkModified() {
 	s.asked[toCompareInPlace] = s.markChanged()
 }
 
-// markChanged counts a change and returns the time of it.
-func (s *Session) markChanged() uint64 {
-	s.modified = true
-	s.clock++
-	return s.clock
-}
-
 // modifiedAt reports whether there is a change that is not saved, and the time
 // of the last change.
 func (s *Session) modifiedAt() (bool, uint64) {
@@ -163,140 +144,19 @@ func (s *Session) Err() error {
 	return s.err
 }
 
-// Get returns the value of key, nil when there is none or when it cannot be
-// decoded, be it that its decoder panics.
-//
-// A value loaded with the [JSON] codec is a string, bool, nil, int64 or float64,
-// []any or map[string]any. A number that was set as a float is a float64 again,
-// and one that was set as an integer an int64 if it fits; [JSON] has the limits of that
-// inside of other types. A [time.Time] is a string and a struct a map, as
-// encoding/json writes them: a [Key] returns such types, and does not change
-// Get's answer. A value that was set in this request is returned as it was set.
-func (s *Session) Get(key string) any {
-	v, _ := s.Lookup(key)
-	return v
-}
-
-// Lookup is Get and whether there was a value.
-func (s *Session) Lookup(key string) (any, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return lookup[any](s, key)
-}
-
-// Set sets the value of key. The value is encoded when the session is saved:
-// until then the caller may change it in place, and an error of encoding is
-// the save's (see [ValueError]).
-func (s *Session) Set(key string, value any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.set(key, value)
-}
-
-func (s *Session) set(key string, value any) {
-	c := s.cells[key]
-	if c == nil {
-		c = new(cell)
-		s.putCell(key, c)
-	}
-	*c = cell{view: view{value: value, set: true}, changed: s.markChanged()}
-}
-
-func (s *Session) putCell(key string, c *cell) {
-	if s.cells == nil {
-		s.cells = make(map[string]*cell)
-	}
-	s.cells[key] = c
-}
-
-// Delete removes the value of key. Without one the session stays unmodified.
-func (s *Session) Delete(key string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.remove(key)
-}
-
-func (s *Session) remove(key string) {
-	if s.has(key) {
-		s.putCell(key, &cell{gone: true, changed: s.markChanged()})
-	}
-}
-
-// Pop removes the value of key and returns it, and whether there was one that
-// could be decoded.
-func (s *Session) Pop(key string) (any, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v, ok := lookup[any](s, key)
-	s.remove(key)
-	return v, ok
-}
-
-// SetDefault returns the value of key, which it first sets to value when there
-// is none.
-func (s *Session) SetDefault(key string, value any) any {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.has(key) {
-		s.set(key, value)
-	}
-	v, _ := lookup[any](s, key)
-	return v
-}
-
-// SetAll sets every value of seq, of [maps.All] for example. The session is
-// modified even when there are none.
-func (s *Session) SetAll(seq iter.Seq2[string, any]) {
-	values := maps.Collect(seq) // before the lock: seq is the caller's code
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.markChanged()
-	for key, value := range values {
-		s.set(key, value)
-	}
-}
-
-// Clear removes all values, also those that another request saves before this
-// one does. The session keeps its ID, owner and timeout.
-func (s *Session) Clear() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clear()
-}
-
-func (s *Session) clear() {
-	s.asked[toClear] = s.markChanged()
-	s.cells = nil
-}
-
-// Len returns the number of values.
-func (s *Session) Len() int { return len(s.Keys()) }
-
-// Keys returns the keys of all values, sorted. The slice is the caller's.
-func (s *Session) Keys() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.keys()
-}
-
-// All returns the values in the order of their keys, as [Session.Get] returns
-// them. The session may be changed meanwhile; the sequence may be used again.
-func (s *Session) All() iter.Seq2[string, any] {
-	return func(yield func(string, any) bool) {
-		for _, key := range s.Keys() {
-			if v, ok := s.Lookup(key); ok && !yield(key, v) {
-				return
-			}
-		}
-	}
-}
-
 // Clone returns a flat copy: a session of the same ID and state whose values
 // are set and deleted independently, but are themselves shared.
 func (s *Session) Clone() *Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return &Session{state: s.snapshot()}
+}
+
+// snapshot returns the state as it is, to be brought back by assigning it.
+func (s *Session) snapshot() state {
+	was := s.state
+	was.cells = s.copyCells()
+	return was
 }
 
 // Discard forgets every change that is not saved, and so does a handler that
@@ -317,7 +177,7 @@ func (s *Session) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	flags := ""
-	if s.isNew {
+	if s.isNew() {
 		flags += " new"
 	}
 	if s.modified {
@@ -336,4 +196,77 @@ func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // publish it.
 func (s *Session) MarshalJSON() ([]byte, error) {
 	return nil, errors.New("sessions: a Session is not encoded as JSON; use All for its values")
+}
+
+// acquire waits for the session's turn, no longer than ctx. home is the store
+// that asks.
+func (s *Session) acquire(ctx context.Context, home *Base) error {
+	s.mu.Lock()
+	err := s.usable(home)
+	var w *waiter
+	if err == nil {
+		w = s.turn.take()
+	}
+	s.mu.Unlock()
+	if w == nil {
+		return err
+	}
+	select {
+	case err := <-w.got:
+		return err
+	case <-ctx.Done():
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.turn.leave(w)
+		return ctx.Err()
+	}
+}
+
+// release passes the turn to the next who waits.
+func (s *Session) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turn.pass()
+}
+
+// ready returns the reason why the session cannot be committed now, be there
+// anything to save or not.
+func (s *Session) ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.usable(s.home)
+}
+
+// ErrForeign is the error for a session of another store, which made or
+// loaded it. Nothing was done.
+var ErrForeign = errors.New("sessions: the session belongs to another store")
+
+// usable returns the reason why a store cannot do anything with the session now.
+func (s *Session) usable(home *Base) error {
+	switch {
+	case s.err != nil:
+		return s.err
+	case s.home != home:
+		return ErrForeign
+	case s.turn.updating:
+		return ErrUpdating
+	}
+	return nil
+}
+
+// storedUnder returns the key under which the session is stored, or would be.
+func (s *Session) storedUnder() string {
+	if s.key != "" {
+		return s.key
+	}
+	return s.home.opts.Key(s.id)
+}
+
+// isNew reports whether no record of the session was stored or adopted yet.
+func (s *Session) isNew() bool { return !s.stored && !s.adopted }
+
+func (s *Session) isStored() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stored
 }

@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"time"
 )
@@ -118,28 +117,3 @@ type OwnerStore interface {
 	// has another public ID.
 	DeleteOne(ctx context.Context, owner, publicID string) (bool, error)
 }
-
-var (
-	// ErrDeleted is the error for a session that was ended, by a logout, a
-	// renewal or expiry, since it was loaded. Nothing was saved, and nothing will be.
-	ErrDeleted = errors.New("sessions: the session was ended")
-
-	// ErrForeign is the error for a session of another store, which made or
-	// loaded it. Nothing was done.
-	ErrForeign = errors.New("sessions: the session belongs to another store")
-
-	// ErrExists is the error for a new session whose ID is taken.
-	ErrExists = errors.New("sessions: a session of that ID exists")
-
-	// ErrTooManySessions is the error for a login that would give an owner more
-	// sessions than the store allows. Nothing was stored.
-	ErrTooManySessions = errors.New("sessions: the owner has too many sessions")
-
-	// ErrTooLarge is the error for a session larger than its store, or its
-	// cookies, can keep.
-	ErrTooLarge = errors.New("sessions: the session is too large")
-
-	// ErrCorrupt is the error for stored bytes that are no session. Get does not return
-	// it: it answers with a new session.
-	ErrCorrupt = errors.New("sessions: stored session is damaged")
-)

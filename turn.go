@@ -1,7 +1,6 @@
 package sessions
 
 import (
-	"context"
 	"errors"
 )
 
@@ -24,85 +23,35 @@ type waiter struct {
 	next *waiter
 }
 
-// acquire waits for the session's turn, no longer than ctx. home is the store
-// that asks.
-func (s *Session) acquire(ctx context.Context, home *Base) error {
-	w, err := s.enqueue(home)
-	if w == nil {
-		return err
-	}
-	select {
-	case err := <-w.got:
-		return err
-	case <-ctx.Done():
-		s.leave(w)
-		return ctx.Err()
-	}
-}
-
-// enqueue takes the turn if it is free. Otherwise it returns a place in the queue.
-func (s *Session) enqueue(home *Base) (*waiter, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usable(home); err != nil {
-		return nil, err
-	}
-	if !s.turn.taken {
-		s.turn.taken = true
-		return nil, nil
+// take takes the turn if it is free. Otherwise it returns a place in the queue.
+func (t *turn) take() *waiter {
+	if !t.taken {
+		t.taken = true
+		return nil
 	}
 	w := &waiter{got: make(chan error, 1)}
-	last := &s.turn.first
+	last := &t.first
 	for *last != nil {
 		last = &(*last).next
 	}
 	*last = w
-	return w, nil
-}
-
-// ready returns the reason why the session cannot be committed now, be there
-// anything to save or not.
-func (s *Session) ready() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.usable(s.home)
-}
-
-// usable returns the reason why a store cannot do anything with the session now.
-func (s *Session) usable(home *Base) error {
-	switch {
-	case s.err != nil:
-		return s.err
-	case s.home != home:
-		return ErrForeign
-	case s.turn.updating:
-		return ErrUpdating
-	}
-	return nil
+	return w
 }
 
 // leave returns a place in the queue, or the turn that came meanwhile.
-func (s *Session) leave(w *waiter) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for p := &s.turn.first; *p != nil; p = &(*p).next {
+func (t *turn) leave(w *waiter) {
+	for p := &t.first; *p != nil; p = &(*p).next {
 		if *p == w {
 			*p = w.next
 			return
 		}
 	}
 	if <-w.got == nil {
-		s.turn.pass()
+		t.pass()
 	}
 }
 
-// release passes the turn to the next who waits.
-func (s *Session) release() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.turn.pass()
-}
-
+// pass gives the turn to the next who waits.
 func (t *turn) pass() {
 	w := t.first
 	if w == nil {

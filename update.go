@@ -1,7 +1,6 @@
 package sessions
 
 import (
-	"context"
 	"maps"
 )
 
@@ -111,7 +110,7 @@ func (s *Session) replay(from *state, since uint64) {
 	case from.asked[toClear] > since:
 		s.clear()
 	}
-	s.attributes.set(from.attributes, &from.asked, since)
+	s.attributes.copyAsked(from.attributes, &from.asked, since)
 	for r := range from.asked {
 		if from.asked[r] > since && r != int(toDestroy) && r != int(toClear) {
 			s.asked[r] = s.markChanged()
@@ -129,46 +128,4 @@ func (s *Session) replay(from *state, since uint64) {
 			}
 		}
 	}
-}
-
-// reload brings the session up to what get returns for its ID.
-func (s *Session) reload(ctx context.Context, get func(context.Context, string) (*Session, error)) error {
-	if err := s.acquire(ctx, s.home); err != nil {
-		return err
-	}
-	defer s.release()
-	if !s.isStored() && !s.hasEnded() {
-		return nil
-	}
-	now, err := get(ctx, s.ID())
-	if err != nil {
-		return err
-	}
-	if !now.isStored() {
-		return ErrDeleted
-	}
-	return s.takeOver(now)
-}
-
-func (s *Session) hasEnded() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ended
-}
-
-// takeOver brings the session up to what was loaded as now. What was changed in
-// it stays changed.
-func (s *Session) takeOver(now *Session) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.isAnother(&now.base) {
-		return ErrDeleted
-	}
-	list := now.baseFields()
-	if now.err != nil {
-		return now.err
-	}
-	s.recordInPlaceChanges()
-	s.rebase(now.base, list)
-	return nil
 }

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -9,8 +10,20 @@ import (
 	"github.com/sessfs/sessions/internal/fields"
 )
 
+// values are the values of a session: the fields of the record that they build on,
+// and the cells of those that this process has decoded, set or deleted.
+type values struct {
+	tracker
+	codec  Codec
+	base   Record  // as it was loaded or last saved; of an adopted session, when that was
+	fields []Field // base's; see baseFields
+	parsed bool    // fields are filled in
+	err    error   // why the session could not be loaded
+	cells  map[string]*cell
+}
+
 // field returns the stored encoding of key.
-func (s *Session) field(key string) (string, bool) {
+func (s *values) field(key string) (string, bool) {
 	if s.asked[toClear] > 0 {
 		return "", false
 	}
@@ -19,7 +32,7 @@ func (s *Session) field(key string) (string, bool) {
 
 // baseFields returns the stored values. Data that cannot be taken apart make
 // the session one that could not be loaded.
-func (s *Session) baseFields() []Field {
+func (s *values) baseFields() []Field {
 	if !s.parsed {
 		s.fields, s.err = parseValues(s.codec, &s.base)
 		s.parsed = true
@@ -27,7 +40,7 @@ func (s *Session) baseFields() []Field {
 	return s.fields
 }
 
-func (s *Session) has(key string) bool {
+func (s *values) has(key string) bool {
 	if c := s.cells[key]; c != nil {
 		return !c.gone
 	}
@@ -36,7 +49,7 @@ func (s *Session) has(key string) bool {
 }
 
 // keys returns the keys of all values, sorted.
-func (s *Session) keys() []string {
+func (s *values) keys() []string {
 	var keys []string
 	if s.asked[toClear] == 0 {
 		for _, f := range s.baseFields() {
@@ -65,7 +78,7 @@ type changed struct {
 
 // changes encodes the values that were set, and finds those that were deleted or,
 // when the session is marked, changed in place. They are sorted by key.
-func (s *Session) changes(changes []change) ([]change, error) {
+func (s *values) changes(changes []change) ([]change, error) {
 	for key, c := range s.cells {
 		switch {
 		case c.gone:
@@ -90,7 +103,7 @@ func (s *Session) changes(changes []change) ([]change, error) {
 
 // recordInPlaceChanges makes ordinary changes of those in place, when there may be any:
 // the text that a value was decoded from is about to be forgotten.
-func (s *Session) recordInPlaceChanges() {
+func (s *values) recordInPlaceChanges() {
 	if s.asked[toCompareInPlace] == 0 {
 		return
 	}
@@ -105,13 +118,201 @@ func (s *Session) recordInPlaceChanges() {
 	}
 }
 
-// snapshot returns the state as it is, to be brought back by assigning it.
-func (s *Session) snapshot() state {
-	was := s.state
-	was.cells = maps.Clone(s.cells)
-	for key, c := range was.cells {
+// copyCells returns cells that may be changed without changing these.
+func (s *values) copyCells() map[string]*cell {
+	cells := maps.Clone(s.cells)
+	for key, c := range cells {
 		copied := *c
-		was.cells[key] = &copied
+		cells[key] = &copied
 	}
-	return was
+	return cells
+}
+
+func (s *values) set(key string, value any) {
+	c := s.cells[key]
+	if c == nil {
+		c = new(cell)
+		s.putCell(key, c)
+	}
+	*c = cell{view: view{value: value, set: true}, changed: s.markChanged()}
+}
+
+func (s *values) putCell(key string, c *cell) {
+	if s.cells == nil {
+		s.cells = make(map[string]*cell)
+	}
+	s.cells[key] = c
+}
+
+func (s *values) remove(key string) {
+	if s.has(key) {
+		s.putCell(key, &cell{gone: true, changed: s.markChanged()})
+	}
+}
+
+func (s *values) clear() {
+	s.asked[toClear] = s.markChanged()
+	s.cells = nil
+}
+
+// A cell is the state of one value in this process beyond its field: it was
+// decoded, set or deleted. A session of fifty values of which two are used has
+// fifty fields, which cost next to nothing, and two cells.
+type cell struct {
+	view           // as the value was set, or first handed out
+	gone    bool   // deleted; there is no view
+	changed uint64 // the session's clock when it was set or deleted; zero when it was not
+}
+
+// A view is a value as it was set or handed out: one for each type that it was
+// asked for as. So no answer depends on the questions before it, and
+// MarkModified looks at all that the application may have changed. Those behind
+// the first, the last one handed out before the others, are never changed:
+// clones share them.
+type view struct {
+	value   any
+	encoded string // the text that it was decoded from, or saved as
+	set     bool   // rather than decoded
+	untyped bool   // decoded into an interface, which leaves the type to the codec
+	next    *view  // of the same value, handed out as another type
+}
+
+// viewAs returns the value that was handed out as a T.
+func viewAs[T any](v *view) (T, bool) {
+	var none T
+	isInterface := reflect.TypeFor[T]().Kind() == reflect.Interface
+	if !v.set && v.untyped != isInterface {
+		return none, false
+	}
+	if value, ok := v.value.(T); ok {
+		return value, true
+	}
+	return none, isInterface && v.value == nil
+}
+
+// lookup returns the value of key as a T.
+func lookup[T any](s *values, key string) (T, bool) {
+	var v, none T
+	var encoded string
+	c := s.cells[key]
+	switch {
+	case c == nil:
+		stored, ok := s.field(key)
+		if !ok {
+			return none, false
+		}
+		encoded = stored
+	case c.gone:
+		return none, false
+	default:
+		for w := &c.view; w != nil; w = w.next {
+			if v, ok := viewAs[T](w); ok {
+				return v, true
+			}
+		}
+		// Known as another type: by way of its encoding as it is now, since it
+		// may have been changed in place.
+		_, now, err := s.encode(c, true)
+		if err != nil {
+			return none, false
+		}
+		encoded = now
+	}
+	if s.unmarshal(encoded, &v) != nil {
+		return none, false
+	}
+	// A value that can be changed in place is kept: MarkModified looks at it, and
+	// the next question gets the same one.
+	if value := reflect.ValueOf(&v).Elem(); changeable(value) {
+		s.keepView(key, c, view{value: v, encoded: encoded, untyped: value.Kind() == reflect.Interface})
+	}
+	return v, true
+}
+
+// changeable reports whether a value can be changed through a copy of it.
+func changeable(v reflect.Value) bool {
+	if v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	switch v.Kind() {
+	case reflect.Map, reflect.Slice, reflect.Pointer, reflect.Struct, reflect.Array:
+		return true
+	}
+	return false
+}
+
+func (s *values) keepView(key string, c *cell, v view) {
+	if c == nil {
+		s.putCell(key, &cell{view: v})
+		return
+	}
+	v.next = c.next
+	c.next = &v
+}
+
+// encode returns the encoding that a cell's value has now, and the view that it
+// is of: nil when it is the stored one. With inPlace it looks whether a view was
+// changed in place; of several that were, the one that was handed out last
+// counts.
+func (s *values) encode(c *cell, inPlace bool) (from *view, data string, err error) {
+	if inPlace {
+		for v := c.next; v != nil; v = v.next {
+			if data, changed, err := s.changedInPlace(v); changed || err != nil {
+				return v, data, err
+			}
+		}
+	}
+	if c.changed > 0 {
+		data, err = s.marshal(c.value)
+		return &c.view, data, err
+	}
+	data, changed, err := s.changedInPlace(&c.view)
+	if changed || err != nil {
+		return &c.view, data, err
+	}
+	return nil, c.encoded, nil
+}
+
+// changedInPlace compares a value with the text that it was decoded from. Not every
+// value has its old encoding when it is encoded again (gob writes maps in any
+// order, and an untyped Get makes a map of a struct), so different encodings
+// are compared decoded: as a T of its own, and as an untyped Get decodes.
+func (s *values) changedInPlace(v *view) (data string, changed bool, err error) {
+	data, err = s.marshal(v.value)
+	if err != nil || data == v.encoded {
+		return data, false, err
+	}
+	same := func(was any) bool {
+		return s.unmarshal(v.encoded, was) == nil &&
+			reflect.DeepEqual(reflect.ValueOf(was).Elem().Interface(), v.value)
+	}
+	return data, !same(new(any)) && (v.value == nil || !same(reflect.New(reflect.TypeOf(v.value)).Interface())), nil
+}
+
+// settle notes that a view was saved. Others stay if they show the same.
+func (c *cell) settle(saved *view, encoded string) {
+	settled := cell{view: *saved}
+	settled.encoded, settled.next = encoded, nil
+	for v := &c.view; v != nil; v = v.next {
+		if v != saved && v.encoded == encoded {
+			other := *v
+			other.next = settled.next
+			settled.next = &other
+		}
+	}
+	*c = settled
+}
+
+// marshal encodes a value. Its encoder is the application's code: a panic there
+// is an error like any other.
+func (s *values) marshal(value any) (data string, err error) {
+	defer recoverError(&err)
+	b, err := s.codec.Marshal(value)
+	return string(b), err
+}
+
+// unmarshal is the inverse of marshal.
+func (s *values) unmarshal(data string, v any) (err error) {
+	defer recoverError(&err)
+	return s.codec.Unmarshal([]byte(data), v)
 }
