@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +15,7 @@ import (
 	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
-// A config is what the command line says.
+// A config is the content of the command line.
 type config struct {
 	dirs        []string // absolute
 	idleTimeout time.Duration
@@ -35,13 +34,14 @@ type config struct {
 	progress    string
 	report      bool
 	version     bool
+	help        bool
 
 	flags *pflag.FlagSet
 }
 
-// parseArgs reads the command line. The error of --help is pflag.ErrHelp.
+// parseArgs reads the command line.
 func parseArgs(args []string) (*config, error) {
-	c := &config{flags: pflag.NewFlagSet("sessprune", pflag.ContinueOnError)}
+	c := &config{corrupt: "keep", progress: "auto", flags: pflag.NewFlagSet("sessprune", pflag.ContinueOnError)}
 	f := c.flags
 	f.SortFlags = false
 	f.Usage = func() {}
@@ -52,28 +52,26 @@ func parseArgs(args []string) (*config, error) {
 	f.BoolVar(&c.exact, "exact", false, "open every file, for the time at which its session began")
 	f.StringVar(&c.template, "template", "session_%s.sess", "the `name` of the sessions' files, with %s for the ID")
 	f.BoolVarP(&c.dryRun, "dry-run", "n", false, "do all but remove anything")
-	f.BoolVar(&c.report, "report", false, "draw ages and sizes, and what would go at which timeout; remove nothing")
-	f.StringVar(&c.corrupt, "corrupt", "keep", "`what` to do with damaged session files: keep does not look for them, delete reads every file")
+	f.BoolVar(&c.report, "report", false, "draw ages and sizes, and the number of sessions that would go at each timeout; remove nothing")
+	f.Var(choice{&c.corrupt, []string{"keep", "delete"}}, "corrupt", "the `action` on damaged session files: keep does not look for them, delete reads every file")
 	f.IntVar(&c.limit, "limit", 0, "stop after removing `count` files from a directory")
 	f.Var((*age)(&c.timeBudget), "time-budget", "stop after `duration` for each directory")
 	f.Float64Var(&c.rate, "rate", 0, "remove at most `count` files a second")
 	f.BoolVar(&c.json, "json", false, "print the result as JSON")
 	f.StringVar(&c.metricsFile, "metrics-file", "", "write `file` for Prometheus' textfile collector. "+
 		"Runs for other directories may share it")
-	f.StringVar(&c.progress, "progress", "auto", "`when` to draw a bar on standard error: always, never, or auto, on a terminal")
+	f.Var(choice{&c.progress, []string{"auto", "always", "never"}}, "progress", "`when` to draw a bar on standard error: always, never, or auto, on a terminal")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "name every file that goes, by a short hash")
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "print errors only")
 	f.BoolVar(&c.version, "version", false, "print the version")
-	if err := f.Parse(args); err != nil {
+	f.BoolVarP(&c.help, "help", "h", false, "print this help")
+	if err := f.Parse(args); err != nil || c.help || c.version {
 		return c, err
-	}
-	if c.version {
-		return c, nil
 	}
 	return c, c.check()
 }
 
-// check finds all that is wrong, and makes paths absolute: the command goes
+// check finds all mistakes, and makes paths absolute: the command goes
 // into the directories.
 func (c *config) check() error {
 	var errs []error
@@ -87,9 +85,6 @@ func (c *config) check() error {
 	refuse(given("lifetime") && c.lifetime < time.Second, "--lifetime %v: want 1s or more", c.lifetime)
 	refuse(given("limit") && c.limit <= 0, "--limit %d: want 1 or more", c.limit)
 	refuse(given("rate") && (!(c.rate > 0) || math.IsInf(c.rate, 0)), "--rate %v: want more than 0", c.rate)
-	refuse(c.corrupt != "keep" && c.corrupt != "delete", "--corrupt=%s: want keep or delete", c.corrupt)
-	refuse(c.progress != "auto" && c.progress != "always" && c.progress != "never",
-		"--progress=%s: want auto, always or never", c.progress)
 	_, err := sessionfile.ParseTemplate(c.template, sessionfile.Hash.Length())
 	refuse(err != nil, "--template %v", err)
 	refuse(c.verbose && c.quiet, "--verbose and --quiet exclude each other")
@@ -137,6 +132,25 @@ func (a *age) Set(text string) error {
 	return nil
 }
 
+// A choice is one of several words, as a flag.
+type choice struct {
+	word *string
+	of   []string
+}
+
+func (c choice) String() string { return *c.word }
+
+func (c choice) Type() string { return "string" }
+
+func (c choice) Set(text string) error {
+	if !slices.Contains(c.of, text) {
+		last := len(c.of) - 1
+		return fmt.Errorf("want %s or %s", strings.Join(c.of[:last], ", "), c.of[last])
+	}
+	*c.word = text
+	return nil
+}
+
 // parseDuration is time.ParseDuration, with weeks and days in front: 2w, 14d, 1d12h.
 func parseDuration(text string) (time.Duration, error) {
 	bad := fmt.Errorf("%q is no duration; 336h, 14d and 2w are", text)
@@ -163,52 +177,4 @@ func parseDuration(text string) (time.Duration, error) {
 		return 0, bad
 	}
 	return total + d, nil
-}
-
-func helpText(c *config) string {
-	return `Usage: sessprune [flags] DIRECTORY...
-
-Clears away ended sessions, and what dead processes left unfinished. A session
-that was just saved is never lost; a file that is no session's is never touched.
-
-Flags:
-` + c.flags.FlagUsagesWrapped(80) + `
-Examples:
-  # every hour, from crontab -e
-  17 * * * * /usr/local/bin/sessprune -q --idle-timeout 14d /srv/app/sessions
-
-  # what would go at which age
-  sessprune --report /srv/app/sessions
-
-  # a large directory on a busy disk, in portions
-  sessprune --idle-timeout 14d --rate 500 --time-budget 10m /srv/app/sessions
-
-  # for Prometheus' node exporter
-  sessprune --idle-timeout 14d \
-    --metrics-file /var/lib/node_exporter/sessprune.prom /srv/app/sessions
-
-Exit status:
-  0  done
-  1  some files could not be handled; the others were
-  2  wrong usage, or a directory that was refused
-  3  the directory is being pruned by somebody else
-  4  stopped early, by --limit, --time-budget, SIGINT or SIGTERM
-
-Run as root, it takes on the rights of each directory's owner.
-`
-}
-
-func versionText() string {
-	version, revision := "(devel)", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" {
-			version = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value
-			}
-		}
-	}
-	return "sessprune " + version + revision
 }

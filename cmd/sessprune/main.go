@@ -1,4 +1,4 @@
-// Command sessprune clears away ended sessions, and what dead processes left
+// Command sessprune removes ended sessions, and files that dead processes left
 // unfinished, from directories of sessions: from cron, or from a systemd timer.
 //
 //	sessprune --idle-timeout 336h /var/lib/app/sessions
@@ -7,9 +7,10 @@
 // package [github.com/sessfs/sessions/prune].
 package main
 
+//go:generate go test . -run ^TestGeneratedFilesAreThoseOfTheFlags$ -generate
+
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,17 +19,15 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
-
-	"github.com/spf13/pflag"
 )
 
-// What the command exits with. Of several directories, the gravest counts: 2,
+// The exit codes. Of several directories, the gravest counts: 2,
 // then 1, then 3, then 4.
 const (
 	exitDone    = 0
 	exitFailed  = 1 // some files could not be handled
 	exitRefused = 2 // usage, or a directory that cannot be the right one
-	exitRunning = 3 // somebody else is pruning the directory
+	exitRunning = 3 // another process is pruning the directory
 	exitStopped = 4 // --limit, --time-budget or a signal ended it early
 )
 
@@ -54,12 +53,12 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c, err := parseArgs(args)
 	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(stdout, helpText(c))
-		return exitDone
 	case err != nil:
 		fmt.Fprintf(stderr, "sessprune: %v\nTry sessprune --help.\n", err)
 		return exitRefused
+	case c.help:
+		fmt.Fprint(stdout, helpText(c))
+		return exitDone
 	case c.version:
 		fmt.Fprintln(stdout, versionText())
 		return exitDone

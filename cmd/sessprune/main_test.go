@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
@@ -48,6 +49,7 @@ func program(name string, args ...string) *exec.Cmd {
 }
 
 func TestScripts(t *testing.T) {
+	old := oldSessions(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -72,8 +74,38 @@ func TestScripts(t *testing.T) {
 			"noids":    noIDs,
 			"json":     checkJSON,
 			"same":     same,
+			"old": func(ts *testscript.TestScript, neg bool, args []string) {
+				ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(filepath.Join(old, args[0]))))
+				ts.Check(os.Chmod(ts.MkAbs(args[1]), 0o700))
+			},
 		},
 	})
+}
+
+// oldSessions makes directories of two sessions each, which began in 2000, as the
+// clock of a bubble does. The copy of one, by old plain dir, has files of now.
+func oldSessions(t *testing.T) string {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		for kind, o := range map[string]sessions.FilesystemOptions{"plain": {}, "sealed": {HashNames: true, Sealer: sealer()}} {
+			o.Path, o.IdleTimeout, o.Lifetime = filepath.Join(dir, kind), sessions.Never, sessions.Never
+			store, err := sessions.NewFilesystemSessionStore(o)
+			must(err)
+			for range 2 {
+				s := store.New()
+				s.Set("hello", "world")
+				must(store.Save(t.Context(), s))
+			}
+			must(store.Close())
+		}
+	})
+	return dir
+}
+
+func sealer() sessions.Sealer {
+	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{Keys: []securecookie.Key{securecookie.GenerateKey()}})
+	must(err)
+	return ring
 }
 
 // code runs a program and compares its exit code: code 2 sessprune …
@@ -270,9 +302,7 @@ func mksessions() {
 	flags.Parse(os.Args[1:])
 	o.Path = flags.Arg(0)
 	if *seal {
-		ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{Keys: []securecookie.Key{securecookie.GenerateKey()}})
-		must(err)
-		o.Sealer = ring
+		o.Sealer = sealer()
 	}
 	if o.IDs = sessions.RandomIDs(*bytes); *uuids {
 		o.IDs = sessions.UUIDs()

@@ -41,13 +41,13 @@ func (m *metric) add(labels string, value float64) {
 // metrics returns all families, each with the samples of the directories of
 // this run, and after them those of other directories from the file before.
 func metrics(c *config, results []result, before samples) []metric {
-	files := metric{name: "sessprune_files", help: "Files that the last run found in the directory, by what became of them."}
-	size := metric{name: "sessprune_bytes", help: "Size of the files that the last run found in the directory, by what became of them."}
+	files := metric{name: "sessprune_files", help: "Files that the last run found in the directory, by outcome."}
+	size := metric{name: "sessprune_bytes", help: "Size of the files that the last run found in the directory, by outcome."}
 	duration := metric{name: "sessprune_duration_seconds", help: "How long the last run took."}
-	exit := metric{name: "sessprune_exit_code", help: "What the last run of the directory ended with; 0 is success."}
+	exit := metric{name: "sessprune_exit_code", help: "Exit code of the last run of the directory; 0 is success."}
 	oldest := metric{name: "sessprune_oldest_session_age_seconds", help: "The longest idle time among the sessions that stayed."}
 	run := metric{name: "sessprune_last_run_timestamp_seconds", help: "When the last run began."}
-	success := metric{name: lastSuccess, help: "When the last run began that ended with 0 and removed what it should."}
+	success := metric{name: lastSuccess, help: "When the last run began that ended with 0 and was no dry run."}
 	for _, r := range results {
 		n, dir := &r.report, directoryLabel(r.dir)
 		all := "{" + dir + "}"

@@ -11,8 +11,8 @@ import (
 	"github.com/sessfs/sessions/prune"
 )
 
-// print tells a person of one directory: what was done on standard output,
-// what was wrong on standard error.
+// print reports on one directory to people: deeds on standard output, errors on
+// standard error.
 func (r *result) print(c *config, stdout, stderr io.Writer) {
 	// A refused directory was not gone through, or has nothing to tell of.
 	if !c.quiet && !c.json && r.code != exitRefused && r.code != exitRunning {
@@ -45,9 +45,9 @@ func summary(n prune.Report) string {
 	}
 	parts := []string{fmt.Sprintf("%s of %s sessions %s (%s), %s live (%s)",
 		count(n.Removed), count(n.Sessions), removed, size(n.RemovedBytes), count(n.Live), size(n.LiveBytes))}
-	add := func(k int, what string) {
+	add := func(k int, outcome string) {
 		if k > 0 {
-			parts = append(parts, count(k)+" "+what)
+			parts = append(parts, count(k)+" "+outcome)
 		}
 	}
 	add(n.Busy, "in use")
@@ -62,7 +62,7 @@ func summary(n prune.Report) string {
 	return strings.Join(parts, ", ") + "; " + n.Duration.Round(time.Millisecond).String()
 }
 
-// printEvent is a line of --verbose. Standard output is for what scripts read.
+// printEvent is a line of --verbose. Standard output is for scripts.
 func printEvent(w io.Writer, dir string, dryRun bool, e prune.Event) {
 	action := string(e.Action)
 	if dryRun && e.Action == prune.Removed {
@@ -122,13 +122,13 @@ func draw(w io.Writer, title string, names []string, counts []int) {
 	}
 }
 
-// A projection says what would go at an age.
+// A projection is the number of sessions that would go at an age.
 type projection struct {
 	idleTimeout time.Duration
 	prune.Ages
 }
 
-// wouldGo counts, for the age at which each bucket begins, what is as old.
+// wouldGo counts, for the age at which each bucket begins, the sessions that are as old.
 func wouldGo(n prune.Report) []projection {
 	var g []projection
 	var sum prune.Ages

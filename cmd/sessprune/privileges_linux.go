@@ -36,7 +36,7 @@ func becomeUser(uid, gid int) (restore func() error, err error) {
 		err = syscall.Setresuid(-1, uid, -1)
 	}
 	if err == nil && os.Geteuid() != uid {
-		err = errors.New("the kernel did not do what it said")
+		err = errors.New("the kernel reported a change of rights that it did not make")
 	}
 	if err != nil {
 		return nil, errors.Join(err, restore())

@@ -96,7 +96,7 @@ func TestASecondPrunerSaysSoAndExits3(t *testing.T) {
 	if got := exitCode(second, second.Run()); got != exitRunning {
 		t.Errorf("exit code: got %d, want %d", got, exitRunning)
 	}
-	if !strings.Contains(stderr.String(), "being pruned by somebody else") {
+	if !strings.Contains(stderr.String(), "being pruned by another process") {
 		t.Errorf("got %q", &stderr)
 	}
 	// One that is killed leaves nothing that is in the way.

@@ -10,7 +10,7 @@ import (
 	"github.com/sessfs/sessions/prune"
 )
 
-// showsProgress says whether there is to be a bar.
+// showsProgress reports whether there is to be a bar.
 func showsProgress(c *config, w io.Writer) bool {
 	switch c.progress {
 	case "always":

@@ -10,17 +10,17 @@ import (
 	"github.com/sessfs/sessions/prune"
 )
 
-// A result is what became of one directory.
+// A result is the outcome for one directory.
 type result struct {
 	dir    string
 	report prune.Report
-	err    error // what it exits with code for
+	err    error // the reason of the code
 	code   int
 }
 
 // pruneDirectory deals with one directory. As root it does so with the rights of the
-// directory's owner alone: whatever that user puts into the directory, links
-// and mounts among it, lets nobody do more than that user can do anyway.
+// directory's owner alone: links, mounts and anything else that the owner puts into
+// the directory let no user do more than the owner can do anyway.
 func pruneDirectory(ctx context.Context, c *config, dir string, stderr io.Writer) (r result) {
 	r = result{dir: dir, code: exitRefused}
 	restore, err := enter(dir)
@@ -77,7 +77,7 @@ func (r *result) judge(c *config, err error) {
 	n := &r.report
 	switch {
 	case errors.Is(err, prune.ErrRunning):
-		r.err, r.code = errors.New("is being pruned by somebody else; nothing was done"), exitRunning
+		r.err, r.code = errors.New("is being pruned by another process; nothing was done"), exitRunning
 	case n.Failed > 0:
 		r.code = exitFailed
 	case n.Stopped == prune.StopCanceled:

@@ -3,10 +3,13 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -76,6 +79,53 @@ func (o operator) removesTheExpired(command string) {
 	}
 }
 
+// In a checkout, and into another place than /usr/local and /etc. Two of the commands do not
+// run here: one needs the published module, the other the running systemd.
+func TestReadmesCommandsInstallTheCommandWithItsManualAndCompletions(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("skipped: the README has install(1) of Linux")
+	}
+	o := newOperator(t)
+	local := t.TempDir()
+	var elsewhere []string
+	for _, block := range o.blocks("sh") {
+		for command := range strings.Lines(block) {
+			if strings.Contains(command, "@latest") || strings.HasPrefix(command, "systemctl ") {
+				elsewhere = append(elsewhere, strings.TrimSpace(command))
+				continue
+			}
+			cmd := exec.Command("/bin/sh", "-c", strings.NewReplacer("/usr/local", local, "/etc", local).Replace(command))
+			cmd.Dir = filepath.Join("..", "..")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s: %v\n%s", command, err, out)
+			}
+		}
+	}
+	want := []string{
+		"GOBIN=/usr/local/bin go install github.com/sessfs/sessions/cmd/sessprune@latest",
+		"systemctl daemon-reload", "systemctl enable --now sessprune.timer",
+	}
+	if !slices.Equal(elsewhere, want) {
+		t.Errorf("commands that do not run here: got %q, want %q", elsewhere, want)
+	}
+	out, err := exec.Command(filepath.Join(local, "bin", "sessprune"), "--version").CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "sessprune ") {
+		t.Errorf("got %q, %v", out, err)
+	}
+	for name, from := range map[string]string{
+		"share/man/man8/sessprune.8":                  "sessprune.8",
+		"share/bash-completion/completions/sessprune": "completions/sessprune.bash",
+		"share/zsh/site-functions/_sessprune":         "completions/_sessprune",
+		"fish/completions/sessprune.fish":             "completions/sessprune.fish",
+	} {
+		got, err := os.ReadFile(filepath.Join(local, name))
+		want, wantErr := os.ReadFile(from)
+		if err != nil || wantErr != nil || string(got) != string(want) {
+			t.Errorf("%s is not %s: %v", name, from, errors.Join(err, wantErr))
+		}
+	}
+}
+
 // The first line is for crontab -e, the second, with a user, for /etc/cron.d.
 func TestReadmesCronLinesRunUnderCron(t *testing.T) {
 	o := newOperator(t)
@@ -133,4 +183,67 @@ func TestReadmesUnitsAreValid(t *testing.T) {
 	_, command, _ := strings.Cut(units[0], "\nExecStart=")
 	command, _, _ = strings.Cut(command, "\n")
 	o.removesTheExpired(command + " >/dev/null") // the journal has it
+}
+
+// The unit ends a command at once that makes a system call of another kind.
+func TestReadmesUnitAllowsTheSystemCallsOfTheCommand(t *testing.T) {
+	if raceDetector {
+		t.Skip("skipped: the race detector has system calls of its own")
+	}
+	strace, analyze := look(t, "strace"), look(t, "systemd-analyze")
+	o := newOperator(t)
+	allowed := make(map[string]bool)
+	filters := regexp.MustCompile(`(?m)^SystemCallFilter=(~?)(.+)$`).FindAllStringSubmatch(o.blocks("ini")[0], -1)
+	if len(filters) != 2 {
+		t.Fatalf("got the filters %q, want 2", filters)
+	}
+	for _, m := range filters {
+		for set := range strings.FieldsSeq(m[2]) {
+			for _, call := range systemCalls(t, analyze, set) {
+				allowed[call] = m[1] == ""
+			}
+		}
+	}
+	fill(t, o.store, 300, "337h")
+	trace := filepath.Join(t.TempDir(), "trace")
+	cmd := exec.Command(strace, "-f", "-qq", "-o", trace, o.bin, "--idle-timeout", "336h", "--rate", "1000", "--time-budget", "10m",
+		"--metrics-file", filepath.Join(t.TempDir(), "m.prom"), o.store)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("skipped: nothing can be traced here: %v %s", err, out)
+	}
+	text, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	called := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)^\d+ +([a-z0-9_]+)\(`).FindAllStringSubmatch(string(text), -1) {
+		called[m[1]] = true
+	}
+	if !called["unlinkat"] || !called["flock"] {
+		t.Fatalf("got the calls %v, without those that remove and lock", called)
+	}
+	for call := range called {
+		if !allowed[call] {
+			t.Errorf("%s is not allowed", call)
+		}
+	}
+}
+
+// systemCalls lists the system calls of a set, with those of the sets in it.
+func systemCalls(t *testing.T, analyze, set string) (calls []string) {
+	t.Helper()
+	out, err := exec.Command(analyze, "syscall-filter", set).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		switch name := strings.TrimSpace(line); {
+		case !strings.HasPrefix(line, " ") || strings.HasPrefix(name, "#"):
+		case strings.HasPrefix(name, "@"):
+			calls = append(calls, systemCalls(t, analyze, name)...)
+		default:
+			calls = append(calls, name)
+		}
+	}
+	return calls
 }
