@@ -63,13 +63,22 @@ func buildInNewModule(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	commands := []string{"go mod init example.com/newcomer"}
+	var commands []string
 	for _, text := range readmesBlocks(t, "sh", 2) {
-		if strings.HasPrefix(text, "go mod edit ") {
-			commands = append(commands, strings.Split(text, " && ")...)
+		if !strings.HasPrefix(text, "go mod init ") {
+			continue
+		}
+		for line := range strings.Lines(text) {
+			line, _, _ = strings.Cut(line, "#")
+			commands = append(commands, strings.Split(line, " && ")...)
 		}
 	}
-	for _, command := range append(commands, "go vet ./...", "go build -o newcomer .") {
+	if last := len(commands) - 1; last < 3 || strings.TrimSpace(commands[last]) != "go run ." {
+		t.Fatalf("the README's commands are %q, want some, and go run at last", commands)
+	} else {
+		commands = append(commands[:last], "go vet ./...", "go build -o newcomer .")
+	}
+	for _, command := range commands {
 		args := strings.Fields(command)
 		for i := range args {
 			args[i] = strings.ReplaceAll(args[i], "/path/to/checkout", root)
