@@ -45,7 +45,7 @@ type Options struct {
 	IdleTimeout time.Duration
 
 	// Lifetime is the absolute timeout of sessions, since they were made or
-	// logged in. Zero, Never and refused values are as with IdleTimeout.
+	// renewed. Zero, Never and refused values are as with IdleTimeout.
 	Lifetime time.Duration
 
 	// Exact opens every file, to know when its session was made. By default, where

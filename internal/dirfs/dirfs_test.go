@@ -190,7 +190,7 @@ func TestNextByInodeReturnsEveryNameOnceInTheOrderOfInodes(t *testing.T) {
 		defer list.Close()
 		gathered := 0
 		for {
-			entries, err := list.NextByInode(make([]dirfs.Entry, 1), most) // behind what is there
+			entries, err := list.NextByInode(make([]dirfs.Entry, 1), most) // appended behind an entry
 			if err == io.EOF {
 				break
 			}

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// An error between the names that are gathered is not lost with what it kept
-// from being read, even if it does not come again. strace injects it.
+// An error in the middle of the names is reported, even if it does not come again.
+// strace injects it.
 func TestNextByInodeReportsAnErrorThatComesOnce(t *testing.T) {
 	const child = "DIRFS_LIST"
 	if path := os.Getenv(child); path != "" {

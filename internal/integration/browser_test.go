@@ -166,8 +166,8 @@ func newStepServer(t *testing.T, name string, o securecookie.CarrierOptions, ste
 
 var seenElement = regexp.MustCompile(`(?s)<pre id="seen">(.*?)</pre>`)
 
-// dumpPage opens a page in a browser of its own and returns what its script
-// has written when it is done.
+// dumpPage opens a page in a browser of its own and returns the text that its script
+// has written at the end.
 func dumpPage(t *testing.T, chromium, url string) (seen []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -83,7 +83,7 @@ func TestKillAtAnyMomentLeavesSessionsWhole(t *testing.T) {
 		lanes.Go(func() {
 			var s *sessions.Session
 			for i := 0; (killed.Load() < crashes || time.Now().Before(until)) && !t.Failed(); i++ {
-				if i%8 == 0 { // a new one, for what is done while a file is small
+				if i%8 == 0 { // a new one, for the saves of a small file
 					s = store.New()
 					counter.Set(s, 0)
 					s.Set("text", crashText(0))
@@ -126,8 +126,8 @@ func killASaver(t *testing.T, dir, id string) (last int64) {
 	return last
 }
 
-// afterCrash looks at the session, and saves it with the next number, which its
-// lock must let it.
+// afterCrash checks the session and saves it with the next number: its lock must be
+// free.
 func afterCrash(t *testing.T, store *sessions.FilesystemSessionStore, id string, last int64) *sessions.Session {
 	t.Helper()
 	s, err := store.Get(background, id)

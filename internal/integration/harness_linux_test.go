@@ -20,7 +20,7 @@ import (
 )
 
 // A harness is a directory in which a subject does one deed at a time, and a store
-// that nothing happens to, which sees what came of it.
+// without faults by which the results are checked.
 type harness struct {
 	*testing.T
 	dir     string
@@ -91,7 +91,7 @@ func (h *harness) prepare(d *deed) {
 
 func (h *harness) file(id string) string { return filepath.Join(h.dir, "session_"+id+".sess") }
 
-// tell has the subject do a deed.
+// tell has the subject do a deed, and returns its answer.
 func (h *harness) tell(d deed) (a answer) {
 	h.Helper()
 	order, err := json.Marshal(d)
@@ -105,7 +105,7 @@ func (h *harness) tell(d deed) (a answer) {
 	return a
 }
 
-// try does a deed under a fault and looks at what came of it.
+// try does a deed under a fault and checks the result.
 func (h *harness) try(d deed) answer {
 	h.Helper()
 	h.prepare(&d)
@@ -135,7 +135,7 @@ func (h *harness) try(d deed) answer {
 	}
 	if a.Err != "" {
 		again := h.tell(deed{Again: true})
-		// What had happened in spite of the error may be refused, not undone.
+		// A deed that was done in spite of the error may be refused, not undone.
 		if again.Err != "" && !(again.Ended && state == done) {
 			wrong("tried again: %s", again.Err)
 		} else if state := h.state(d, again); state != done {
@@ -146,8 +146,7 @@ func (h *harness) try(d deed) answer {
 	return a
 }
 
-// mayPass says where a failure does not matter, since what was asked for is
-// done all the same.
+// mayPass reports whether a deed may succeed although its call fails.
 func mayPass(d deed) bool {
 	switch {
 	case d.Error == unix.EINTR:
@@ -159,17 +158,17 @@ func mayPass(d deed) bool {
 	}
 	switch d.Name {
 	case "load removed", "save removed":
-		return d.Call == "fstat" // of which one asks only for a warning
+		return d.Call == "fstat" // one of them is for a warning only
 	case "save shrunk", "save lengthened", "touch lengthened":
-		// In the file that there is, when another one cannot be made. Once that
-		// is there, its name has to come to the disk.
+		// Into the old file, when no other one can be made. Once there is another
+		// one, its name must come to the disk.
 		return d.Call != "fsync"
 	case "renew", "destroy", "delete":
-		// A tombstone, or the removal of the name, is enough for the end of a
-		// session; the other is tidiness, and failing at it is logged.
+		// Either a tombstone or the removal of the name ends a session. A failure of
+		// the other one is logged.
 		return d.Call == "pwrite64" || d.Call == "fdatasync" || d.Call == "fsync" || d.Call == "unlinkat"
 	case "touch":
-		return d.Call == "newfstatat" // which only finds out that a touch comes too early
+		return d.Call == "newfstatat" // it only finds that a touch comes too early
 	}
 	return false
 }
@@ -179,7 +178,7 @@ const (
 	done      = "what it should become"
 )
 
-// state says what a session is after a deed, by a store that is new to it.
+// state returns a session's state after a deed, as a new store finds it.
 func (h *harness) state(d deed, a answer) string {
 	h.Helper()
 	store, err := openStore(subjectOptions(h.dir, sessions.SyncNone))
@@ -233,8 +232,8 @@ func (h *harness) state(d deed, a answer) string {
 	return verdictOf(values(d.ID) == "new", values(d.ID), values(d.ID) == "old")
 }
 
-// endsAfter reports whether a session ends when it was idle for so long, for who
-// loads it and for a pruner that is told another age.
+// endsAfter reports whether a session ends when it was idle for the timeout: for Get,
+// and for a pruner with another IdleTimeout.
 func (h *harness) endsAfter(id string, timeout time.Duration) bool {
 	h.Helper()
 	was, err := os.Stat(h.file(id))
@@ -270,7 +269,7 @@ func verdictOf(isDone bool, found string, isUntouched bool) string {
 	return "neither what it was nor what it should be: " + found
 }
 
-// opened looks at the directory that a new store was to make.
+// opened returns the state of the directory that a new store was to make.
 func (h *harness) opened(a answer) string {
 	info, err := os.Stat(filepath.Join(h.dir, "..", "fresh", "store"))
 	switch {
@@ -284,8 +283,7 @@ func (h *harness) opened(a answer) string {
 	return done
 }
 
-// names are the files in the directory, without those that the store has for
-// itself.
+// names returns the files in the directory, without the store's own.
 func (h *harness) names() (names []string) {
 	h.Helper()
 	entries, err := os.ReadDir(h.dir)
@@ -300,13 +298,13 @@ func (h *harness) names() (names []string) {
 	return names
 }
 
-// temps are the unfinished files.
+// temps returns the unfinished files.
 func (h *harness) temps() []string {
 	h.Helper()
 	return slices.DeleteFunc(h.names(), func(name string) bool { return !strings.HasPrefix(name, "tmp-") })
 }
 
-// clear leaves the directory as it was at first.
+// clear removes all files.
 func (h *harness) clear() {
 	entries, err := os.ReadDir(h.dir)
 	if err != nil {

@@ -16,13 +16,12 @@ import (
 	"github.com/sessfs/sessions/prune"
 )
 
-// deadly are the deeds in each of whose system calls the subject is killed.
+// deadly are the deeds that are tried with a kill at each system call.
 var deadly = []string{"save new", "save removed", "save changed", "save grown", "save shrunk", "save unchanged", "set timeout", "save lengthened", "touch lengthened", "renew", "destroy", "delete", "prune"}
 
-// A process is killed at each system call of each deed: by strace, as it enters
-// the call, which then is not made. The session is as it was or as it should
-// have become; its lock is free; and a pruning an hour later leaves
-// nothing unfinished.
+// A process is killed by strace at each system call of each deed, before the call
+// is made. The session is as it was or as it should have become; its lock is free;
+// and a pruning an hour later leaves nothing unfinished.
 func TestKillAtEverySystemCallLeavesSessionsWhole(t *testing.T) {
 	needStrace(t)
 	for _, name := range deadly {
@@ -52,13 +51,13 @@ func TestKillAtEverySystemCallLeavesSessionsWhole(t *testing.T) {
 
 var callInLog = regexp.MustCompile(`(?m)^(\d+) +([a-z0-9]+)\(`)
 
-// callsOf counts the system calls of a deed, by name. Of several threads, of
-// which a pruning has some, it takes the one that makes the most.
+// callsOf counts the system calls of a deed, by name. Of several threads, as in a
+// pruning, it takes the one that makes the most.
 func callsOf(t *testing.T, d deed) map[string]int {
 	t.Helper()
 	h := newHarness(t)
 	h.prepareAll(&d)
-	h.tell(d) // once before, so that what is done once only is done
+	h.tell(d) // calls that a store makes only once are then made
 	h.clear()
 	h.prepareAll(&d)
 	log := filepath.Join(t.TempDir(), "log")
@@ -173,9 +172,8 @@ func (h *harness) afterDeath(d deed) {
 	h.pruneTemps(d)
 }
 
-// mayBeLeft says what may be left of a deed that was broken off: old is what the
-// session has that it was done to, "" when it is gone, and all are the values of
-// all sessions.
+// mayBeLeft reports whether a broken-off deed may leave these values: old is that of
+// its session, "" when it is gone, and all are those of all sessions.
 func mayBeLeft(name, old string, all []string) bool {
 	switch name {
 	case "save new", "save removed":
@@ -190,7 +188,8 @@ func mayBeLeft(name, old string, all []string) bool {
 	return len(all) == 1 && (old == "old" || old == "new")
 }
 
-// saveAgain saves what a killed process was about to: no lock may be stuck.
+// saveAgain saves the values that a killed process was about to save: no lock may be
+// stuck.
 func (h *harness) saveAgain(d deed, session *sessions.Session) {
 	h.Helper()
 	ctx, cancel := deadline(5 * time.Second)
@@ -226,8 +225,8 @@ func (h *harness) pruneTemps(d deed) {
 
 // Where no system call renames without replacing, a new file gets its name by
 // linkat and loses its unfinished one by unlinkat. A process that is killed in
-// between leaves both. Pruning takes the unfinished one away, and then the session
-// ends like any other.
+// between leaves both names. Pruning removes the unfinished one, and then the
+// session ends like any other.
 func TestKillBetweenLinkAndUnlinkLeavesASessionThatPruneEnds(t *testing.T) {
 	needStrace(t)
 	for _, row := range []struct {
@@ -279,9 +278,9 @@ func TestKillBetweenLinkAndUnlinkLeavesASessionThatPruneEnds(t *testing.T) {
 	}
 }
 
-// A pruner opens a session's file, and before it has the lock somebody moves the
-// session into a new one. What it then has locked has no name any more, and the
-// name is that of a session which was just saved.
+// A pruner opens a session's file, and before it has the lock a save moves the
+// session into a new one. The locked file then has no name any more, and the name is
+// that of a session which was just saved.
 func TestPruneLeavesASessionThatMovesBeforeItsLockIsTaken(t *testing.T) {
 	needStrace(t)
 	for _, linked := range []bool{false, true} {

@@ -21,7 +21,7 @@ const (
 	// race detector it is a fifth of them.
 	shortOps = 20_000
 
-	// What one history is made of. A checker's work grows with the number of
+	// The size of one history. A checker's work grows with the number of
 	// operations that overlap, and is nothing for histories of this size.
 	historyProcesses = 3
 	historyClients   = 3 // of a process
@@ -29,9 +29,8 @@ const (
 )
 
 // Several goroutines of several processes use one session at the same time, each
-// with what it loaded before, and readers that take no lock among them. There
-// must be an order of all that they did, one thing at a time, in which every
-// answer is the right one.
+// with the session that it loaded before. Readers among them take no lock. There
+// must be an order of all operations, one at a time, in which every answer is right.
 func TestHistoriesOfOneSessionAreLinearizable(t *testing.T) {
 	h := newWorkers(t)
 	until, ops := time.Now().Add(long(t)), shortOps
@@ -75,8 +74,8 @@ func value(s *string) string {
 	return *s
 }
 
-// workers are the processes that make histories, and the store that gives
-// them sessions to do it with.
+// workers are the processes that make histories, and the store that makes their
+// sessions.
 type workers struct {
 	store     *sessions.FilesystemSessionStore
 	current   string
@@ -96,12 +95,12 @@ func newWorkers(t *testing.T) *workers {
 	return h
 }
 
-// newRound makes a session. What happens to it depends on the number, so that every
-// kind of round is had whatever their number.
+// newRound makes a session and its round. The kind of round depends on the number, so
+// that a few rounds have every kind.
 //
 // An operator takes part only where no session outgrows its slots: an rm between
-// a writer's last look at its file and the rename of a larger one to the name,
-// two system calls, is undone, and nothing that rename(2) offers prevents that.
+// a writer's last look at its file and the rename of a larger one to the name, two
+// system calls, is undone. rename(2) cannot prevent that.
 func (w *workers) newRound(t *testing.T, number int) (round, values) {
 	t.Helper()
 	r := round{

@@ -19,8 +19,8 @@ func deadline(d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(background, d)
 }
 
-// holder is a process that locks the sessions whose IDs it is told, each until
-// it is told the next thing.
+// holder is a process that locks the sessions whose IDs it reads, each until the
+// next line.
 var holder = program("holder", func() error {
 	store, err := openStore(sessions.FilesystemOptions{Path: os.Getenv(dirVariable)})
 	if err != nil {
@@ -47,9 +47,8 @@ var holder = program("holder", func() error {
 	return nil
 })
 
-// TestLockWaitEndsWithItsContext has another process hold the lock. A
-// deadline of 50 ms ends the wait within 100 ms, and leaves nothing held and
-// nothing open.
+// Another process holds the lock. A deadline of 50 ms ends the wait within 100 ms,
+// and leaves nothing held and nothing open.
 func TestLockWaitEndsWithItsContext(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
@@ -100,8 +99,7 @@ func TestLockWaitEndsWithItsContext(t *testing.T) {
 	p.end(t)
 }
 
-// TestTouchLeavesOutASessionThatAnotherProcessHolds does not wait: the holder of the
-// lock is about to restart the idle timeout.
+// Touch does not wait for the lock: its holder is about to restart the idle timeout.
 func TestTouchLeavesOutASessionThatAnotherProcessHolds(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
@@ -179,8 +177,8 @@ func openFiles(t *testing.T) int {
 	return len(entries)
 }
 
-// eventually waits until count is down to what it was: a wait that was given up
-// ends as soon as the system lets go of it.
+// eventually waits until count is at most want: an abandoned wait ends when the
+// system returns from it.
 func eventually(t *testing.T, what string, want int, count func() int) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); count() > want; time.Sleep(time.Millisecond) {

@@ -16,11 +16,10 @@ import (
 
 var background = context.Background()
 
-// longVariable makes the tests that try things at random go on for so long,
-// "10m" say, each.
+// longVariable has the duration of each of the randomized tests, "10m" for example.
 const longVariable = "SESSIONS_LONG"
 
-// long is zero in the short mode.
+// long returns the duration in longVariable, or zero.
 func long(t *testing.T) time.Duration {
 	t.Helper()
 	env := os.Getenv(longVariable)
@@ -35,7 +34,7 @@ func long(t *testing.T) time.Duration {
 }
 
 // A test that needs processes starts this binary again, with the name of one
-// of programs in this variable, and the directory of the sessions in the other.
+// of programs in programVariable, and the directory of the sessions in dirVariable.
 const (
 	programVariable = "SESSIONS_TEST_PROGRAM"
 	dirVariable     = "SESSIONS_TEST_DIR"
@@ -43,8 +42,8 @@ const (
 
 var programs = make(map[string]func() error)
 
-// program declares what such a process does, in the file that needs it. What it
-// returns is printed, and makes the process exit with 1.
+// program declares the function of such a process, in the file that needs it. An
+// error is printed, and makes the process exit with 1.
 func program(name string, run func() error) string {
 	programs[name] = run
 	return name
@@ -61,14 +60,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A process is a program that was started, and told what to do line by line.
+// A process is a program that was started, and reads orders line by line.
 type process struct {
 	*exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Scanner
 }
 
-// start starts a program, under the command that wrap is if there is one.
+// start starts a program, under the command wrap if there is one.
 func start(t *testing.T, name, dir string, wrap ...string) *process {
 	t.Helper()
 	args := append(wrap, os.Args[0])
@@ -95,12 +94,12 @@ func start(t *testing.T, name, dir string, wrap ...string) *process {
 func (p *process) line(t *testing.T) string {
 	t.Helper()
 	if !p.out.Scan() {
-		t.Fatalf("a process says nothing more: %v", p.Wait())
+		t.Fatalf("a process has ended early: %v", p.Wait())
 	}
 	return p.out.Text()
 }
 
-// end closes the process's input, which is how it is told that all is done.
+// end closes the process's input, which ends it, and waits for it.
 func (p *process) end(t *testing.T) {
 	t.Helper()
 	p.in.Close()
@@ -109,8 +108,7 @@ func (p *process) end(t *testing.T) {
 	}
 }
 
-// openStore is shared by tests and programs: everything but the directory may
-// be left zero.
+// openStore opens a store, without a log, in tests and in programs.
 func openStore(o sessions.FilesystemOptions) (*sessions.FilesystemSessionStore, error) {
 	o.Logger = slog.New(slog.DiscardHandler)
 	return sessions.NewFilesystemSessionStore(o)

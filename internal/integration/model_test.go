@@ -8,8 +8,8 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// values are all that a session of a history holds; "" is a value that is not
-// there. N counts Updates.
+// values are the values of a session in a history; "" is a value that is not there.
+// N counts Updates.
 type values struct {
 	A, B, Big string
 	N         int64
@@ -20,7 +20,7 @@ type op struct {
 	Client       int
 	Call, Return int64 // CLOCK_MONOTONIC, nanoseconds
 	Kind         string
-	ID           string // which it was asked of
+	ID           string // of the session that it was for
 
 	// A save's changes; nil is a value that the request did not touch, ""
 	// one that it deleted. Clear comes first.
@@ -44,15 +44,15 @@ const (
 	opRm      = "rm" // by an operator, without a lock
 )
 
-// A life is the state of the model: the session has one ID at a time, and once
-// it has ended no ID is good for anything.
+// A life is the state of the model: the session has one ID at a time, and none once
+// it has ended.
 type life struct {
 	id string // "" when it has ended
 	values
 }
 
-// apply gives what a save leaves behind, whatever it was that the request had
-// loaded: it carries over what the request changed, and nothing else.
+// apply returns the values after a save. Only the values that the request changed
+// count, not those that it had loaded.
 func (o op) apply(v values) values {
 	if o.Clear {
 		v = values{}
@@ -65,8 +65,8 @@ func (o op) apply(v values) values {
 	return v
 }
 
-// next is the sequential specification: what the operation does to the session
-// when nothing else happens, and whether its answer is then the right one.
+// next is the sequential specification: it returns the state after the operation, if
+// nothing else happens, and whether the operation's answer is then right.
 func (o op) next(l life) (bool, life) {
 	alive := l.id != "" && l.id == o.ID
 	switch o.Kind {
@@ -74,8 +74,8 @@ func (o op) next(l life) (bool, life) {
 		if !alive {
 			return true, l
 		}
-		// Between a tombstone and the removal of the name, rm finds a file of
-		// an ended session. That it finds none of a living one is wrong.
+		// Between a tombstone and the removal of the name, rm finds a file of an
+		// ended session. Of a living one it must find a file.
 		return o.Kind != opRm || o.Remove, life{}
 	}
 	if !alive {
@@ -127,8 +127,8 @@ func check(t *testing.T, id string, first values, ops []op) porcupine.CheckResul
 	return porcupine.CheckOperationsTimeout(model, history, 2*time.Minute)
 }
 
-// The model refuses histories that must not be: a checker that accepts
-// everything would find nothing.
+// The model must refuse wrong histories: a checker that accepts everything would
+// find nothing.
 func TestModelRefusesWrongHistories(t *testing.T) {
 	str := func(s string) *string { return &s }
 	at := func(call, end int64, o op) op {

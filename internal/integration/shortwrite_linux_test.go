@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A write that is cut short, which RLIMIT_FSIZE does for real: the system
-// writes as far as it may, and refuses the rest.
+// A write is cut short by RLIMIT_FSIZE: the system writes as far as the limit
+// allows, and refuses the rest.
 func TestShortWriteLeavesTheSessionWhole(t *testing.T) {
 	h := newHarness(t)
 	short := 0
@@ -29,9 +29,8 @@ func TestShortWriteLeavesTheSessionWhole(t *testing.T) {
 	}
 }
 
-// A write that was cut short, and goes on: the system takes a part of it, as it
-// may, and then the rest. The subject's limit is lifted while strace holds up the
-// second write.
+// A write is cut short and continued: the system takes a part of it, and then the
+// rest. The subject's limit is lifted while strace holds up the second write.
 func TestShortWriteIsContinued(t *testing.T) {
 	needStrace(t)
 	continued := 0
@@ -81,7 +80,7 @@ func (h *harness) goOn(d deed, size uint64) bool {
 	return a.Err == ""
 }
 
-// content is all that the files hold which have something in them.
+// content returns the content of all files.
 func (h *harness) content() string {
 	var all strings.Builder
 	entries, _ := os.ReadDir(h.dir)
@@ -104,8 +103,8 @@ func prlimit(t *testing.T, pid int, size uint64) {
 	}
 }
 
-// Somebody removes the file of a session while a larger one is made for it:
-// it does not come back. The subject waits where its unfinished file is there.
+// An operator removes the file of a session while a larger one is made for it: the
+// session does not come back. The subject waits while its unfinished file is there.
 func TestGrowingSaveDoesNotBringBackARemovedSession(t *testing.T) {
 	needStrace(t)
 	h := newHarness(t)

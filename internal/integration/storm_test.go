@@ -20,7 +20,7 @@ const (
 	stormIncrements = 3000 // of a worker
 )
 
-// incrementer is a process that counts in the session it is told.
+// incrementer is a process that counts in the session whose ID it reads.
 var incrementer = program("incrementer", func() error {
 	store, err := openStore(sessions.FilesystemOptions{Path: os.Getenv(dirVariable)})
 	if err != nil {

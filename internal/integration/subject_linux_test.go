@@ -37,21 +37,21 @@ type deed struct {
 	Again    bool   // the deed before once more, with the same session, and nothing in its way
 }
 
-// An answer is its outcome.
+// An answer is the result of a deed.
 type answer struct {
 	ID     string // of the session afterwards
 	Failed bool   // the call was made, and failed
 	Err    string
 	Ended  bool // Err is sessions.ErrDeleted
-	Same   bool // what was loaded is a stored session with the values that it had
+	Same   bool // a load returned a stored session with the values that it had
 	Leaked int  // descriptors
 }
 
-// Every other deed changes both values from oldValue to newValue.
+// The deeds change both values of a session from oldValue to newValue.
 var oldValue, newValue = strings.Repeat("old", 100), strings.Repeat("new", 100)
 
-// deeds are what is tried, on a session s that was loaded before, or for
-// "save new" made.
+// deeds are the operations that are tried, on a session s that was loaded before, or
+// for "save new" made.
 var deeds = map[string]func(*subjectState, *sessions.FilesystemSessionStore, *sessions.Session) error{
 	"open": func(st *subjectState, _ *sessions.FilesystemSessionStore, _ *sessions.Session) error {
 		store, err := openStore(subjectOptions(st.fresh, st.Sync))
@@ -128,16 +128,16 @@ func change(value string) func(*subjectState, *sessions.FilesystemSessionStore, 
 	}
 }
 
-// The sessions have a timeout of their own, longer than the store's, and get a
-// shorter one.
+// subjectOptions have a shorter timeout than the sessions, which get an even shorter
+// one.
 func subjectOptions(dir string, sync sessions.SyncMode) sessions.FilesystemOptions {
 	return sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour, Sync: sync}
 }
 
 const subjectIdleTimeout, newIdleTimeout = 2 * time.Hour, 45 * time.Minute
 
-// period is which call of a name strace lets fail, counted by thread: each
-// multiple of it. It is more than twice as much as a deed makes of one name.
+// period is the distance of the calls of one name that strace lets fail, counted by
+// thread. It is more than twice as many as a deed makes.
 const period = 48
 
 type subjectState struct {
@@ -153,7 +153,7 @@ type subjectState struct {
 var subject = program("subject", func() error {
 	runtime.LockOSThread()
 	signal.Ignore(unix.SIGXFSZ)
-	time.AfterFunc(time.Hour, func() {}).Stop() // for which the runtime opens two descriptors, once
+	time.AfterFunc(time.Hour, func() {}).Stop() // the runtime opens two descriptors for the first timer
 	st := &subjectState{stores: make(map[sessions.SyncMode]*sessions.FilesystemSessionStore)}
 	for _, sync := range []sessions.SyncMode{sessions.SyncNone, sessions.SyncFull} {
 		var err error
@@ -223,8 +223,8 @@ func (st *subjectState) do(d deed) (answer, error) {
 			continue
 		}
 		a.Leaked++
-		// A close that fails has closed the file: see close(2). That strace
-		// does not make the call at all is no leak of the store's.
+		// A close that fails has closed the file: see close(2). But strace does not
+		// make the call at all, which is not a leak of the store's.
 		if d.Call == "close" && a.Failed {
 			a.Leaked--
 			unix.Close(fd)
@@ -233,9 +233,9 @@ func (st *subjectState) do(d deed) (answer, error) {
 	return a, nil
 }
 
-// leakedWithDir counts descriptors after a deed in the place of a removed
-// directory. All stores then have another descriptor of the new one, so that only
-// the number of all tells.
+// leakedWithDir counts descriptors that a deed leaks when the directory was removed.
+// All stores then have another descriptor, of the new directory, so it compares the
+// numbers of all.
 func (st *subjectState) leakedWithDir(before map[int]bool, closeFailed bool) int {
 	for _, store := range st.stores {
 		for range store.List(background) {
@@ -248,7 +248,7 @@ func (st *subjectState) leakedWithDir(before map[int]bool, closeFailed bool) int
 	return leaked
 }
 
-// under runs act with what is to fail.
+// under runs act with the deed's limit and failing calls.
 func (st *subjectState) under(d deed, act func() error) error {
 	if d.FileSize > 0 {
 		var limit unix.Rlimit
@@ -282,8 +282,8 @@ func arm(name string, n int, err error) {
 // maxCall is the last occurrence of a call that is made to fail.
 const maxCall = 10
 
-// failed finds out whether a call failed since under armed it: then the next
-// one that would is almost a period away.
+// failed reports whether a call failed since under armed it: then the next one to
+// fail is almost a period away.
 func failed(c call, err error) bool {
 	left := 1
 	for c.probe() != err {

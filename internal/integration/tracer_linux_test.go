@@ -19,8 +19,8 @@ type call struct {
 	probe func() error
 }
 
-// The probes go through the functions that the store itself uses: which system
-// call those make depends on the architecture.
+// The probes call the functions that the store itself uses, since the system calls of
+// those depend on the architecture.
 var calls = []call{
 	{"openat", func() error { _, err := unix.Openat(-1, "x", 0, 0); return err }},
 	{"flock", func() error { return unix.Flock(-1, unix.LOCK_UN) }},
@@ -62,8 +62,8 @@ func needStrace(t *testing.T) {
 	}
 }
 
-// traced is a command line that has strace start what follows it and do to the
-// system calls of each thread what inject says.
+// traced returns a command line of strace for the command that follows. inject are
+// strace's faults for the system calls of each thread.
 func traced(inject ...string) []string {
 	args := []string{"strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"}
 	names := make([]string, len(inject))
@@ -74,9 +74,9 @@ func traced(inject ...string) []string {
 	return append(args, "-e", "trace="+strings.Join(names, ","))
 }
 
-// attach has strace do so to a process that runs, and returns when it does. The
-// counts of a thread begin then. strace ends with the process, or by the
-// returned function; what it saw is in the file log.
+// attach attaches strace to a running process. The counts of a thread begin when it
+// returns. strace ends with the process, or by the returned function; its log is in
+// the file log.
 func attach(t *testing.T, pid int, log string, args ...string) (detach func()) {
 	t.Helper()
 	cmd := exec.Command("strace", append([]string{"-f", "-p", fmt.Sprint(pid), "-o", log}, args...)...)

@@ -63,8 +63,8 @@ var worker = program("worker", func() error {
 	return nil
 })
 
-// historyOptions has a timeout, so that a session can have another one: each save
-// then has one step more.
+// historyOptions have a timeout, so that a session can have another one: each save
+// then has one more step.
 func historyOptions(dir string) sessions.FilesystemOptions {
 	return sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour}
 }
@@ -81,7 +81,7 @@ type client struct {
 	err    error
 }
 
-// run stops early when there is nothing to see any more.
+// run does the client's operations, and stops early when the session has ended.
 func (c *client) run() {
 	for range c.Ops {
 		if c.err = c.step(); c.err != nil || c.ended == 4 {
@@ -114,8 +114,8 @@ func (c *client) step() error {
 	return c.end(opRm)
 }
 
-// do notes an operation. The answer that the session has ended is a result like
-// any other; other errors end the test.
+// do runs and notes an operation. ErrDeleted is a result like any other; other
+// errors end the test.
 func (c *client) do(o op, act func(*op) error) error {
 	o.Client = c.number
 	o.Call = monotonic()
@@ -191,7 +191,7 @@ func (c *client) save(kind string) error {
 		s.Renew()
 	case opDestroy:
 		s.Destroy()
-		c.s = nil // what it becomes is another session
+		c.s = nil // it becomes another session
 	default:
 		s.MarkModified()
 	}
@@ -267,8 +267,8 @@ const counter sessions.Key[int64] = "n"
 // roomKey has a value that never changes.
 const roomKey = "room"
 
-// longValue gives a value that shows all over whether it is whole, and the name
-// that stands for it in the history. The name says how long the value is.
+// longValue returns a value that repeats its name all over, so that a torn one shows,
+// and the name, which stands for it in the history and has its length.
 func longValue(name string, most int) (string, string) {
 	if most > 0 {
 		name = fmt.Sprint(name, ".", rand.IntN(most/(len(name)+6)))
@@ -276,7 +276,7 @@ func longValue(name string, most int) (string, string) {
 	return name, written(name)
 }
 
-// written is the value of that name.
+// written returns the value of a name.
 func written(name string) string {
 	parts := strings.Split(name, ".")
 	if len(parts) < 3 {

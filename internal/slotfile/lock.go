@@ -118,7 +118,7 @@ func (l *Lock) linked() (_ bool, err error) {
 }
 
 // movedBit is set in the mode of a file just before its record moves into a new
-// one. No store gives it to a file that it makes.
+// one. No store makes a file with it.
 const movedBit = 0o100
 
 // statNamed describes an open file. Its Links are zero when it no longer has the

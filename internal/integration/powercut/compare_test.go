@@ -28,7 +28,7 @@ func (c counts) String() string {
 		c.cuts, c.acks, c.sessions, c.earlier, c.missing, c.revived, c.damaged, c.anonymous)
 }
 
-// compare looks for all faults of the remains of a cut.
+// compare returns all faults in the remains of a cut.
 func compare(store *sessions.FilesystemSessionStore, rec *records, durable bool, c *counts) (wrong []error) {
 	for id, r := range rec.sessions {
 		c.sessions++

@@ -48,7 +48,7 @@ func TestReadOnlyFileSystemRefusesEveryChangeAndReadsOn(t *testing.T) {
 	}
 }
 
-// nobody is a user who is not root, to whom permission bits mean something.
+// nobody is the ID of a user to whom permission bits apply, unlike root.
 const nobody = 65534
 
 func TestDirectoryWithoutWriteRightLetsSessionsBeSavedAndNoneBeMade(t *testing.T) {

@@ -105,9 +105,9 @@ func (d *disk) mount(flags uintptr) error {
 	return unix.Mount(d.device, d.dir, d.kind, flags, d.options)
 }
 
-// A cut is how the power goes, as EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN call
-// it: the log in memory is written first, or is lost. From the call
-// on nothing else reaches the disk.
+// A cut is a kind of power cut, as a flag of EXT4_IOC_SHUTDOWN and
+// XFS_IOC_GOINGDOWN: the log in memory is written first, or is lost. From the call on
+// nothing else reaches the disk.
 type cut uint32
 
 const (
@@ -122,7 +122,8 @@ func (c cut) String() string {
 	return "log lost"
 }
 
-// cutPower is _IOR('X', 125, __u32), the same for ext4 and XFS.
+// cutPower shuts the file system down by _IOR('X', 125, __u32), the same for ext4 and
+// XFS.
 func (d *disk) cutPower(how cut) error {
 	const shutdown = 0x8004587d
 	f, err := os.Open(d.dir)
@@ -139,9 +140,9 @@ func (d *disk) restart() error {
 	if err := patiently(func() error { return unix.Unmount(d.dir, 0) }); err != nil {
 		return fmt.Errorf("unmount: %w", err)
 	}
-	// As long as another process, in a namespace that was copied from this one
-	// say, has the disk mounted, mounting it would bring back a file system that is shut
-	// down. A mounted disk cannot be opened exclusively.
+	// While another process has the disk mounted, in a copied namespace for example,
+	// mounting it would bring back the file system that is shut down. A mounted disk
+	// cannot be opened exclusively.
 	err := patiently(func() error {
 		fd, err := unix.Open(d.device, unix.O_RDONLY|unix.O_EXCL|unix.O_CLOEXEC, 0)
 		if err == nil {

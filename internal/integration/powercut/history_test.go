@@ -11,9 +11,9 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// A state is one writer's content of a session: the number of its save,
-// and a padding that belongs to that number. They are two values, so that a
-// session that is half one save and half another shows it.
+// A state is one writer's content of a session: the number of its save, and a padding
+// that belongs to that number. They are two values, so that a mixture of two saves
+// shows.
 type state struct {
 	number  int64
 	padding string
@@ -60,8 +60,8 @@ type record struct {
 // called by several goroutines at once.
 type records struct {
 	// gone is set just before the cut. A call that returns after that is not
-	// acknowledged: the power is gone, and XFS lets an fsync
-	// of a directory succeed that finds its log already shut down.
+	// acknowledged: on XFS, an fsync of a directory succeeds although its log is
+	// shut down.
 	gone atomic.Bool
 
 	mu       sync.Mutex
@@ -76,7 +76,7 @@ func newRecords() *records {
 	return &records{sessions: make(map[string]*record), renewing: make(map[int]state)}
 }
 
-// of returns the history of a writer in a session, for those who have mu.
+// of returns the history of a writer in a session, with mu held.
 func (r *records) of(id string, writer int) *history {
 	rec := r.sessions[id]
 	if rec == nil {

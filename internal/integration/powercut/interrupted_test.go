@@ -15,9 +15,9 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// These tests stop one process in the middle of a save and let another one
-// save, be acknowledged and lose its power: the data that the first has not yet brought
-// to the disk must be there all the same, if the second builds upon it.
+// These tests stop one process in the middle of a save, let another one save and be
+// acknowledged, and cut the power. Data that the first has not yet brought to the
+// disk must be there all the same if the second builds upon it.
 
 func childStore() (*sessions.FilesystemSessionStore, *sessions.Session, error) {
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{

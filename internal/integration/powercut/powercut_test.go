@@ -1,9 +1,9 @@
 //go:build linux
 
-// Package powercut takes the power, the room and the rights away from under a
-// store, on file systems of its own, and compares the remains with the
-// acknowledged saves. A cut is the file system's shutdown ioctl: its memory is
-// lost. Losses and another order by a disk's own cache are not part of it.
+// Package powercut tests a store without power, room or rights, on file systems of
+// its own, and compares the remains with the acknowledged saves. A cut is the file
+// system's shutdown ioctl: its memory is lost. Losses and reordering by a disk's own
+// cache are not part of it.
 package powercut
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// cuts is how many a mode gets: 100, or SESSIONS_POWERCUTS.
+// cuts returns the number of cuts for each mode: 100, or SESSIONS_POWERCUTS.
 func cuts(t *testing.T) int {
 	if env := os.Getenv("SESSIONS_POWERCUTS"); env != "" {
 		n, err := strconv.Atoi(env)
@@ -110,8 +110,8 @@ func cutOnce(t *testing.T, d *disk, how cut, sync sessions.SyncMode, c *counts) 
 	return wrong
 }
 
-// Two writers a store, and two stores: the stores know nothing of each other,
-// like those of two processes.
+// startWriters returns two writers for each of two stores, which know nothing of
+// each other, like those of two processes.
 func startWriters(t *testing.T, dir string, rec *records, sync sessions.SyncMode) (writers []*writer) {
 	for range 2 {
 		// A failure because the power is gone is no news.

@@ -21,7 +21,7 @@ import (
 type place struct {
 	dir   string // of the file system
 	store *sessions.FilesystemSessionStore
-	extra int // sessions that were made to take the last of the room
+	extra int // sessions that takeTheLast has made
 }
 
 func newPlace(t *testing.T, dir string, sync sessions.SyncMode) *place {
@@ -194,10 +194,10 @@ func (p *place) saveState(t *testing.T, id string, number int64, size int) error
 	return p.store.Save(background, s)
 }
 
-// fill takes all the room there is, and returns a function that frees it.
-// Closing a file frees the blocks that ext4 has set aside for its growth, and
-// committing the journal those that were freed before; so it goes on until there was
-// nothing to take several times in a row. It may be called again.
+// fill takes all the room there is, and returns a function that frees it. Closing a
+// file frees the blocks that ext4 has set aside for its growth, and a commit of the
+// journal those that were freed before. So it goes on until it finds no room several
+// times in a row. It may be called again.
 func (p *place) fill(t *testing.T) (free func()) {
 	t.Helper()
 	name := filepath.Join(p.dir, "filler")
