@@ -7,11 +7,11 @@ import (
 )
 
 // Base64url without padding, RFC 4648 section 5, with one text for any
-// bytes. Package encoding/base64 skips CR and LF wherever they stand, in
-// strict mode too, so that a sealed cookie could be changed and still open;
-// and it took most of the time of sealing and opening. Its loops are made for
-// every alphabet; these take less than half the time. What is looked
-// up is public: the tables need not be safe against timing.
+// bytes. Package encoding/base64 skips CR and LF in all places, in strict mode too,
+// so that a sealed cookie could be changed and still open. It also took most of the
+// time of sealing and opening: its loops are for every alphabet, and these take less
+// than half the time. The text is public, so the tables need not be safe against
+// timing.
 
 const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 

@@ -12,33 +12,31 @@ import (
 	"github.com/sessfs/sessions/internal/httpheader"
 )
 
-// A Carrier keeps sessions in cookies, and nothing on the server. Give it to
-// [sessions.NewMiddleware], or use it without, in the way of werkzeug's
-// load_cookie and save_cookie:
+// A Carrier keeps sessions in cookies, and nothing on the server. It is for
+// [sessions.NewMiddleware], or for direct use like werkzeug's load_cookie and
+// save_cookie:
 //
 //	s, err := carrier.Load(r)
 //	…
 //	err = carrier.Commit(w, r, s) // before the first byte of the response
 //
-// Handlers cannot tell such a session from one that a store keeps, but it is
-// worth less, and no program can change that:
+// A handler uses such a session like one in a store. But any session in a cookie has
+// these limits:
 //
-//   - It cannot be ended on the server. Destroy and Renew take the old cookie
-//     away from the browser; a copy of it works until it expires. The remedies
-//     are short timeouts, [CarrierOptions.NotBefore], and a
-//     [sessions.FilesystemSessionStore] instead.
+//   - It cannot be ended on the server. Destroy and Renew remove the old cookie from
+//     the browser; a copy of it works until it expires. The remedies are short
+//     timeouts, [CarrierOptions.NotBefore], and a [sessions.FilesystemSessionStore]
+//     instead.
 //   - An old cookie can be sent again, and brings back the values of its time.
-//     What must happen once, a payment or the use of a coupon, does not belong
-//     here; neither does a counter of failed logins.
-//   - Of requests that overlap, the last response wins with all of its values,
-//     and what the others set is lost: there is nothing to merge with.
+//     Payments, coupons and counters of failed logins do not belong here.
+//   - Of requests that overlap, the last response wins with all of its values, and
+//     the changes of the others are lost: there is nothing to merge with.
 //   - It travels with every request, and has to fit in the cookies.
-//   - The response's header is the only way to save it: what changes after the
-//     first byte, in a WebSocket for example, is lost, and [sessions.Save] says
-//     so.
+//   - It can be saved in the response's header only. Changes after the first byte, in
+//     a WebSocket for example, are lost, and [sessions.Save] returns an error.
 //
-// A Carrier is made by [NewCarrier], does not change, and may be used by
-// several goroutines.
+// A Carrier is made by [NewCarrier], does not change, and may be used by several
+// goroutines at once.
 type Carrier struct {
 	ring       *KeyRing
 	base       *sessions.Base
@@ -58,7 +56,7 @@ var (
 	_ sessions.Reloader       = (*Carrier)(nil)
 )
 
-// CookieName returns the name of the cookie, and what those of chunks begin with.
+// CookieName returns the name of the cookie. The names of chunks begin with it.
 func (c *Carrier) CookieName() string { return c.template.Name }
 
 // New returns a new, empty session.
@@ -66,14 +64,13 @@ func (c *Carrier) New() *sessions.Session {
 	return c.base.New()
 }
 
-// Load returns the session that the request's cookies hold, a new one when
-// they hold none that may be trusted. When they hold two, which happens when
-// the Path or the Domain of the cookie was changed, the one that was sealed
-// last counts. The error is that of [CarrierOptions.NotBefore].
+// Load returns the session in the request's cookies, or a new one when they hold
+// none that is valid. Of two, as after a change of the cookie's Path or Domain, it
+// returns the one that was sealed last. The error is that of
+// [CarrierOptions.NotBefore] or of Valid.
 //
-// Cookies that may not be trusted stay in the browser until a session is saved
-// over them: where processes get a new key one after the other, another one may
-// know the key.
+// Invalid cookies stay in the browser until a session is saved over them: where
+// processes get a new key one after the other, another one may know the key.
 func (c *Carrier) Load(r *http.Request) (*sessions.Session, error) {
 	t, ok := c.sent(r)
 	if !ok {
@@ -86,14 +83,14 @@ func (c *Carrier) Load(r *http.Request) (*sessions.Session, error) {
 	return s, err
 }
 
-// load makes a session of a token; nil when it may not be trusted.
+// load returns the session of a token, or nil when it is not valid.
 func (c *Carrier) load(ctx context.Context, t token) (*sessions.Session, error) {
 	if ok, err := c.counts(ctx, t.record.Owner, t.record.Created); !ok {
 		return nil, err
 	}
 	s, err := c.base.Load(t.id, t.id, t.record)
 	if err != nil {
-		return nil, nil // sealed by us, but not what the codec writes
+		return nil, nil // sealed under our key, but not written by the codec
 	}
 	if ok, err := c.valid(ctx, s); !ok {
 		return nil, err
@@ -101,7 +98,7 @@ func (c *Carrier) load(ctx context.Context, t token) (*sessions.Session, error) 
 	return s, nil
 }
 
-// counts asks NotBefore.
+// counts reports whether NotBefore allows a session.
 func (c *Carrier) counts(ctx context.Context, owner string, created time.Time) (bool, error) {
 	if c.notBefore == nil || owner == "" {
 		return true, nil
@@ -114,8 +111,9 @@ func (c *Carrier) counts(ctx context.Context, owner string, created time.Time) (
 }
 
 // Reload asks NotBefore and Valid again about a session that came in a cookie. The
-// error is [sessions.ErrDeleted] when it does not count any more, or its Lifetime
-// has ended. There is nothing that it could be brought up to.
+// error is theirs, or [sessions.ErrDeleted] when one of them refuses the session or
+// its Lifetime has ended. The values stay as they are, since there is no newer state
+// on the server.
 func (c *Carrier) Reload(ctx context.Context, s *sessions.Session) error {
 	if err := s.Err(); err != nil || s.New() {
 		return err
@@ -145,18 +143,18 @@ func (c *Carrier) sent(r *http.Request) (newest token, ok bool) {
 }
 
 // Commit seals the session into cookies if it is modified, or if it is to be
-// renewed on access. A new session without values is not worth a cookie, and
-// one that has lost all of its values and has no owner is destroyed, like one that
-// was emptied by [sessions.Session.Clear]: then the cookies that the request had
-// expire. So do those that a smaller session needs no longer.
+// renewed on access. A new session without values and owner gets no cookie. One that
+// has lost all of its values and has no owner is destroyed, and so is one that was
+// emptied by [sessions.Session.Clear]: the request's cookies of the session then
+// expire. So do chunks that a smaller session does not need any more.
 //
-// It adds Cookie to the response's Vary. It sets Cache-Control to private where
-// there is none, and adds no-store to it with Set-Cookie. With an error it sets
-// no cookie and leaves the session as it was; that is [sessions.ErrTooLarge], a
-// [*sessions.ValueError], [sessions.Session.Err], or [sessions.ErrDeleted] when
-// the session's Lifetime has ended since it was loaded. The idle timeout counts
-// between requests: one that takes longer than that has used the session
-// meanwhile.
+// Commit adds Cookie to the response's Vary. It sets Cache-Control to private where
+// there is none, and adds no-store to it with Set-Cookie. After an error it has set
+// no cookie and the session is as it was. The error is [sessions.ErrTooLarge], a
+// [*sessions.ValueError], [sessions.Session.Err], [sessions.ErrForeign] for a session
+// of another carrier or store, or [sessions.ErrDeleted] when the session's Lifetime
+// has ended since it was loaded. The idle timeout counts between requests: a request
+// that takes longer has used the session meanwhile.
 func (c *Carrier) Commit(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	if err := s.Err(); err != nil {
 		return err
@@ -171,8 +169,9 @@ func (c *Carrier) Commit(w http.ResponseWriter, r *http.Request, s *sessions.Ses
 	})
 }
 
-// Update changes the session once, as it came with the request, and seals it as
-// Commit does. It is an error when the response has begun, and w is nil.
+// Update calls update once, on the session as it came with the request, and seals it
+// like Commit. The error is update's or one of Commit's. After the response has
+// begun w is nil, which is an error.
 func (c *Carrier) Update(w http.ResponseWriter, r *http.Request, s *sessions.Session, update func(*sessions.Session) error) error {
 	if w == nil {
 		return errors.New("securecookie: the response has begun, and the session can be saved in its header only")
@@ -190,7 +189,7 @@ func (c *Carrier) Update(w http.ResponseWriter, r *http.Request, s *sessions.Ses
 	})
 }
 
-// endIfEmpty destroys a session that is not worth a cookie.
+// endIfEmpty destroys a session that was cleared, or that has no values and no owner.
 func (c *Carrier) endIfEmpty(s *sessions.Session) {
 	c.base.EndIfCleared(s)
 	if s.Len() == 0 && s.Owner() == "" {
@@ -198,7 +197,7 @@ func (c *Carrier) endIfEmpty(s *sessions.Session) {
 	}
 }
 
-// commit seals what a change leaves into cookies.
+// commit seals the session after a change into cookies.
 func (c *Carrier) commit(w http.ResponseWriter, r *http.Request, change *sessions.Change) error {
 	if err := c.apply(change); err != nil {
 		return err
@@ -211,8 +210,8 @@ func (c *Carrier) commit(w http.ResponseWriter, r *http.Request, change *session
 	return nil
 }
 
-// apply has the session say what is to be written. What is stored is what it was
-// loaded from: nobody else can have changed that. Nothing is when its lifetime has
+// apply applies a change to the stored record. That is the one that the session was
+// loaded from, since no other request can change it, or none when its lifetime has
 // ended since.
 func (c *Carrier) apply(change *sessions.Change) error {
 	stored := change.Base()
@@ -222,7 +221,7 @@ func (c *Carrier) apply(change *sessions.Change) error {
 	return change.Apply(stored)
 }
 
-// due reports whether the session's idle time has to begin anew.
+// due reports whether the idle timeout has to be restarted.
 func (c *Carrier) due(r *http.Request, s *sessions.Session) bool {
 	if c.renew == 0 || s.New() {
 		return false
@@ -231,8 +230,8 @@ func (c *Carrier) due(r *http.Request, s *sessions.Session) bool {
 	return ok && t.id == s.ID() && c.ring.now().Sub(t.issued) >= c.renew
 }
 
-// cookies returns the template of the cookies for a session and the values of
-// them: none for a session that ends.
+// cookies returns the template of a session's cookies and their values: none for a
+// session that ends.
 func (c *Carrier) cookies(change *sessions.Change) (http.Cookie, parts, error) {
 	cookie := c.template
 	if change.NewKey() == "" {
@@ -248,7 +247,7 @@ func (c *Carrier) cookies(change *sessions.Change) (http.Cookie, parts, error) {
 	return cookie, p, err
 }
 
-// times says how long a session that is sealed now is valid.
+// times returns the times of a session that is sealed now.
 func (c *Carrier) times(rec *sessions.Record) Times {
 	now := c.ring.now()
 	return Times{
@@ -270,7 +269,7 @@ func (c *Carrier) open(name, value string) (token, error) {
 		return token{}, ErrInvalid
 	}
 	t.issued, t.record.Used = times.IssuedAt, times.IssuedAt
-	// The timeouts inside were those of the time of sealing. If they have been
+	// The times in the seal follow from the timeouts of then. If the timeouts were
 	// shortened since, the shorter ones count.
 	now, today := c.ring.now(), c.times(&t.record)
 	idle := today.Idle.Sub(today.IssuedAt)
@@ -280,11 +279,11 @@ func (c *Carrier) open(name, value string) (token, error) {
 	return t, nil
 }
 
-// Serialize returns the session as one value, for elsewhere than the cookies
-// that Commit sets; werkzeug's serialize. It expires at that time, and when the
-// session's timeouts say so; the zero Time leaves those alone. The session
-// stays as it is, modified or not. [MaxCookieData] is the limit, whatever
-// MaxCookies says.
+// Serialize returns the session as one value, for other places than cookies, like
+// werkzeug's serialize. The value expires at the given time, or earlier by the
+// session's timeouts; the zero Time leaves it to those. The session does not change.
+// The limit is [MaxCookieData], independent of MaxCookies. The errors are those of
+// Commit, and one for a destroyed session.
 //
 // To serialise a map, put it into a new session:
 //
@@ -316,10 +315,10 @@ func (c *Carrier) Serialize(s *sessions.Session, expires time.Time) (value strin
 	return value, err
 }
 
-// Unserialize returns the session of a value that Serialize made, or of a
-// single cookie; werkzeug's unserialize. What may not be trusted gives an
-// empty session. Neither is new or modified. The error is that of
-// [CarrierOptions.NotBefore].
+// Unserialize returns the session of a value from Serialize or from a single cookie,
+// like werkzeug's unserialize. For an invalid value it returns an empty session.
+// Neither is new or modified. The error is that of [CarrierOptions.NotBefore] or of
+// Valid.
 func (c *Carrier) Unserialize(ctx context.Context, value string) (*sessions.Session, error) {
 	if t, err := c.open(c.template.Name, value); err == nil {
 		if s, err := c.load(ctx, t); s != nil || err != nil {
@@ -330,7 +329,7 @@ func (c *Carrier) Unserialize(ctx context.Context, value string) (*sessions.Sess
 	return c.base.Load(id, id, sessions.Record{Codec: c.codec.Name(), Created: c.ring.now().UTC(), Fields: []sessions.Field{}})
 }
 
-// seal is SealCookie with the error that callers of a [sessions.Carrier] know.
+// seal is SealCookie with [sessions.ErrTooLarge] for [ErrTooLarge].
 func (c *Carrier) seal(name string, plaintext []byte, t Times) (string, error) {
 	value, err := c.ring.SealCookie(name, plaintext, t)
 	if errors.Is(err, ErrTooLarge) {

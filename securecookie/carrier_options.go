@@ -11,38 +11,37 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// CarrierOptions says how a [Carrier] keeps sessions. The zero value keeps
-// them for 14 days after they were last saved, 30 days at most, in up to four
-// cookies that are named __Host-session.
+// CarrierOptions are the settings of a [Carrier]. The zero value keeps sessions for
+// 14 days after they were last saved, 30 days at most, in up to four cookies that
+// are named __Host-session.
 type CarrierOptions struct {
 	_ struct{} // no literal without names
 
-	// CookieOptions are the cookies' name and attributes. RenewOnAccess seals
-	// the session of a request that only reads it again, so that its idle time
-	// begins anew, when that was last done longer ago than this. Zero means
-	// that only saving does. A slow request that only reads brings back a
-	// session that was destroyed meanwhile: its response seals what it has
-	// loaded, and may come after that of the logout. NotBefore refuses it. Valid is
-	// asked after NotBefore.
+	// CookieOptions are the cookies' name and attributes. RenewOnAccess restarts
+	// the idle timeout of a session that is only read: a request seals it again
+	// when it was last sealed longer ago than this. Zero means that only a save
+	// does. With it, a slow request that only reads can bring back a session that
+	// was destroyed meanwhile, when its response comes after that of the logout.
+	// NotBefore refuses such a session. Valid is asked after NotBefore.
 	//
 	// A session that does not fit in one cookie is kept in several, named with
-	// "-0", "-1" and so on behind the Name, which therefore must not end in
-	// such a number itself.
+	// "-0", "-1" and so on behind the Name. So the Name must not end in such a
+	// number itself.
 	sessions.CookieOptions
 
-	// IdleTimeout is the idle timeout: how long a session lives after it was last
-	// sealed. A session's own (see [sessions.Session.SetIdleTimeout]) takes its
-	// place. It is inside the seal; the MaxAge of the cookie is what the
-	// browser is asked for, and another matter. The default is 14 days, the
-	// least is a second. [sessions.Never] is refused: a stolen cookie has no
-	// other end. NIST SP 800-63B-4 names an hour at most for AAL2 and
-	// 15 minutes for AAL3; ASVS 5.0 7.3.1.
+	// IdleTimeout is how long a session lives after it was last sealed. A session's
+	// own (see [sessions.Session.SetIdleTimeout]) takes its place. It is inside the
+	// seal, and independent of the cookie's MaxAge, which is a request to the
+	// browser. The default is 14 days, the least is a second. [sessions.Never] is
+	// refused: a stolen cookie has no other end. NIST SP 800-63B-4 names an hour at
+	// most for AAL2 and 15 minutes for AAL3; ASVS 5.0 7.3.1.
 	IdleTimeout time.Duration
 
 	// Lifetime is the absolute timeout: how long a session lives after it was
-	// made or renewed, however much it is used. The default is 30 days, the
-	// least is a second. NIST SP 800-63B-4 names 30 days at most for AAL1, 24
-	// hours for AAL2 and 12 for AAL3; ASVS 5.0 7.3.2.
+	// made or renewed, used or not. A session's own (see
+	// [sessions.Session.SetLifetime]) takes its place. The default is 30 days, the
+	// least is a second, and [sessions.Never] is refused. NIST SP 800-63B-4 names
+	// 30 days at most for AAL1, 24 hours for AAL2 and 12 for AAL3; ASVS 5.0 7.3.2.
 	Lifetime time.Duration
 
 	// Codec encodes the values of new sessions. The default is
@@ -50,35 +49,34 @@ type CarrierOptions struct {
 	// that is this one, JSON or [sessions.Gob].
 	Codec sessions.Codec
 
-	// MaxCookies is how many cookies a session may fill. One has about 2,900
-	// bytes of values, and each further one 3,050. Saving a larger session is
-	// [sessions.ErrTooLarge]. The default is 4, or 2 when the cookies are
-	// Partitioned; the most are [MaxChunks], and 2 when Partitioned, since
-	// browsers give a partition 10 KB. They keep 50 cookies of a domain, all
-	// applications' together (RFC 6265bis 6.1).
+	// MaxCookies is the number of cookies that a session may fill. One has about
+	// 2,900 bytes of values, and each further one 3,050. The save of a larger
+	// session returns [sessions.ErrTooLarge]. The default is 4, the most are
+	// [MaxChunks]. Both are 2 when the cookies are Partitioned, since browsers keep
+	// 10 KB for a partition. They keep 50 cookies of a domain, of all applications
+	// together (RFC 6265bis 6.1).
 	//
-	// Servers and proxies limit the size of a request's header, and answer
-	// with an error that the user cannot get out of while the cookies live:
-	// Node allows 16 KB, nginx and Apache 8 KB in one line unless they are
-	// told otherwise (large_client_header_buffers, LimitRequestFieldSize),
-	// which is one cookie and a half. Behind those set this to 1.
+	// Servers and proxies limit the size of a request's header, and answer larger
+	// ones with an error, which the user sees until the cookies expire. Node allows
+	// 16 KB, nginx and Apache 8 KB in one line by default
+	// (large_client_header_buffers, LimitRequestFieldSize), which is less than two
+	// full cookies. Behind those set MaxCookies to 1.
 	MaxCookies int
 
-	// NotBefore returns the instant from which on sessions of an owner count:
-	// those that were made or renewed earlier are refused, whenever they were
-	// sealed, so that no request that is still running can bring one back. It
-	// is what one can do to end sessions that are in cookies: keep an instant
-	// for each user, set it to now when they change their password or log out
-	// everywhere, and after that call [sessions.Session.Renew] on the session
-	// that is to stay. The zero Time refuses none.
+	// NotBefore returns the instant from which on sessions of an owner count.
+	// Sessions that were made or renewed earlier are refused, by the time of that
+	// and not of sealing, so that no request that is still running brings one back.
+	// So sessions in cookies can be ended: keep an instant for each user, set it to
+	// now when they change their password or log out everywhere, and after that
+	// call [sessions.Session.Renew] on the session that is to stay. The zero Time
+	// refuses none.
 	//
-	// It is called once for each request that loads a session that has an
-	// owner (see [sessions.Session.SetOwner]), by several goroutines at once;
-	// its error becomes the request's. A session is as old as its last Renew,
-	// to the nanosecond. A database that keeps less must round the instant
-	// up, and whose servers' clocks disagree should add that: then a session
-	// made in that time is refused as well, where otherwise an older one would
-	// live on.
+	// It is called once for each load, and each Reload, of a session that has an
+	// owner (see [sessions.Session.SetOwner]), by several goroutines at once. Its
+	// error becomes that of the load. The time of a session's last Renew is exact
+	// to the nanosecond. A database with coarser times must round the instant up,
+	// and should add the difference of its servers' clocks. Then a few newer
+	// sessions are refused as well; otherwise a few older ones would live on.
 	NotBefore func(ctx context.Context, owner string) (time.Time, error)
 }
 
@@ -87,10 +85,10 @@ const (
 	maxPartitioned    = 2 // cookies of 4,096 bytes in the 10 KB of a partition
 )
 
-// NewCarrier returns a carrier of sessions that the ring seals. The error lists
-// all that is wrong with the ring and the options. The ring needs an Audience:
-// applications that share keys, and keep the default name of the cookie, would
-// otherwise take each other's sessions for their own.
+// NewCarrier returns a carrier of sessions that the ring seals. The error joins all
+// that is wrong with the ring and the options. The ring needs an Audience: without
+// one, applications that share keys and the default name of the cookie would accept
+// each other's sessions.
 func NewCarrier(ring *KeyRing, o CarrierOptions) (*Carrier, error) {
 	template, err := o.Template()
 	errs := []error{err}

@@ -61,7 +61,7 @@ func TestNewCarrierRefusesOptionsWithAllThatIsWrong(t *testing.T) {
 	}
 }
 
-// Two applications with one key, and all else as it comes.
+// Two applications with one key, and the same defaults.
 func TestCarrierOfAnotherAudienceOpensNothing(t *testing.T) {
 	key := securecookie.GenerateKey()
 	shop := newCarrier(t, newRing(t, "shop", key), securecookie.CarrierOptions{})
@@ -103,8 +103,8 @@ func TestNotBeforeRefusesWhatIsOlder(t *testing.T) {
 		t.Errorf("the zero Time refused, or %d calls", asked)
 	}
 
-	// Ann logs out everywhere but here, while a slow request of the thief's
-	// is still running: its response must not bring the old session back.
+	// Ann logs out everywhere but here, while a slow request of the thief's is
+	// still running: its response must not bring the old session back.
 	thief := &browser{t: t, carrier: b.carrier, cookies: stolen}
 	thief.visit(func(s *sessions.Session) {
 		s.Set("b", 2)

@@ -45,8 +45,8 @@ func newBrowser(t testing.TB, o securecookie.CarrierOptions) *browser {
 	return &browser{t: t, carrier: newCarrier(t, newRing(t, "test"), o)}
 }
 
-// clock makes a ring whose time can be moved; it starts now, since the
-// creation of a session is the root package's to note.
+// clock returns a ring and its time, which can be moved. It starts now, since the
+// root package sets the creation of a session.
 func clock(t testing.TB) (*securecookie.KeyRing, *time.Time) {
 	t.Helper()
 	ring, now := newRing(t, "test"), time.Now()
@@ -110,7 +110,7 @@ func (b *browser) names() []string {
 	return names
 }
 
-// expired are the names of the cookies that the last response took away.
+// expired returns the names of the cookies that the last response expired.
 func (b *browser) expired() []string {
 	var names []string
 	for name, c := range b.set {
@@ -325,8 +325,8 @@ func TestCommitTwiceInOneResponseLeavesTheSecondsCookies(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			// What the first wrote, and the second has no use for, is expired in
-			// case the browser has it; this one has not.
+			// Cookies of the first commit that the second does not need are
+			// expired, in case the browser has them; this one has not.
 			w.Header()["Set-Cookie"] = slices.DeleteFunc(w.Header()["Set-Cookie"], func(line string) bool { return strings.Contains(line, "Max-Age=0") })
 		}))
 		if got, _ := b.get("a").(string); got != want {
@@ -423,8 +423,8 @@ func TestCarrierRefusesATimeoutThatNoDurationHolds(t *testing.T) {
 	}
 }
 
-// What an old key has sealed is sealed under the first one by the next save, and
-// by the next renewal on access.
+// A session under an old key is sealed under the first one by the next save, and by
+// the next renewal on access.
 func TestCarrierSealsUnderTheFirstKey(t *testing.T) {
 	old, current := securecookie.GenerateKey(), securecookie.GenerateKey()
 	for name, use := range map[string]func(*sessions.Session){

@@ -18,9 +18,9 @@ import (
 const MaxChunks = 20
 
 const (
-	// maxCookie is how many bytes of name and value together browsers take.
+	// maxCookie is how many bytes of name and value together browsers accept.
 	// RFC 6265bis 5.7 has 4,096; some browsers have counted the equals sign,
-	// and older ones took three bytes less.
+	// and older ones accepted three bytes less.
 	maxCookie = 4093
 
 	setIDSize = 6                                 // random bytes, to tell one browser's sets apart
@@ -28,14 +28,14 @@ const (
 	maxPrefix = len("20.") + setIDText + len(".") // characters
 	maxSuffix = len("-19")                        // characters of a chunk's name behind the session's
 
-	// maxSame is how many cookies of one name are looked at. Browsers send
-	// several when they differ in Path or Domain; more than two come from
-	// nobody who can be helped.
+	// maxSame is how many cookies of one name are read. Browsers send several
+	// when they differ in Path or Domain. When there are more than two, none is
+	// read.
 	maxSame = 2
 )
 
-// partSize is how many characters of a value fit into a chunk. With the longest
-// name, of 256, those are still 3,822.
+// partSize returns how many characters of a value fit into a chunk: 3,822 with the
+// longest name, of 256.
 func (c *Carrier) partSize() int {
 	return maxCookie - len(c.template.Name) - maxSuffix - maxPrefix
 }
@@ -46,7 +46,7 @@ type parts struct {
 	chunks []string
 }
 
-// names tells which cookies the parts are in.
+// names returns the names of the cookies that the parts are in.
 func (p parts) names() (names nameSet) {
 	if p.single != "" {
 		return 1
@@ -90,7 +90,7 @@ func (c *Carrier) split(plaintext []byte, t Times) (parts, error) {
 	return parts{chunks: chunks}, nil
 }
 
-// nameOfSet is the name that a set of chunks is sealed for.
+// nameOfSet returns the name for which a set of chunks is sealed.
 func (c *Carrier) nameOfSet(prefix string) string { return c.template.Name + ";" + prefix }
 
 // found is the part of a header that is a session's cookies.
@@ -103,7 +103,7 @@ type found struct {
 // A slot has the values of the cookies of one name.
 type slot struct {
 	values [maxSame]string
-	n      int // how many there were; none counts when that is more than maxSame
+	n      int // the number in the header; when it is more than maxSame, none is read
 }
 
 func (s *slot) all() []string {
@@ -113,10 +113,9 @@ func (s *slot) all() []string {
 	return s.values[:s.n]
 }
 
-// find looks through Cookie headers for this session's cookies, by their exact
-// names, once and without allocating: a header may have thousands of others.
-// =name=value (CVE-2023-23934) is a cookie without a
-// name.
+// find returns this session's cookies in Cookie headers, by their exact names. It
+// reads once and does not allocate: a header may have thousands of others.
+// =name=value (CVE-2023-23934) is a cookie without a name.
 func (c *Carrier) find(header []string) (f found) {
 	f.c = c
 	for _, line := range header {
@@ -165,8 +164,8 @@ func parseNumber(s string) (n int, ok bool) {
 	return n, true
 }
 
-// candidates are the whole values that the cookies may hold, at most four of
-// them, and the name for which each was sealed.
+// candidates yields the whole values that the cookies may hold, at most four, and the
+// name for which each was sealed.
 func (f *found) candidates(yield func(name, value string) bool) {
 	for _, value := range f.slots[0].all() {
 		if len(f.c.template.Name)+len(value) <= maxCookie && !yield(f.c.template.Name, value) {
@@ -182,8 +181,8 @@ func (f *found) candidates(yield func(name, value string) bool) {
 	}
 }
 
-// parsePrefix returns the beginning of a chunk, that which is the same in all
-// of a set, and their number.
+// parsePrefix returns the beginning of a chunk, which is the same in all of its set,
+// and the number of chunks.
 func parsePrefix(chunk string) (prefix string, count int, ok bool) {
 	digits, rest, ok := strings.Cut(chunk[:min(len(chunk), maxPrefix)], ".")
 	if !ok || len(rest) <= setIDText || rest[setIDText] != '.' {
@@ -193,8 +192,8 @@ func parsePrefix(chunk string) (prefix string, count int, ok bool) {
 	return chunk[:len(digits)+setIDText+2], count, ok && count >= 2 && count <= MaxChunks
 }
 
-// join puts a set of chunks together: each there once, and all but the last as
-// long as they can be.
+// join joins a set of chunks. Each must be there once, and all but the last must have
+// full length.
 func (f *found) join(prefix string, count int) (string, bool) {
 	var whole []string
 	full := f.c.partSize()
@@ -213,8 +212,8 @@ func (f *found) join(prefix string, count int) (string, bool) {
 	return strings.Join(whole, ""), true
 }
 
-// set sets the cookies of a session, and has those expire that it has no need
-// of any more and that the request had, or this response was about to set.
+// set sets the cookies of a session. It expires those of the session that the request
+// had, or that this response was about to set, and that are not needed any more.
 func (c *Carrier) set(response http.Header, request []string, cookie http.Cookie, p parts) {
 	name := cookie.Name
 	if p.single != "" {

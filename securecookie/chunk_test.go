@@ -30,7 +30,8 @@ func load(t testing.TB, carrier *securecookie.Carrier, lines ...string) *session
 	return s
 }
 
-// cookiesOf are "name=value" of a session whose value "a" is of that size.
+// cookiesOf returns "name=value" of each cookie of a session whose value "a" has that
+// size.
 func cookiesOf(t testing.TB, carrier *securecookie.Carrier, size int) []string {
 	t.Helper()
 	s := carrier.New()

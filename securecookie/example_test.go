@@ -48,12 +48,12 @@ func ExampleKeyRing_SealCookie() {
 	}
 	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 
-	// The next request brings it back.
+	// The next request brings the cookie back.
 	cookie := w.Result().Cookies()[0]
 	data, _, err := ring.OpenCookie(name, cookie.Value)
 	fmt.Println(string(data), err)
 
-	// Under another name, or changed, it is worth nothing.
+	// Under another name, or changed, it is invalid.
 	_, _, err = ring.OpenCookie("__Host-user", cookie.Value)
 	fmt.Println(err)
 	// Output:

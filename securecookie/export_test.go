@@ -9,7 +9,7 @@ import (
 // SetNow replaces the clock of a ring that no other goroutine uses yet.
 func (r *KeyRing) SetNow(now func() time.Time) { r.now = now }
 
-// XAESSubkey is the key that XAES-256-GCM derives for a nonce of 24 bytes.
+// XAESSubkey returns the key that XAES-256-GCM derives for a nonce of 24 bytes.
 func XAESSubkey(key, nonce []byte) ([32]byte, error) {
 	var sub [32]byte
 	x, err := newXAES(key)

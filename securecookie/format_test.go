@@ -123,8 +123,7 @@ func TestVectorsAreOpened(t *testing.T) {
 	}
 }
 
-// The package comment is all that this test knows of the format: nothing in
-// it calls the package.
+// This test follows the package comment alone: it calls no function of the package.
 func TestVectorsFollowThePackageComment(t *testing.T) {
 	v := readVectors(t)
 	const prefix = "github.com/sessfs/sessions/securecookie 1 "
@@ -327,7 +326,7 @@ func (v vectors) sealed(t *testing.T, c cookieVector) cookieVector {
 	return c
 }
 
-// refused returns cookies that are sealed well and then spoilt.
+// refused returns cookies that are sealed and then spoilt.
 func (v vectors) refused(t *testing.T, now int64) []cookieVector {
 	t.Helper()
 	good := func(c cookieVector) cookieVector {

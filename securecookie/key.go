@@ -37,18 +37,17 @@ const (
 // The error that wraps it names the fault, and never has the key or the secret.
 var ErrKey = errors.New("securecookie: unusable key")
 
-// A Key is a master key: secret bytes that a [KeyRing] derives its
-// encryption keys from. Make one with [GenerateKey], [NewKey],
-// [KeyFromSecret] or [ParseKey]; the zero Key is refused by [NewKeyRing].
+// A Key is a master key: secret bytes from which a [KeyRing] derives its encryption
+// keys. Make one with [GenerateKey], [NewKey], [KeyFromSecret] or [ParseKey];
+// [NewKeyRing] refuses the zero Key.
 //
 // A Key does not change and may be copied and used by several goroutines.
 // Printing, logging or encoding one, alone or inside other values, shows at
 // most its id; only [Key.Reveal] returns the secret.
 type Key struct {
-	// Package fmt does not call the methods of unexported fields. The text that it
-	// prints of a Key inside somebody's struct is an address, and with a verb
-	// that does not suit it, such as %s, what is behind the first pointer,
-	// but not what is behind the second.
+	// Package fmt does not call the methods of unexported fields. Of a Key in such
+	// a field it prints an address, and with an unsuitable verb, such as %s, the
+	// struct behind the first pointer, but not the one behind the second.
 	m *material
 }
 
@@ -73,10 +72,10 @@ func GenerateKey() Key {
 	return k
 }
 
-// NewKey returns the key that consists of b, which it copies: [KeySize] to
-// 1024 bytes out of a cryptographic random source. Bytes that people chose are
-// for [KeyFromSecret]. Anything shorter or longer, or nothing but zero bytes
-// (a buffer that was never filled), is refused with [ErrKey].
+// NewKey returns the key that consists of b, which it copies: [KeySize] to 1024 bytes
+// from a cryptographic random source. Fewer or more bytes, and zero bytes alone (a
+// buffer that was never filled), are refused with [ErrKey]. A secret that is a text
+// is for [KeyFromSecret].
 func NewKey(b []byte) (Key, error) {
 	switch {
 	case len(b) < KeySize:
@@ -94,9 +93,8 @@ func NewKey(b []byte) (Key, error) {
 // must be of [KeySize] to 1024 bytes, else it is refused with [ErrKey]. Every
 // byte of it counts, a newline at its end as well.
 //
-// HKDF does not make a weak secret strong: a sentence that can be guessed
-// can be guessed here, offline, by anybody who has one cookie. It is for long
-// random strings, not for passwords.
+// HKDF does not make a weak secret strong: anyone who has one cookie can try
+// sentences and passwords offline. It is for long random strings.
 func KeyFromSecret(secret string) (Key, error) {
 	switch {
 	case len(secret) < KeySize:
@@ -129,11 +127,11 @@ func newKey(b []byte) (Key, error) {
 	return Key{&material{[keyIDSize]byte(id), &secret{bytes.Clone(b), encryption}}}, nil
 }
 
-// ParseKey reads the text form of a key, as [Key.Reveal] and the keygen
-// command write it: "sk1_" and the unpadded base64url of the key's bytes and
-// of a checksum of four bytes. White space around it is ignored. Anything
-// else is refused with [ErrKey]; a truncated or mistyped key is told by its
-// checksum, so that it fails at start-up and not by ending every session.
+// ParseKey reads the text form of a key, from [Key.Reveal] or the keygen command:
+// "sk1_" and the unpadded base64url of the key's bytes and of a checksum of four
+// bytes. White space around it is ignored. Any other text is refused with [ErrKey].
+// By the checksum a truncated or mistyped key fails at start-up, and does not end
+// every session.
 func ParseKey(text string) (Key, error) {
 	body, ok := strings.CutPrefix(strings.TrimSpace(text), textPrefix)
 	if !ok {
@@ -153,11 +151,11 @@ func ParseKey(text string) (Key, error) {
 	return NewKey(b)
 }
 
-// ParseKeys reads a list of keys in text form, as it stands in a
-// configuration file or an environment variable: separated by white space,
-// commas or both, the newest first; from "#" to the end of a line is comment.
-// The first key will seal, all will open. A list that is empty, too long for
-// a [KeyRing] or holds anything but keys is refused with [ErrKey].
+// ParseKeys reads a list of keys in text form, from a configuration file or an
+// environment variable: separated by white space, commas or both, the newest first.
+// From "#" to the end of a line is comment. The first key will seal, all will open.
+// A list that is empty, that is too long for a [KeyRing], or that holds anything but
+// keys, is refused with [ErrKey].
 func ParseKeys(text string) ([]Key, error) {
 	var keys []Key
 	for line := range strings.Lines(text) {
@@ -188,10 +186,10 @@ func checksum(b []byte) [checksumSize]byte {
 	return [checksumSize]byte(sum[:checksumSize])
 }
 
-// Reveal returns the key's text form, secret included, for a file or a
-// secret store; [ParseKey] reads it. It is the one way to get the secret out:
-// a Key has no MarshalText, because then a structured logger or encoding/json
-// would print it. Reveal panics on the zero Key.
+// Reveal returns the key's text form with its secret, for a file or a secret store;
+// [ParseKey] reads it. No other method returns the secret: a Key has no MarshalText,
+// because a structured logger or encoding/json would print it. Reveal panics on the
+// zero Key.
 func (k Key) Reveal() string {
 	if k.m == nil {
 		panic("securecookie: Reveal of the zero Key")
@@ -212,9 +210,9 @@ func (k *Key) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// ID returns the key's id in hexadecimal: 32 digits that name the key and
-// say nothing about it. It stands in clear in everything that the key sealed.
-// The zero Key's id is empty.
+// ID returns the key's id in hexadecimal: 32 digits that name the key and reveal
+// nothing about it. It stands in clear in all data that the key sealed. The zero Key's
+// id is empty.
 func (k Key) ID() string {
 	if k.m == nil {
 		return ""

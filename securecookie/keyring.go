@@ -1,6 +1,6 @@
-// Package securecookie seals sessions into values that the client keeps: a
-// cookie that cannot be read, made or changed without the key. It needs no store, and
-// cannot end a session before it expires; for that, use a store.
+// Package securecookie seals sessions into cookies, which cannot be read, made or
+// changed without the key. It needs no store. A session in a cookie cannot be ended
+// before it expires; for that, use a store.
 //
 // Start with a [KeyRing], made by [NewKeyRing] from one or more keys:
 //
@@ -22,31 +22,30 @@
 //
 // # Guarantees and limits
 //
-// Data from [KeyRing.OpenCookie] were sealed by a holder of one of the keys,
-// for this cookie name and this audience, and has not expired. Everything
-// else is refused with [ErrInvalid], which does not say why. Length is not
-// hidden; data are not compressed, because the length of compressed data tells
-// about their content. A client can send an old cookie again for as long as it
-// is valid, and no cookie can be revoked but by dropping its key, or for all
-// sessions of an owner by [CarrierOptions.NotBefore]. [Carrier] has the other
-// limits of a session in a cookie.
+// Data from [KeyRing.OpenCookie] were sealed by a holder of one of the keys, for
+// this cookie name and this audience, and have not expired. All other values are
+// refused with [ErrInvalid], without the reason. Length is not hidden. Data are not
+// compressed, because the length of compressed data tells about their content. A
+// client can send an old cookie again for as long as it is valid. A cookie can be
+// revoked only by dropping its key, or with all sessions of its owner by
+// [CarrierOptions.NotBefore]. [Carrier] has the other limits of a session in a
+// cookie.
 //
 // # Rotating keys
 //
 // The first key of a ring seals, all open. To rotate, put a new key before the
-// others in every process's configuration, and drop the oldest when the
-// longest absolute expiry has passed since the last process had it first; when a
-// key has leaked, at once. Where processes restart one after the other, add the
-// new key in second place first, so that all can open what the first of them
-// seals. To a process that lacks a key, a session under it is none: it leaves the
-// cookies in the browser and the file on the disk, but begins a new session.
+// others in every process's configuration. Drop the oldest when the longest Lifetime
+// has passed since the last process had it first, or at once when it has leaked.
+// Where processes restart one after the other, first add the new key in second place,
+// so that all can open cookies that the first of them seals. A process that lacks
+// the key of a session leaves the cookies in the browser and the file on the disk,
+// and begins a new session.
 //
-// A session under an old key is sealed under the first one with the next save, or
-// renewal on access: of a session in cookies, and of one in a file. Without a
-// Lifetime, a session in a file can live as long as it is used. Its key can go
-// when the longest idle timeout has passed: a session that has not been saved or
-// touched since has ended. Sessions whose key was dropped are lost; in files, one
-// line in the log tells of it.
+// A session under an old key, in cookies or in a file, is sealed under the first one
+// with the next save or renewal on access. A session in a file without a Lifetime
+// can live as long as it is used. Its key can be dropped when the longest idle
+// timeout has passed: a session that was not saved or touched since has ended.
+// Sessions whose key was dropped are lost; for files, one line in the log reports it.
 //
 // # Format 1
 //
@@ -89,10 +88,10 @@
 //	8   length of the cookie's name in bytes, and the name
 //
 // A cookie is valid while now < idle expiry, now < absolute expiry, and issued
-// at <= now + one minute ([Leeway]). A decoder must refuse whatever its
-// encoder would not write: padding, other characters (many decoders skip CR
-// and LF), bits set after the last byte. The format adds 81 bytes, and
-// so always 108 characters to the unpadded base64 of the data.
+// at <= now + one minute ([Leeway]). A decoder must refuse all that its encoder
+// would not write: padding, other characters (many decoders skip CR and LF), bits
+// set after the last byte. The format adds 81 bytes, and so always 108 characters to
+// the unpadded base64 of the data.
 //
 // # Sessions in cookies
 //
@@ -113,9 +112,9 @@
 //	…   the values: as one JSON object for a codec of JSON, otherwise each key
 //	    and each value behind its length, in the order of the keys
 //
-// The time of the login, the timeouts and the lengths are uvarints, as in package encoding/binary. The
-// frame's times hold the timeouts; those of the carrier's options now count
-// as well, if they are shorter.
+// The time of the login, the timeouts and the lengths are uvarints, as in package
+// encoding/binary. The frame's times follow from the timeouts at the time of sealing.
+// The present ones of the carrier's options count as well, if they are shorter.
 //
 // A session whose name and sealed value together have more than 4,093
 // characters is kept in 2 to 20 cookies, named with "-0", "-1" and so on behind
@@ -123,13 +122,12 @@
 //
 //	<count>.<set id>.<part>
 //
-// the number of the cookies in decimal, 8 characters of base64url that are
-// random and the same in all of them, and a part of the sealed value: of 4,078
-// characters less the length of the session's name, or the rest in the
-// last. It is sealed for a name that is the session's, followed by ";" and
-// "<count>.<set id>.", so that these cannot be changed either. A decoder
-// refuses a set of which a part is missing, is there twice or has another
-// length, and looks at no more than two cookies of one name.
+// the number of the cookies in decimal, 8 random characters of base64url that are
+// the same in all of them, and a part of the sealed value: of 4,078 characters less
+// the length of the session's name, or the rest in the last. The value is sealed for
+// the session's name, followed by ";" and "<count>.<set id>.", so that these cannot be
+// changed either. A decoder refuses a set of which a part is missing, is there twice
+// or has another length. Of more than two cookies of one name it reads none.
 //
 // # Other data
 //
@@ -170,7 +168,7 @@ type KeyRingOptions struct {
 }
 
 // A KeyRing seals and opens. It is made by [NewKeyRing], does not change,
-// and may be used by several goroutines.
+// and may be used by several goroutines at once.
 type KeyRing struct {
 	keys     []*ringKey
 	audience string
@@ -182,9 +180,8 @@ type ringKey struct {
 	cipher *xaes
 }
 
-// NewKeyRing returns the key ring that o describes. Its error names, at
-// once, everything that is wrong with o: no key or more than [MaxKeys], a zero
-// [Key], a key that is there twice.
+// NewKeyRing returns a key ring of the options. The error joins all that is wrong
+// with them: no key or more than [MaxKeys], a zero [Key], a key that is there twice.
 func NewKeyRing(o KeyRingOptions) (*KeyRing, error) {
 	var errs []error
 	switch n := len(o.Keys); {

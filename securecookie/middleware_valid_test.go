@@ -17,7 +17,7 @@ import (
 
 var errDown = errors.New("the database is down")
 
-// accounts are what an application knows of its users.
+// accounts are the users of an application.
 type accounts struct {
 	version atomic.Int64
 	down    atomic.Bool
@@ -113,7 +113,7 @@ func TestReloadOfASealedSessionAsksNotBeforeAndTheLifetime(t *testing.T) {
 	}
 }
 
-// The function of an Update runs once, and the response carries what it did.
+// The function of an Update runs once, and the response carries its changes.
 func TestUpdateOfASealedSession(t *testing.T) {
 	errOwn := errors.New("the function's own")
 	overBoth(t, securecookie.CarrierOptions{}, func(w http.ResponseWriter, r *http.Request) {

@@ -12,9 +12,9 @@ import (
 
 const (
 	// MaxCookieData is the greatest length of data, in bytes, that
-	// [KeyRing.SealCookie] seals and [KeyRing.OpenCookie] opens: 64 KiB, well
-	// above what servers accept in the headers of one request (mostly 8 to 32
-	// KiB), so that a hostile value costs no more memory than that.
+	// [KeyRing.SealCookie] seals and [KeyRing.OpenCookie] opens: 64 KiB. It bounds
+	// the memory that a hostile value costs, and is well above the 8 to 32 KiB that
+	// servers mostly accept in the headers of one request.
 	MaxCookieData = 64 << 10
 
 	// MaxData is the greatest length of data, in bytes, that [KeyRing.Seal]
@@ -31,28 +31,27 @@ const (
 
 	headerSize   = 1 + keyIDSize                                  // bytes: version, key id
 	overheadSize = headerSize + deriveSize + gcmNonce + gcmTag    // bytes
-	maxPooled    = 4 * (overheadSize + timesSize + MaxCookieData) // bytes of scratch worth keeping
+	maxPooled    = 4 * (overheadSize + timesSize + MaxCookieData) // bytes of scratch that is kept
 )
 
-// ErrInvalid is the one error of [KeyRing.OpenCookie] and [KeyRing.Open]:
-// the value is damaged, forged, expired, from the future, of an unknown
-// version, or was sealed under a key that the ring does not have, for another
-// name, context or audience. Nothing tells these apart, so that an attacker
-// who sees the difference has none to see.
+// ErrInvalid is the one error of [KeyRing.OpenCookie] and [KeyRing.Open]: the value
+// is damaged, forged, expired, from the future, of an unknown version, or was sealed
+// under a key that the ring does not have, or for another name, context or audience.
+// The error does not tell these apart, since an attacker could learn from the
+// difference.
 var ErrInvalid = errors.New("securecookie: invalid value")
 
 // ErrTooLarge is the error of sealing more than [MaxCookieData] or [MaxData].
 var ErrTooLarge = errors.New("securecookie: data too large")
 
-// SealCookie returns the value, printable without quotes, of a cookie of
-// that name: data and t, encrypted and authenticated in format 1 (see the
-// package comment). It is 108 characters longer than the base64 of the data.
-// Data may be empty.
+// SealCookie returns the value of a cookie of that name: data and t, encrypted and
+// authenticated in format 1 (see the package comment). The value needs no quotes, and
+// is 108 characters longer than the base64 of the data. Data may be empty.
 //
-// The name must be the one under which the value will be opened, and not
-// empty. More than [MaxCookieData] is refused with [ErrTooLarge]; browsers keep
-// no more than 4,096 bytes of name, value and attributes. Sealing what has
-// expired is no error; opening it is.
+// The value opens under the same name only, which must not be empty. More than
+// [MaxCookieData] is refused with [ErrTooLarge]; browsers keep no more than 4,096
+// bytes of name and value. Times that have passed are not an error here, but in
+// OpenCookie. Times before 1970 or after 9999 are.
 func (r *KeyRing) SealCookie(name string, data []byte, t Times) (string, error) {
 	if name == "" {
 		return "", errors.New("securecookie: no cookie name")
@@ -68,8 +67,8 @@ func (r *KeyRing) SealCookie(name string, data []byte, t Times) (string, error) 
 	}
 	s := getScratch()
 	defer s.put()
-	// The plaintext lies where seal wants it, and is overwritten by it:
-	// nothing of it remains in the pool.
+	// The plaintext lies where seal needs it, and is overwritten there: nothing of
+	// it remains in the pool.
 	buf := slices.Grow(s.sealed[:0], overheadSize+timesSize+len(data))
 	frame, err := t.appendTo(buf[headerSize+deriveSize : headerSize+deriveSize])
 	if err != nil {
@@ -84,9 +83,9 @@ func (r *KeyRing) SealCookie(name string, data []byte, t Times) (string, error) 
 	return string(s.text), nil
 }
 
-// OpenCookie returns the data and the times that [KeyRing.SealCookie] sealed
-// into value for a cookie of that name. A value that may not be trusted, for
-// whatever reason, gives no data, no times and [ErrInvalid].
+// OpenCookie returns the data and the times that [KeyRing.SealCookie] sealed into
+// value for a cookie of that name. For any other value it returns no data, no times
+// and [ErrInvalid].
 func (r *KeyRing) OpenCookie(name, value string) ([]byte, Times, error) {
 	if name == "" || len(value) > maxCookieText {
 		return nil, Times{}, ErrInvalid
@@ -109,11 +108,11 @@ func (r *KeyRing) OpenCookie(name, value string) ([]byte, Times, error) {
 	return frame[timesSize:], t, nil
 }
 
-// Seal returns data encrypted and authenticated for keeping, as bytes and
-// without expiry: 57 bytes more than data. The context, a session's id for
-// instance, must be the one under which it will be opened; it is not in the
-// result, and may be empty. More than [MaxData] is refused with [ErrTooLarge].
-// What Seal seals, [KeyRing.OpenCookie] refuses, and the other way round.
+// Seal returns data encrypted and authenticated, without expiry, for data at rest. The
+// result is 57 bytes longer than data. It opens under the same context only, a
+// session's ID for instance, which is not in the result and may be empty. More than
+// [MaxData] is refused with [ErrTooLarge]. [KeyRing.OpenCookie] refuses data from Seal,
+// and Open refuses cookies.
 func (r *KeyRing) Seal(data []byte, context string) ([]byte, error) {
 	if len(data) > MaxData {
 		return nil, fmt.Errorf("%w: %d bytes, want %d or fewer", ErrTooLarge, len(data), MaxData)
@@ -127,9 +126,8 @@ func (r *KeyRing) Seal(data []byte, context string) ([]byte, error) {
 	return r.seal(s, buf, purposeData, context, data)
 }
 
-// Open returns the data that [KeyRing.Seal] sealed for that context, in
-// memory of its own. Bytes that may not be trusted, for whatever reason, give
-// no data and [ErrInvalid].
+// Open returns the data that [KeyRing.Seal] sealed for that context, in memory of its
+// own. For any other bytes it returns no data and [ErrInvalid].
 func (r *KeyRing) Open(sealed []byte, context string) ([]byte, error) {
 	if len(sealed) > overheadSize+MaxData {
 		return nil, ErrInvalid
@@ -141,9 +139,9 @@ func (r *KeyRing) Open(sealed []byte, context string) ([]byte, error) {
 
 var _ sessions.RotatingSealer = (*KeyRing)(nil)
 
-// Current reports whether data were sealed by [KeyRing.Seal] under the first key
-// of the ring. Others are to be sealed again before their key is dropped. It does
-// not say that they open.
+// Current reports whether data from [KeyRing.Seal] name the first key of the ring.
+// Others are to be sealed again before their key is dropped. Current does not check
+// that the data open.
 func (r *KeyRing) Current(sealed []byte) bool {
 	return len(r.keys) > 0 && len(sealed) >= headerSize && sealed[0] == version1 && [keyIDSize]byte(sealed[1:headerSize]) == r.keys[0].id
 }
@@ -164,8 +162,7 @@ func (r *KeyRing) seal(s *scratch, dst []byte, purpose byte, context string, fra
 	return dst, nil
 }
 
-// open returns the frame of what seal made. Only the key that is named is
-// tried.
+// open returns the frame in sealed data. It tries the key that they name alone.
 func (r *KeyRing) open(s *scratch, purpose byte, context string, sealed []byte) ([]byte, error) {
 	if len(sealed) < overheadSize || sealed[0] != version1 {
 		return nil, ErrInvalid
@@ -184,8 +181,8 @@ func (r *KeyRing) open(s *scratch, purpose byte, context string, sealed []byte) 
 
 var maxCookieText = encodedLen(overheadSize + timesSize + MaxCookieData)
 
-// scratch is the memory of one seal or open. It is pooled: what is passed to
-// a cipher escapes to the heap, and would make half of the allocations.
+// scratch is the memory of one seal or open. It is pooled: arguments of a cipher
+// escape to the heap, and would be half of the allocations.
 type scratch struct {
 	key        [32]byte // of the message; cleared after use
 	additional []byte

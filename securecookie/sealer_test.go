@@ -133,7 +133,7 @@ func TestCurrentTellsWhatTheFirstKeySealed(t *testing.T) {
 	}
 }
 
-// A process that does not have the key yet leaves what it cannot open to the
+// A process that does not have the key yet leaves cookies that it cannot open to the
 // others, until the user logs out there.
 func TestLogoutExpiresCookiesThatANewerKeySealed(t *testing.T) {
 	old, current := securecookie.GenerateKey(), securecookie.GenerateKey()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Leeway is how far in the future a cookie may have been issued: one minute,
-// for servers whose clocks disagree. Expiry has no leeway.
+// Leeway is how far in the future a cookie may be issued: one minute, for servers
+// whose clocks disagree. Expiry has no leeway.
 const Leeway = time.Minute
 
 const (
@@ -20,19 +20,19 @@ const (
 // Times are the limits of a cookie's validity. They are kept to the millisecond,
 // rounded down, and must lie between 1970 and 9999.
 type Times struct {
-	// IssuedAt is when the cookie was sealed; the zero Time stands for now.
+	// IssuedAt is the time of sealing. The zero Time means now.
 	IssuedAt time.Time
 
-	// Idle is the instant from which an unused session is over;
-	// the zero Time means none. A later cookie moves it.
+	// Idle is the instant from which on the session has ended if no later cookie
+	// moves it. The zero Time means none.
 	Idle time.Time
 
-	// Absolute is the instant from which the session is over, used or
-	// not; the zero Time means none. A later cookie repeats it.
+	// Absolute is the instant from which on the session has ended, used or not.
+	// The zero Time means none. A later cookie repeats it.
 	Absolute time.Time
 }
 
-// appendTo appends the times as format 1 has them.
+// appendTo appends the times in format 1.
 func (t Times) appendTo(b []byte) ([]byte, error) {
 	for i, at := range [...]time.Time{t.IssuedAt, t.Idle, t.Absolute} {
 		millis := int64(noExpiry)
@@ -48,8 +48,8 @@ func (t Times) appendTo(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// parseTimes reads times written by appendTo and reports whether now is in the
-// time in which the cookie is valid.
+// parseTimes reads times written by appendTo, and reports whether a cookie with them
+// is valid now.
 func parseTimes(b []byte, now time.Time) (Times, bool) {
 	var at [3]time.Time
 	for i := range at {

@@ -14,15 +14,15 @@ const (
 	sessionLayout1 = 0x01 // the first byte of a session's plaintext
 )
 
-// A token is a session as it is in a cookie.
+// A token is a session from a cookie.
 type token struct {
 	id     string
 	record sessions.Record
 	issued time.Time
 }
 
-// appendSession appends the data of a session that are sealed, in the layout of
-// the package comment.
+// appendSession appends the data of a session, in the layout of the package comment.
+// The error is [sessions.ErrForeign] when the ID is not a carrier's.
 func appendSession(dst []byte, id string, rec *sessions.Record) ([]byte, error) {
 	raw, err := hex.DecodeString(id)
 	if err != nil || len(raw) != sessionIDSize {
@@ -59,9 +59,9 @@ func fromUnixNano(n uint64) time.Time {
 	return time.Unix(0, int64(n)).UTC()
 }
 
-// sessionFixed is the size of the layout's beginning: layout, ID, creation, persistence.
-// sessionOverhead is its greatest size beside owner, meta and values: also
-// six uvarints and the codec's name. Both are in bytes.
+// sessionFixed is the size of the layout's beginning: layout, ID, creation,
+// persistence. sessionOverhead is its greatest size beside owner, meta and values:
+// also six uvarints and the codec's name. Both are in bytes.
 const (
 	sessionFixed    = 1 + sessionIDSize + 8 + 1
 	sessionOverhead = sessionFixed + 6*binary.MaxVarintLen64 + 16
@@ -71,8 +71,8 @@ func appendText(dst []byte, text string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
-// parseSession reads data written by appendSession. That they were sealed does not make it right: another
-// program may share the keys.
+// parseSession reads data written by appendSession. Sealed data can be wrong too, when
+// another program shares the keys.
 func parseSession(b []byte) (t token, ok bool) {
 	if len(b) < sessionFixed || b[0] != sessionLayout1 {
 		return token{}, false

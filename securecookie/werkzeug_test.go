@@ -9,7 +9,7 @@ import (
 	"github.com/sessfs/sessions/securecookie"
 )
 
-// Tests 7 to 9 of werkzeug's.
+// Three of werkzeug's own tests of SecureCookie.
 
 func TestWerkzeugRoundTrip(t *testing.T) {
 	carrier := newCarrier(t, newRing(t, "test"), securecookie.CarrierOptions{})

@@ -45,9 +45,8 @@ func newXAES(key []byte) (*xaes, error) {
 	return x, nil
 }
 
-// subkey fills key with the key of the message whose nonce begins with
-// derive. The caller brings the memory because an argument of a
-// [cipher.Block] escapes to the heap.
+// subkey fills key with the key of the message whose nonce begins with derive. The
+// memory is the caller's because an argument of a [cipher.Block] escapes to the heap.
 func (x *xaes) subkey(key *[32]byte, derive []byte) {
 	for i := range 2 {
 		m := key[i*aes.BlockSize : (i+1)*aes.BlockSize]

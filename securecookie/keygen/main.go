@@ -43,7 +43,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "keygen: %v\n%s", err, usage)
 		return 2
 	case flags.NArg() > 0:
-		// Not repeated: it may be a key that somebody wanted to have read.
+		// Not repeated: it may be a key.
 		fmt.Fprintf(stderr, "keygen: takes no arguments\n%s", usage)
 		return 2
 	}
@@ -63,7 +63,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// write makes the file; one that exists may be the only copy of another key.
+// write writes the key to a new file. It replaces none, which may be the only copy
+// of another key.
 func write(name string, key securecookie.Key) (err error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -41,7 +41,7 @@ func Example() {
 			}
 			return map[string]any{} // never an old cookie beside a bad new one
 		}
-		values, _ := old.Unserialize(werkzeug.CookieValue(r, oldName)) // empty if it is not to be trusted
+		values, _ := old.Unserialize(werkzeug.CookieValue(r, oldName)) // empty if it is invalid
 		return values
 	}
 	handler := func(w http.ResponseWriter, r *http.Request) {

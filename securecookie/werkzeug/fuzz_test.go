@@ -22,8 +22,8 @@ func FuzzUnserializeRefusesWhatWasNotSigned(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value string) { mustRefuse(t, c, value, value) })
 }
 
-// The items are the attacker's, and signed: what is behind the signature
-// must bear anything, too.
+// The items are any bytes, and signed: the code behind the signature must not fail
+// on them either.
 func FuzzSignedItemsAreReadOrRefused(f *testing.F) {
 	c := at(newCodec(f, longSecret, crypto.SHA256), time.Unix(1e9, 0))
 	for _, row := range values {

@@ -163,8 +163,8 @@ func appendBigInt(b []byte, n *big.Int) ([]byte, error) {
 
 // decodeJSON reads one JSON value, with integers and floats kept apart.
 func decodeJSON(text []byte) (any, bool) {
-	// Package json would put U+FFFD in the place of bytes that it cannot decode,
-	// and a value that was changed is worse than none.
+	// Package json would replace bytes that it cannot decode by U+FFFD, and a
+	// changed value is worse than an error.
 	if !utf8.Valid(text) || hasLoneSurrogate(text) {
 		return nil, false
 	}

@@ -29,7 +29,7 @@ var values = []struct {
 	name string
 	v    any
 	want string // Python's json.dumps; empty if refused
-	back any    // what is read back
+	back any    // the value that is read back
 }{
 	{"nil", nil, "null", nil},
 	{"true", true, "true", true},
@@ -116,7 +116,7 @@ func TestSerializeWritesValuesAsPythonDoes(t *testing.T) {
 	}
 }
 
-// same is DeepEqual that knows 0.0 from -0.0.
+// same is DeepEqual that tells 0.0 from -0.0.
 func same(a, b any) bool {
 	if f, ok := a.(float64); ok {
 		g, ok := b.(float64)

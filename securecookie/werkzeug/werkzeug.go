@@ -14,7 +14,7 @@
 // # Versions of Python's libraries
 //
 // They do not write the same bytes. The output of this package is, byte for byte,
-// that of secure_cookie with werkzeug up to 2.0, the only ones that its releases
+// that of secure_cookie with werkzeug up to 2.0, the only versions that its releases
 // (0.1.0 and 0.2.0) run with. Its unreleased code, with werkzeug 2.1 to 2.3,
 // leaves the characters !$'()*,; of keys as they are. werkzeug 0.16.1 with json
 // as serialization_method has spaces in the JSON, and does not sort the keys of
@@ -29,14 +29,14 @@
 // The signature covers items joined by "|" that are joined by "&" in the
 // cookie, and Python reads base64 with foreign characters in it. So a client
 // can put a "|" for the "&" before the expiry, which is then part of the value
-// before it and skipped: an expired cookie loads again. This package reads
-// nothing but the one base64 text that the writer wrote.
+// before it and skipped: an expired cookie loads again. This package reads only the
+// one base64 text that a value has.
 //
 // It also refuses, where Python raises an exception or lets them pass: bad
 // padding, keys and strings that are not UTF-8 (a lone surrogate among them), a
-// key that is there twice, an expiry that is not a number, NaN and the
-// infinities. It reads a cookie for which Python raises an exception in one case: a signed
-// key with characters outside of ASCII that are not escaped.
+// key that is there twice, an expiry that is not a number, NaN and the infinities.
+// In one case it reads a cookie for which Python raises an exception: a signed key
+// with characters outside of ASCII that are not escaped.
 package werkzeug
 
 import (
@@ -92,20 +92,19 @@ type Options struct {
 }
 
 // A Codec reads and writes SecureCookies under one secret. It is made by
-// [New], does not change, and may be used by several goroutines. Printing or
+// [New], does not change, and may be used by several goroutines at once. Printing or
 // logging it does not show the secret.
 type Codec struct {
-	mac  func() hash.Hash // a closure, in which nothing that prints can look
+	mac  func() hash.Hash // a closure, whose variables cannot be printed
 	fips bool             // whether FIPS 140-3 mode allows mac
 	now  func() time.Time
 }
 
-// New returns a codec for the secret_key of the Python application: the bytes
-// of it, or the UTF-8 of it if it was a str. An empty secret, under which
-// anybody could sign, and a hash other than those of [Options] are refused; so
-// is, with [ErrFIPS], all that FIPS 140-3 mode does not allow. A short secret is
-// not refused, because the cookies are there; but the holder of one cookie can
-// try secrets at leisure.
+// New returns a codec for the secret_key of the Python application: its bytes, or its
+// UTF-8 if it was a str. An empty secret and a hash other than those of [Options] are
+// refused, and with [ErrFIPS] all that FIPS 140-3 mode does not allow. A short secret
+// is not refused, because its cookies exist; but anyone who has one cookie can try
+// secrets offline.
 func New(secret string, o Options) (*Codec, error) {
 	if secret == "" {
 		return nil, errors.New("securecookie/werkzeug: no secret")
@@ -141,10 +140,9 @@ func (c *Codec) check() error {
 // not among them. Value is the cookie's value, from [CookieValue] or
 // net/http.
 //
-// For every other cookie it returns an empty map and [ErrInvalid]. The map is never
-// nil, so a caller who wants Python's way, an empty session and no more
-// about it, ignores the error; who moves users over will want to count the
-// refused ones, and to tell them from sessions that are empty.
+// For every other cookie it returns an empty map and [ErrInvalid], or [ErrFIPS]. The map
+// is never nil, so a caller may ignore the error, and has an empty session as in
+// Python. Programs that move users over can count the refused cookies by it.
 func (c *Codec) Unserialize(value string) (map[string]any, error) {
 	if err := c.check(); err != nil {
 		return map[string]any{}, err
@@ -301,10 +299,10 @@ func CookieValue(r *http.Request, name string) string {
 	return ""
 }
 
-// unescaper knows all that Python's library escapes in such a value.
+// unescaper replaces all escapes that Python's library writes into such a value.
 var unescaper = strings.NewReplacer(`\054`, ",", `\073`, ";")
 
-// String shows nothing of the secret.
+// String returns the type's name, and nothing of the secret.
 func (c *Codec) String() string { return "werkzeug.Codec" }
 
 // GoString is [Codec.String].

@@ -58,7 +58,7 @@ func mustRefuse(t *testing.T, c *werkzeug.Codec, value, how string) {
 	}
 }
 
-// sign makes a cookie of any items, as one who has the secret can.
+// sign makes a cookie of any items, signed with the secret.
 func sign(secret string, items ...string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	for _, item := range items {
@@ -114,7 +114,7 @@ func TestUnserializeReadsTheCookiesOfAllPythonLibraries(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, pythonValues) {
 			t.Errorf("%s: got %v, %v", row.library, got, err)
 		}
-		// What CookieValue is for.
+		// net/http drops the cookies that only CookieValue finds.
 		_, err = r.Cookie("session")
 		if dropped := strings.Contains(row.header, `\`); dropped != (err != nil) {
 			t.Errorf("%s: net/http: got %v", row.library, err)
