@@ -245,3 +245,36 @@ func TestReadmesLinksAndNamesOfTestsExist(t *testing.T) {
 		}
 	}
 }
+
+// A row names its tests, which TestReadmesLinksAndNamesOfTestsExist looks for, or
+// is all the application's.
+func TestSecurityTablesAreCompleteAndEachRowNamesItsTest(t *testing.T) {
+	_, text, _ := strings.Cut(readText(t, "SECURITY.md"), "\n## OWASP ASVS 5.0, chapter 7")
+	asvs, nist, found := strings.Cut(text, "\n## NIST SP 800-63B-4\n")
+	if !found {
+		t.Fatal("SECURITY.md has no two tables")
+	}
+	tests := regexp.MustCompile("^`(Test|Fuzz)\\w+`(, `(Test|Fuzz)\\w+`)*$")
+	for _, table := range []struct{ name, text, want string }{
+		{"ASVS", asvs, "7.1.1 7.1.2 7.1.3 7.2.1 7.2.2 7.2.3 7.2.4 7.3.1 7.3.2 7.4.1 7.4.2 7.4.3 7.4.4 7.4.5 7.5.1 7.5.2 7.5.3 7.6.1 7.6.2"},
+		{"NIST", nist, "2.1 2.2 2.3 5.1 5.1.1 5.2 5.3"},
+	} {
+		var rows []string
+		for _, line := range regexp.MustCompile(`(?m)^\| \d.*$`).FindAllString(table.text, -1) {
+			cells := strings.Split(line, "|")
+			if len(cells) != 7 {
+				t.Fatalf("%s: the row has %d cells, want 5: %s", table.name, len(cells)-2, line)
+			}
+			for i := range cells {
+				cells[i] = strings.TrimSpace(cells[i])
+			}
+			rows = append(rows, cells[1])
+			if !tests.MatchString(cells[4]) && (cells[4] != "" || cells[5] != "all of it") {
+				t.Errorf("%s %s: got the tests %q; want some, or a row that is all the application's", table.name, cells[1], cells[4])
+			}
+		}
+		if got := strings.Join(slices.Compact(rows), " "); got != table.want {
+			t.Errorf("%s: got the rows %s\nwant %s", table.name, got, table.want)
+		}
+	}
+}
