@@ -137,6 +137,15 @@ func (c *Change) Record() *Record {
 	return &p.record
 }
 
+// Size returns how many bytes the values of Record and their keys have, for a server
+// that keeps each by itself.
+func (c *Change) Size() (n int) {
+	for _, f := range c.plan.fields {
+		n += len(f.Key) + len(f.Value)
+	}
+	return n
+}
+
 // BuildsOn returns the version of the record that was passed to Apply, "" for
 // none, and whether the change holds for that one alone. Exact are an Update, a
 // renewal, and each change in a store with KeepMissingID, where another visitor may

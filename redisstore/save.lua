@@ -1,0 +1,82 @@
+-- Saves a session: makes it, changes it, or moves it to another key of its slot.
+-- KEYS  1 the session; 2 the key that it moves to, if it does.
+-- ARGV  1 the version that the save makes; 2 the version that it builds on;
+--       3 flags: f nothing is stored yet, x only on that version, r the request is
+--         repeated, c the values go first, t a timeout is among the fields;
+--       4, 5 the store's idle timeout and lifetime, in milliseconds, 0 for none;
+--       6 when the session was made, '' for now; 7 its codec;
+--       8 the number of fields to delete; these; then the fields to set, with values.
+-- Returns the time of the save in milliseconds when it was carried out and the
+-- client knows the outcome; {1, fields} when it was carried out beside others' saves;
+-- {0, fields} when it was not, since another version is stored;
+-- 0 when nothing is stored; -1 when the key is taken; -2 when it holds no session.
+local key, to = KEYS[1], KEYS[#KEYS]
+local makes, on, flags, idle, lifetime, created, codec, deletes = unpack(ARGV, 1, 8)
+local function flag(f) return string.find(flags, f, 1, true) end
+local function all(code, k) return {code, redis.call('HGETALL', k)} end
+local function made(v) return v and string.find(v, ' ' .. makes, 1, true) end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local stamp = string.format('%.0f', now)
+local fresh, merged = flag('f'), false
+local was = redis.call('HMGET', key, 'v', 's', 'i', 'l')
+if made(was[1]) then return all(1, key) end
+if fresh then
+	if redis.call('EXISTS', key) == 1 then return -1 end
+elseif not was[1] or not was[2] then
+	if redis.call('EXISTS', key) == 1 then return -2 end
+	if to ~= key and made(redis.call('HGET', to, 'v')) then return all(1, to) end
+	return 0
+else
+	merged = string.match(was[1], ' (%S*)') ~= on
+	if merged and (flag('x') or flag('r')) then return all(0, key) end
+end
+
+-- Nothing was written so far. A server out of memory refuses the first write that
+-- needs some, and none after a write; DEL, HDEL and RENAME need none.
+if to ~= key then redis.call('RENAME', key, to) end
+if flag('c') then
+	local values = {}
+	for _, field in ipairs(redis.call('HKEYS', to)) do
+		if string.sub(field, 1, 1) == '=' then values[#values + 1] = field end
+	end
+	for i = 1, #values, 1000 do
+		redis.call('HDEL', to, unpack(values, i, math.min(i + 999, #values)))
+	end
+end
+local first = 9 + deletes
+for i = 9, first - 1, 1000 do
+	redis.call('HDEL', to, unpack(ARGV, i, math.min(i + 999, first - 1)))
+end
+local before = was[1] and string.match(was[1], '( .*)') or ''
+local v = stamp .. ' ' .. makes .. string.sub(before, 1, 3 * (#makes + 1))
+local s = was[2]
+if fresh or to ~= key then
+	if created == '' then created = stamp end
+	s = '1 ' .. codec .. ' ' .. created
+	redis.call('HSET', to, 's', s)
+end
+redis.call('HSET', to, 'v', v, unpack(ARGV, first, math.min(first + 997, #ARGV)))
+for i = first + 998, #ARGV, 1000 do
+	redis.call('HSET', to, unpack(ARGV, i, math.min(i + 999, #ARGV)))
+end
+
+if flag('t') then
+	local own = redis.call('HMGET', to, 'i', 'l')
+	was[3], was[4] = own[1], own[2]
+end
+idle, lifetime = tonumber(was[3] or idle), tonumber(was[4] or lifetime)
+local ends = math.huge
+if idle > 0 then ends = now + idle end
+if lifetime > 0 then ends = math.min(ends, tonumber(string.match(s, '%d+$')) + lifetime) end
+if ends == math.huge then
+	redis.call('PERSIST', to)
+elseif ends > now then
+	redis.call('PEXPIREAT', to, string.format('%.0f', ends))
+else
+	redis.call('DEL', to)
+	return 0
+end
+if merged then return all(1, to) end
+return now

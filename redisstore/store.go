@@ -1,0 +1,358 @@
+// Package redisstore keeps sessions in Redis or Valkey, for an application that outgrows
+// one machine. Its [Store] promises what [sessions.FilesystemSessionStore] does, to
+// any number of processes on any number of machines: requests at the same time lose nothing
+// of one another, and a session that has ended stays so.
+//
+//	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+//	store, err := redisstore.New(ctx, client, redisstore.Options{})
+//	cookies, err := sessions.NewCookies(store, sessions.CookieOptions{})
+//
+// Redis 7.0, Valkey 7.2 and later ones will do, alone, with Sentinel or as a cluster.
+//
+// # Keys
+//
+// A session is a hash, each value a field of its own:
+//
+//	session:{3f9a1c02}b6d8…e1       prefix, the first 8 characters of the ID, its SHA-256
+//	  s   1 json 1763756400000      format, codec, when it was made or renewed (ms)
+//	  v   1763756460000 Tq3… x0A…   when it was last used (ms), the versions of the last saves
+//	  i l a p o m                   its own timeouts (ms), login (µs), persistence, owner, Meta; if set
+//	  =cart [1,2]                   the value of the key "cart", as the codec encodes it
+//
+// The server knows 4 bytes of an ID, and its hash; the rest cannot be found from that. A
+// renewed ID begins with the same 4 bytes, so that both keys are in one slot of a cluster and
+// one script changes both; the other 28 are new. With a Sealer all of it but s, v, i and l is in one sealed field, d,
+// and the times that count are those inside it.
+//
+// A load is one command, HGETALL. A save is one script that is sent what the request
+// changed, and answers with all fields only when another request has saved since. Each
+// save has a version of its own, 64 random bits. A client whose connection broke sends it
+// again, and the script knows the version. When it cannot be told whether a save was carried
+// out, among dozens of others on the session, that is an error.
+//
+// # What the server may do
+//
+// The user of the client needs these rules, for the prefix "session:":
+//
+//	~session:* -@all +hgetall +evalsha +eval +hmget +hget +hkeys +exists +hset +hdel +del
+//	+rename +pexpireat +persist +time
+//
+// and +scan for List and DeleteAll, +wait +set for WaitReplicas, +info +config|get for the
+// checks of New, +cluster|slots +cluster|shards +command in a cluster. What the client itself sends when it
+// connects (HELLO, CLIENT SETINFO) may be refused.
+//
+// A server that is down, slow, a replica, full or starting is an error of the call, which
+// returns no later than its context ends, and never a new session. The save
+// may have been carried out all the same; the session stays modified, and may be saved again.
+//
+// # Failover
+//
+// Redis and Valkey acknowledge a write before a replica has it. A failover may take the last
+// ones back: a save, and an end of a session as well, unless WaitReplicas is set. Nothing is
+// ever half done.
+package redisstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/sessfs/sessions"
+)
+
+// A Store keeps sessions on a server that any number of processes and machines
+// share. It is a [sessions.SessionStore], [sessions.Updater], [sessions.Toucher] and
+// [sessions.Clearer]. Its methods may be called by several goroutines at once.
+type Store struct {
+	*sessions.Base
+	client         *client
+	opts           Options
+	turns          turns
+	lifetime       time.Duration // zero for none
+	idle, lifeText string        // the timeouts, for the scripts
+	damaged        damagedLog
+}
+
+var (
+	_ sessions.SessionStore = (*Store)(nil)
+	_ sessions.Updater      = (*Store)(nil)
+	_ sessions.Toucher      = (*Store)(nil)
+	_ sessions.Clearer      = (*Store)(nil)
+)
+
+// New makes a Store on a client of go-redis: a Client of one server or of Sentinel, a
+// ClusterClient, or the AutoPipeline of one, which sends the commands of many
+// goroutines together and cannot List. A Ring is refused, and so is a client that reads
+// from replicas. The error lists all that is wrong with the options.
+//
+// New asks the server for its memory policy, and refuses one that removes keys; see
+// [Options].UnsafeAllowEviction. It is not asked where the server does not allow that.
+func New(ctx context.Context, c redis.Cmdable, o Options) (*Store, error) {
+	o, err := o.withDefaults()
+	st := &Store{opts: o, damaged: damagedLog{logger: o.Logger}, idle: milliseconds(o.IdleTimeout, sessions.DefaultIdleTimeout), lifeText: milliseconds(o.Lifetime, sessions.DefaultLifetime)}
+	var clientErr, baseErr error
+	if st.client, clientErr = newClient(c); clientErr == nil {
+		clientErr = st.client.canWait(o)
+	}
+	st.Base, baseErr = sessions.NewBase(backend{st}, sessions.BaseOptions{
+		IDs: o.IDs, Codec: o.Codec, IdleTimeout: o.IdleTimeout, Lifetime: o.Lifetime, Observe: o.Observe,
+		Key: st.key, RenewID: st.renewID, SelfExpiring: true, Intact: true, Damaged: st.damaged.report,
+	})
+	if err = errors.Join(clientErr, err, baseErr); err == nil {
+		err = st.checkServers(ctx, c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("redisstore: %w", err)
+	}
+	n, _ := strconv.ParseInt(st.lifeText, 10, 64)
+	st.lifetime = time.Duration(n) * time.Millisecond
+	return st, nil
+}
+
+// renewID makes the ID of a renewed session, whose key is in the same slot: one
+// script changes both. All but 4 bytes of it are new.
+func (st *Store) renewID(old string) string {
+	return old[:tagLength] + st.GenerateKey()[tagLength:]
+}
+
+// A backend is the Store to its Base.
+type backend struct{ *Store }
+
+// Load reads the record of a key in one round trip.
+func (st backend) Load(ctx context.Context, key string) (sessions.Record, error) {
+	var cmd *redis.MapStringStringCmd
+	err := st.client.do(ctx, nil, func(bool) redis.Cmder {
+		cmd = redis.NewMapStringStringCmd(ctx, "hgetall", key)
+		return mapCommand{cmd}
+	})
+	if err != nil {
+		return sessions.Record{}, err
+	}
+	if len(cmd.Val()) == 0 {
+		return sessions.Record{}, sessions.ErrNotStored
+	}
+	return st.record(key, cmd.Val())
+}
+
+// Commit carries out a change.
+func (st backend) Commit(ctx context.Context, c *sessions.Change) error {
+	if !c.New() {
+		release, err := st.turns.take(ctx, c.Key())
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+	stored, err := st.known(ctx, c)
+	for err == nil {
+		if err = c.Apply(stored); err != nil {
+			return err
+		}
+		var done bool
+		if stored, done, err = st.try(ctx, c); done {
+			return err
+		}
+	}
+	return err
+}
+
+// known returns the record that a change is first tried on: the one that the session
+// has, without a question to the server.
+func (st backend) known(ctx context.Context, c *sessions.Change) (*sessions.Record, error) {
+	if c.New() || c.Base() != nil {
+		return c.Base(), nil
+	}
+	return found(st.Load(ctx, c.Key()))
+}
+
+// found turns the answer of Load into that for Apply.
+func found(rec sessions.Record, err error) (*sessions.Record, error) {
+	switch {
+	case errors.Is(err, sessions.ErrNotStored):
+		return nil, nil
+	case errors.Is(err, sessions.ErrCorrupt):
+		rec.Damaged = true
+		return &rec, nil
+	}
+	return &rec, err
+}
+
+// try sends a change that was applied. When it is not done, Apply needs the record that is
+// stored.
+func (st backend) try(ctx context.Context, c *sessions.Change) (stored *sessions.Record, done bool, err error) {
+	if c.Ended() != "" && !c.Renewed() {
+		if err := st.end(ctx, c.Ended()); err != nil {
+			return nil, true, err
+		}
+	}
+	if c.NewKey() == "" {
+		return nil, true, nil
+	}
+	s, err := st.newSave(c)
+	if err != nil {
+		return nil, true, err
+	}
+	repeated := false
+	reply, err := st.client.run(ctx, saveScript, st.waitFor(c), s.keys, func(again bool) []string {
+		repeated = again
+		return s.args(again)
+	})
+	if err != nil {
+		return nil, true, err
+	}
+	return st.outcome(c, s, reply, repeated)
+}
+
+// errUnknown is the error of a save whose answer was lost, in the crowd of others.
+var errUnknown = errors.New("the connection broke during the save, others have saved since, and it cannot be told whether it was carried out")
+
+// outcome takes the reply of the save script.
+func (st backend) outcome(c *sessions.Change, s *save, reply any, repeated bool) (stored *sessions.Record, done bool, err error) {
+	switch reply := reply.(type) {
+	case int64:
+		switch reply {
+		case 0:
+			return nil, false, nil
+		case -1:
+			return nil, true, sessions.ErrExists
+		case -2:
+			return &sessions.Record{Damaged: true}, false, nil
+		}
+		if c.Fresh() && s.created == "" {
+			c.SetCreated(time.UnixMilli(reply).UTC())
+		}
+		c.SetVersion(s.makes)
+		return nil, true, nil
+	case []any:
+		carriedOut, hash, err := st.everything(reply)
+		if err != nil {
+			return nil, true, err
+		}
+		key := s.keys[0]
+		if carriedOut {
+			key = c.NewKey()
+		}
+		rec, err := st.record(key, hash)
+		switch {
+		case carriedOut && err == nil:
+			return nil, true, c.SetStored(rec)
+		case !carriedOut && repeated:
+			return nil, true, errUnknown
+		case carriedOut:
+			return nil, true, err
+		}
+		stored, err = found(rec, err)
+		return stored, err != nil, err
+	}
+	return nil, true, errReply
+}
+
+var errReply = errors.New("the server's answer is not that of the script")
+
+// everything reads a reply that has all fields of a session.
+func (st *Store) everything(reply []any) (carriedOut bool, hash map[string]string, err error) {
+	if len(reply) != 2 {
+		return false, nil, errReply
+	}
+	code, ok := reply[0].(int64)
+	list, ok2 := reply[1].([]any)
+	if !ok || !ok2 || len(list)%2 != 0 {
+		return false, nil, errReply
+	}
+	hash = make(map[string]string, len(list)/2)
+	for i := 0; i < len(list); i += 2 {
+		field, ok := list[i].(string)
+		value, ok2 := list[i+1].(string)
+		if !ok || !ok2 {
+			return false, nil, errReply
+		}
+		hash[field] = value
+	}
+	return code == 1, hash, nil
+}
+
+// A save is a change as it is sent.
+type save struct {
+	keys           []string
+	makes, on      string // versions
+	flags, created string
+	codec          string
+	idle, lifetime string // the store's
+	edit           *edit
+}
+
+func (st *Store) newSave(c *sessions.Change) (*save, error) {
+	rec, _ := c.Attributes()
+	s := &save{keys: []string{c.NewKey()}, makes: newVersion(), idle: st.idle, lifetime: st.lifeText, codec: rec.Codec}
+	var exact bool
+	s.on, exact = c.BuildsOn()
+	var err error
+	if st.opts.Sealer != nil {
+		exact, s.created = true, formatTime(rec.Created)
+		s.edit, err = st.newSealedEdit(c)
+	} else {
+		s.edit = newEdit(c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	size := c.Size()
+	if st.opts.Sealer != nil {
+		size = len(s.edit.set[len(s.edit.set)-1])
+	}
+	if size > st.opts.MaxSize {
+		return nil, fmt.Errorf("%w: %d bytes, limit %d", sessions.ErrTooLarge, size, st.opts.MaxSize)
+	}
+	if c.Renewed() {
+		s.keys = []string{c.Key(), c.NewKey()}
+	}
+	s.flag('f', c.Fresh() && !c.Renewed())
+	s.flag('x', exact)
+	s.flag('c', c.Cleared() && st.opts.Sealer == nil)
+	s.flag('t', s.edit.timeouts)
+	return s, nil
+}
+
+func (s *save) flag(f byte, is bool) {
+	if is {
+		s.flags += string(f)
+	}
+}
+
+// args returns the arguments of the save script.
+func (s *save) args(repeated bool) []string {
+	flags := s.flags
+	if repeated {
+		flags += "r"
+	}
+	args := make([]string, 0, 8+len(s.edit.deleted)+len(s.edit.set))
+	args = append(args, s.makes, s.on, flags, s.idle, s.lifetime, s.created, s.codec, strconv.Itoa(len(s.edit.deleted)))
+	return append(append(args, s.edit.deleted...), s.edit.set...)
+}
+
+// newVersion makes the version of a save: 64 random bits.
+func newVersion() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// waitFor returns the wait for replicas of a save: for a renewal, which ends the old ID.
+func (st *Store) waitFor(c *sessions.Change) *wait {
+	if !c.Renewed() {
+		return nil
+	}
+	return st.ends(c.Ended())
+}
+
+// end removes a session. That there is none is no error.
+func (st *Store) end(ctx context.Context, key string) error {
+	return st.client.do(ctx, st.ends(key), func(bool) redis.Cmder {
+		return command{redis.NewCmd(ctx, "del", key)}
+	})
+}
