@@ -26,6 +26,9 @@ func (st *Store) List(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		err := st.walk(ctx, func(_ redis.Cmdable, keys []string) error {
 			for _, key := range keys {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
 				if !yield(key, nil) {
 					return errStop
 				}
