@@ -27,7 +27,7 @@ var exitStatuses = []struct {
 	meaning string
 }{
 	{exitDone, "done"},
-	{exitFailed, "some files could not be handled; the others were"},
+	{exitFailed, "some files failed, or the output, or the metrics file; the rest was done"},
 	{exitRefused, "wrong usage, or a directory that was refused"},
 	{exitRunning, "another process is pruning the directory"},
 	{exitStopped, "stopped early, by --limit, --time-budget, SIGINT or SIGTERM"},

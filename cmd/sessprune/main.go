@@ -25,7 +25,7 @@ import (
 // then 1, then 3, then 4.
 const (
 	exitDone    = 0
-	exitFailed  = 1 // some files could not be handled
+	exitFailed  = 1 // some files could not be handled, or the metrics file or the output not be written
 	exitRefused = 2 // usage, or a directory that cannot be the right one
 	exitRunning = 3 // another process is pruning the directory
 	exitStopped = 4 // --limit, --time-budget or a signal ended it early
@@ -49,8 +49,33 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the command, without the process around it.
+// run is the command, without the process around it. It fails when its output is
+// lost, which a script may go by.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	out := &errWriter{Writer: stdout}
+	code := execute(ctx, args, out, stderr)
+	if out.err != nil {
+		fmt.Fprintf(stderr, "sessprune: standard output: %v\n", out.err)
+		code = worse(code, exitFailed)
+	}
+	return code
+}
+
+// An errWriter keeps the first error of a writer.
+type errWriter struct {
+	io.Writer
+	err error
+}
+
+func (w *errWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
+}
+
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c, err := parseArgs(args)
 	switch {
 	case err != nil:
@@ -70,10 +95,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		results = append(results, r)
 	}
 	if c.json {
-		if err := printJSON(stdout, c, results); err != nil {
-			fmt.Fprintf(stderr, "sessprune: %v\n", err)
-			return exitFailed
-		}
+		printJSON(stdout, c, results)
 	}
 	code := gravest(results)
 	if c.metricsFile != "" {

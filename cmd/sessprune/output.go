@@ -187,14 +187,14 @@ func long(d time.Duration) string {
 }
 
 // printJSON prints all directories. The names in it stay; new ones may come.
-func printJSON(w io.Writer, c *config, results []result) error {
+func printJSON(w io.Writer, c *config, results []result) {
 	directories := []map[string]any{}
 	for _, r := range results {
 		directories = append(directories, r.json(c))
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	return enc.Encode(map[string]any{"directories": directories, "exit_code": gravest(results)})
+	enc.Encode(map[string]any{"directories": directories, "exit_code": gravest(results)})
 }
 
 func (r *result) json(c *config) map[string]any {

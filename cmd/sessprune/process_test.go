@@ -28,9 +28,9 @@ func fill(t *testing.T, dir string, n int, age string) {
 }
 
 // slowly begins to prune a directory and returns when something is removed.
-func slowly(t *testing.T, dir string, total int) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
+func slowly(t *testing.T, dir string, total int, flags ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
 	t.Helper()
-	cmd = program("sessprune", "--idle-timeout", "1h", "--rate", "50", dir)
+	cmd = program("sessprune", append(flags, "--idle-timeout", "1h", "--rate", "50", dir)...)
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	if err := cmd.Start(); err != nil {
@@ -65,7 +65,8 @@ func TestSIGTERMStopsItCleanlyAndItSaysHowFarItCame(t *testing.T) {
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		dir := filepath.Join(t.TempDir(), "sessions")
 		fill(t, dir, 500, "2h")
-		cmd, stdout, stderr := slowly(t, dir, 500)
+		metrics := filepath.Join(t.TempDir(), "m.prom")
+		cmd, stdout, stderr := slowly(t, dir, 500, "--metrics-file", metrics)
 		if err := cmd.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
@@ -78,6 +79,10 @@ func TestSIGTERMStopsItCleanlyAndItSaysHowFarItCame(t *testing.T) {
 		}
 		if !strings.Contains(stdout.String(), m[1]+" of ") {
 			t.Errorf("%v: got %q", signal, stdout)
+		}
+		text, err := os.ReadFile(metrics)
+		if !strings.Contains(string(text), "sessprune_exit_code{directory=\""+dir+"\"} 4\n") || strings.Contains(string(text), lastSuccess) {
+			t.Errorf("%v: got the metrics %s, %v", signal, text, err)
 		}
 		// The next one goes on.
 		if out, err := program("sessprune", "--idle-timeout", "1h", dir).Output(); err != nil || filesIn(t, dir) != 0 {
@@ -106,6 +111,36 @@ func TestASecondPrunerSaysSoAndExits3(t *testing.T) {
 	first.Wait()
 	if out, err := program("sessprune", "--idle-timeout", "1h", dir).Output(); err != nil || filesIn(t, dir) != 0 {
 		t.Errorf("%v %s", err, out)
+	}
+}
+
+// As on a full disk. The rest is done.
+func TestOutputThatIsLostIsNoSuccess(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("skipped: ", err)
+	}
+	defer full.Close()
+	dir, metrics := filepath.Join(t.TempDir(), "sessions"), filepath.Join(t.TempDir(), "m.prom")
+	for _, flag := range []string{"--json", "--rate=100", "--help", "--version", "--quiet"} {
+		fill(t, dir, 1, "2h")
+		os.Remove(metrics)
+		cmd := program("sessprune", flag, "--idle-timeout", "1h", "--metrics-file", metrics, dir)
+		var stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = full, &stderr
+		want := exitFailed
+		if flag == "--quiet" {
+			want = exitDone
+		}
+		if got := exitCode(cmd, cmd.Run()); got != want || strings.Contains(stderr.String(), "sessprune: standard output: ") != (want == exitFailed) {
+			t.Errorf("%s: exit code: got %d, want %d; %s", flag, got, want, &stderr)
+		}
+		if flag == "--help" || flag == "--version" {
+			continue
+		}
+		if _, err := os.Stat(metrics); err != nil || filesIn(t, dir) != 0 {
+			t.Errorf("%s: %d files are left, %v", flag, filesIn(t, dir), err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -183,6 +184,16 @@ func TestReadmesUnitsAreValid(t *testing.T) {
 	_, command, _ := strings.Cut(units[0], "\nExecStart=")
 	command, _, _ = strings.Cut(command, "\n")
 	o.removesTheExpired(command + " >/dev/null") // the journal has it
+}
+
+// A row may have more about a code than --help.
+func TestReadmesExitCodesAreThoseOfTheHelp(t *testing.T) {
+	readme := strings.ReplaceAll(newOperator(t).readme, "`", "")
+	for _, s := range exitStatuses {
+		if want := fmt.Sprintf("\n| %d | %s", s.code, s.meaning); !strings.Contains(readme, want) {
+			t.Errorf("the README has no %q", want)
+		}
+	}
 }
 
 // The unit ends a command at once that makes a system call of another kind.
