@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/sessfs/sessions"
@@ -336,12 +335,6 @@ func expire(t *testing.T, dir, name string, o sessions.FilesystemOptions) (*sess
 	time.Sleep(row.passed)
 	age(t, fileOf(t, dir, s), row.idle)
 	return store, s
-}
-
-// runInBubble runs a subtest with a clock of its own. It does not wait for time to
-// pass; the system's clock, from which files have their times, is another.
-func runInBubble(t *testing.T, name string, f func(t *testing.T)) {
-	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
 func TestSaveUpdateAndTouchDoNotReviveWhatHasExpired(t *testing.T) {

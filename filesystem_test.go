@@ -1,7 +1,6 @@
 package sessions_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,52 +16,22 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/internal/filetest"
 )
 
 var background = context.Background()
 
-// timeless are options without the timeouts that a test has not set.
-func timeless(o sessions.FilesystemOptions) sessions.FilesystemOptions {
-	o.IdleTimeout = cmp.Or(o.IdleTimeout, sessions.Never)
-	o.Lifetime = cmp.Or(o.Lifetime, sessions.Never)
-	return o
-}
+var (
+	newStore = filetest.NewStore
+	timeless = filetest.Timeless
+	save     = filetest.Save
+	get      = filetest.Get
+	names    = filetest.Names
+	exists   = filetest.Exists
+	age      = filetest.Age
 
-// newStore makes a store in a directory of its own, unless o names one.
-func newStore(t testing.TB, o sessions.FilesystemOptions) *sessions.FilesystemSessionStore {
-	t.Helper()
-	if o.Path == "" {
-		o.Path = t.TempDir()
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if err := os.Chmod(o.Path, 0o700); err != nil && !errors.Is(err, os.ErrNotExist) {
-		t.Fatal(err)
-	}
-	store, err := sessions.NewFilesystemSessionStore(timeless(o))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
-	return store
-}
-
-func save(t testing.TB, store sessions.SessionStore, s *sessions.Session) {
-	t.Helper()
-	if err := store.Save(background, s); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func get(t testing.TB, store sessions.SessionStore, id string) *sessions.Session {
-	t.Helper()
-	s, err := store.Get(background, id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
+	runInBubble = filetest.RunInBubble
+)
 
 // saved makes and saves a session with one value.
 func saved(t testing.TB, store sessions.SessionStore, key string, value any) *sessions.Session {
@@ -73,29 +42,12 @@ func saved(t testing.TB, store sessions.SessionStore, key string, value any) *se
 	return s
 }
 
-// gone demands that id gives a new, empty session of another ID.
+// gone demands that Get returns a new, empty session of another ID.
 func gone(t testing.TB, store sessions.SessionStore, id string) {
 	t.Helper()
 	if s := get(t, store, id); !s.New() || s.ID() == id || s.Len() != 0 || s.Modified() {
-		t.Errorf("the ended session gives %v with its own ID: %v; want a new one", s, s.ID() == id)
+		t.Errorf("Get of an ended session = %v with its own ID: %v; want a new one", s, s.ID() == id)
 	}
-}
-
-// names gives the names in a store's directory, without those that are not a
-// session's, or an unfinished file's.
-func names(t testing.TB, dir string) []string {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		if name := e.Name(); name != ".sessions.lock" && name != ".owners.lock" && name != ".owners.turn" && name != ".owners.key" {
-			names = append(names, e.Name())
-		}
-	}
-	return names
 }
 
 func list(t testing.TB, store sessions.SessionStore) []string {
@@ -381,17 +333,3 @@ func TestKeepMissingIDAdoptsNoExpiredID(t *testing.T) {
 }
 
 func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
-
-func exists(file string) bool {
-	_, err := os.Lstat(file)
-	return err == nil
-}
-
-// age sets a file's modification time that far into the past.
-func age(t testing.TB, path string, d time.Duration) {
-	t.Helper()
-	then := time.Now().Add(-d)
-	if err := os.Chtimes(path, then, then); err != nil {
-		t.Fatal(err)
-	}
-}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/internal/filetest"
 	"github.com/sessfs/sessions/prune"
 )
 
@@ -31,22 +32,17 @@ func newPruned(t *testing.T, o sessions.FilesystemOptions) *pruned {
 	if o.Path == "" {
 		o.Path = filepath.Join(t.TempDir(), "sessions")
 	}
-	store, err := sessions.NewFilesystemSessionStore(timeless(o))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
-	return &pruned{store, t, o.Path}
+	return &pruned{filetest.NewStore(t, o), t, o.Path}
 }
 
-// session saves a session and makes its file as much older as age says. A
-// timeout of zero is the store's.
+// session saves a session and sets its file's time to age ago. A timeout of zero is
+// the store's.
 func (p *pruned) session(age, timeout time.Duration) *sessions.Session {
 	p.t.Helper()
 	s := p.New()
 	s.Set("n", 1)
 	s.SetIdleTimeout(timeout)
-	if err := p.Save(context.Background(), s); err != nil {
+	if err := p.Save(background, s); err != nil {
 		p.t.Fatal(err)
 	}
 	p.age(p.file(s), age)
@@ -74,16 +70,11 @@ func (p *pruned) put(name, content string, age time.Duration) string {
 
 func (p *pruned) prune(o prune.Options) prune.Report {
 	p.t.Helper()
-	report, err := p.Prune(context.Background(), o)
+	report, err := p.Prune(background, o)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	return report
-}
-
-func exists(file string) bool {
-	_, err := os.Lstat(file)
-	return err == nil
 }
 
 func TestPruneRemovesJustWhatGetDoesNotLoadAnyMore(t *testing.T) {
@@ -119,7 +110,7 @@ func TestPruneRemovesJustWhatGetDoesNotLoadAnyMore(t *testing.T) {
 			s := p.session(test.age, test.timeout)
 			time.Sleep(test.passed)
 			p.age(p.file(s), test.age)
-			got, err := p.Get(context.Background(), s.ID())
+			got, err := p.Get(background, s.ID())
 			if err != nil || got.New() != test.ended {
 				t.Fatalf("Get: new %v, %v; want %v", got.New(), err, test.ended)
 			}
@@ -175,7 +166,7 @@ func TestPruneWithIdleTimeoutSparesSessionsWhoseOwnTimeoutIsLonger(t *testing.T)
 // A timeout of the session's own must show in its file's size, however it was set:
 // Prune opens no other file.
 func TestPruneIsToldOfTheSessionsOwnTimeoutByEveryWayOfSaving(t *testing.T) {
-	ctx := context.Background()
+	ctx := background
 	for _, own := range []time.Duration{time.Hour, 24 * time.Hour, 48 * time.Hour} {
 		for name, save := range map[string]func(*pruned, *sessions.Session) error{
 			"first save": func(*pruned, *sessions.Session) error { return nil },
@@ -326,7 +317,7 @@ func TestPruneLeavesASessionThatIsBeingSaved(t *testing.T) {
 	p := newPruned(t, sessions.FilesystemOptions{IdleTimeout: 24 * time.Hour})
 	o := prune.Options{IdleTimeout: time.Hour}
 	s := p.session(2*time.Hour, 0)
-	err := p.Update(context.Background(), s, func(*sessions.Session) error {
+	err := p.Update(background, s, func(*sessions.Session) error {
 		if r := p.prune(o); r.Busy != 1 || r.Removed != 0 {
 			t.Errorf("got %+v", r)
 		}
@@ -344,7 +335,7 @@ func TestPruneLeavesASessionThatIsBeingSaved(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	s.Set("n", 3)
-	if err := p.Save(context.Background(), s); !errors.Is(err, sessions.ErrDeleted) {
+	if err := p.Save(background, s); !errors.Is(err, sessions.ErrDeleted) {
 		t.Errorf("a save after that: got %v, want ErrDeleted", err)
 	}
 }
@@ -471,7 +462,7 @@ func TestPruneStopsWhenItIsToldTo(t *testing.T) {
 	if r.Removed < 2 || r.Removed > 8 || r.Stopped != prune.StopBudget || time.Since(start) > 10*time.Second {
 		t.Errorf("TimeBudget: got %+v", r)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(background)
 	cancel()
 	r, err := p.Prune(ctx, prune.Options{})
 	if !errors.Is(err, context.Canceled) || r.Stopped != prune.StopCanceled || r.Removed != 0 {
@@ -487,7 +478,7 @@ func TestPruneStopsWhenItIsToldTo(t *testing.T) {
 
 func TestPruneRefusesNegativeOptions(t *testing.T) {
 	p := newPruned(t, sessions.FilesystemOptions{})
-	_, err := p.Prune(context.Background(), prune.Options{IdleTimeout: -1, Limit: -1, TimeBudget: -1, Rate: -1})
+	_, err := p.Prune(background, prune.Options{IdleTimeout: -1, Limit: -1, TimeBudget: -1, Rate: -1})
 	for _, what := range []string{"IdleTimeout", "Limit", "TimeBudget", "Rate"} {
 		if err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("got %v, want something about %s", err, what)
@@ -502,7 +493,7 @@ func TestPruneRunsOnceAtATime(t *testing.T) {
 	inside := false
 	p.prune(prune.Options{Observe: func(prune.Event) {
 		inside = true
-		if _, err := other.Prune(context.Background(), prune.Options{}); !errors.Is(err, prune.ErrRunning) {
+		if _, err := other.Prune(background, prune.Options{}); !errors.Is(err, prune.ErrRunning) {
 			t.Errorf("got %v, want ErrRunning", err)
 		}
 	}})
@@ -537,7 +528,7 @@ func TestPruneReportsAgesAndSizes(t *testing.T) {
 	p.session(2*time.Hour, 0)
 	large := p.session(3*time.Hour, 0)
 	large.Set("large", strings.Repeat("x", 5000))
-	if err := p.Save(context.Background(), large); err != nil {
+	if err := p.Save(background, large); err != nil {
 		t.Fatal(err)
 	}
 	p.age(p.file(large), 400*24*time.Hour)
@@ -562,7 +553,7 @@ func TestPruneReportsTheFilesThatItCouldNotHandle(t *testing.T) {
 	if err := os.Chmod(p.file(bad), 0); err != nil {
 		t.Fatal(err)
 	}
-	r, err := p.Prune(context.Background(), prune.Options{})
+	r, err := p.Prune(background, prune.Options{})
 	if !errors.Is(err, fs.ErrPermission) || strings.Contains(err.Error(), bad.ID()) || r.Failed != 1 || r.Removed != 1 || exists(p.file(good)) {
 		t.Errorf("got %v, %+v", err, r)
 	}
