@@ -102,6 +102,37 @@ func TestSaveRefusesAKeyThatIsNoUTF8WhereItWouldChange(t *testing.T) {
 	}
 }
 
+// A jsonOfMine is JSON by an encoder of one's own.
+type jsonOfMine struct {
+	sessions.Codec
+	name string
+}
+
+func (c jsonOfMine) Name() string { return c.name }
+func (c jsonOfMine) EncodesJSON() {}
+
+func TestJSONCodecDecidesByItsMethodAndNotItsName(t *testing.T) {
+	dir := t.TempDir()
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, Codec: jsonOfMine{sessions.JSON(), "mine"}})
+	s := saved(t, store, "user", "ann")
+	if text := content(t, fileOf(t, dir, s)); !strings.Contains(text, `{"user":"ann"}`) {
+		t.Errorf("the file has no JSON object: %.200q", text)
+	}
+	s.Set("\xff", 1)
+	if err := store.Save(background, s); !errors.As(err, new(*sessions.ValueError)) {
+		t.Errorf("a key that is not UTF-8: got %v, want a *ValueError", err)
+	}
+	var other struct{ sessions.Codec } // has the name, and not the method
+	other.Codec = sessions.JSON()
+	if _, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: dir, Codec: other}); err == nil {
+		t.Error("a codec of the name \"json\" that is no JSONCodec is taken")
+	}
+	same := newStore(t, sessions.FilesystemOptions{Path: t.TempDir(), Codec: jsonOfMine{sessions.JSON(), "json"}})
+	if got := get(t, same, saved(t, same, "user", "ann").ID()); got.Get("user") != "ann" {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestGobReturnsGoTypes(t *testing.T) {
 	want := map[string]any{
 		"int": 1, "uint8": uint8(2), "float32": float32(1.5), "complex": 1i, "string": "x", "bytes": []byte("y"), "nil": nil,

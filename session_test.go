@@ -241,6 +241,26 @@ func TestCloneIsFlat(t *testing.T) {
 	}
 }
 
+func TestKeysAreSortedAndTheCallersOwn(t *testing.T) {
+	s := loaded(t, `{"b":1,"gone":1,"a":1}`)
+	s.Set("aa", 1)
+	s.Set("b", 2)
+	s.Delete("gone")
+	want := []string{"a", "aa", "b"}
+	keys := s.Keys()
+	if !slices.Equal(keys, want) {
+		t.Errorf("got %q, want %q", keys, want)
+	}
+	keys[0] = "changed"
+	if got := s.Keys(); !slices.Equal(got, want) {
+		t.Errorf("after a change of the slice: got %q, want %q", got, want)
+	}
+	s.Clear()
+	if got := s.Keys(); len(got) != 0 {
+		t.Errorf("after Clear: got %q, want none", got)
+	}
+}
+
 func TestFlashesComeOnceAndInOrder(t *testing.T) {
 	s := nowhere.New()
 	var want []any
