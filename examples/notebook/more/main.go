@@ -1,0 +1,64 @@
+// Command more is the notebook with what needs further modules, and so it is a
+// module of its own: numbers for Prometheus.
+//
+//	cd examples/notebook/more
+//	go run . -metrics
+//
+// It has the flags of the notebook besides.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"log"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/examples/notebook/internal/notebook"
+	"github.com/sessfs/sessions/metrics"
+)
+
+func main() {
+	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	where := flag.String("store", "files", "where sessions are kept: files or cookies")
+	dir := flag.String("dir", "notebook-sessions", "directory of the session files")
+	count := flag.Bool("metrics", false, "show numbers for Prometheus, to everyone, on /metrics")
+	flag.Parse()
+	handler, err := newHandler(*where, *dir, *count)
+	if err == nil {
+		err = notebook.Serve(*addr, handler)
+	}
+	if err != nil {
+		log.Fatal("notebook: ", err)
+	}
+}
+
+// newHandler puts /metrics beside the notebook, outside of its sessions: a
+// request that asks for numbers loads and renews none.
+func newHandler(where, dir string, count bool) (http.Handler, error) {
+	mux := http.NewServeMux()
+	var observe func(context.Context, sessions.Event)
+	if count {
+		if where != "files" {
+			return nil, errors.New("-metrics is for -store files: sealed cookies have no events to count")
+		}
+		events := metrics.New("notebook")
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(events)
+		observe = events.Observe
+		mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	}
+	store, err := notebook.Open(where, dir, observe)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := notebook.New(store)
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("/", handler)
+	return mux, nil
+}

@@ -1,0 +1,199 @@
+package integration
+
+import (
+	"archive/tar"
+	"bufio"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// screenshotsVariable names a directory for pictures of all pages.
+const screenshotsVariable = "SESSIONS_SCREENSHOTS"
+
+// A look is a window of a size and a colour scheme.
+type look struct {
+	width  int
+	scheme string
+}
+
+var looks = []look{{390, "light"}, {390, "dark"}, {1280, "light"}, {1280, "dark"}}
+
+// Axe is a program that checks pages for what keeps people out: contrast, names
+// of controls, the order of headings.
+func TestNotebookIsForAllVisitors(t *testing.T) {
+	b := openTab(t)
+	axe := axeScript(t)
+	url := startNotebook(t, "files")
+	check := func(page string) {
+		t.Helper()
+		for _, look := range looks {
+			b.check(axe, page, look)
+		}
+	}
+	b.open(url)
+	check("notes-none")
+	b.open(url + "/hood")
+	check("hood-new")
+	b.open(url)
+	for _, text := range []string{"Milk, bread, and the thing for the sink.", strings.Repeat("long", 60), "A third note\nof two lines."} {
+		b.fill("text", text)
+		b.submit("/notes")
+	}
+	check("notes")
+	b.fill("name", "Ann")
+	b.submit("/login")
+	b.open(url + "/hood")
+	b.submit("/hood/count")
+	b.submit("/hood/twenty")
+	check("hood-files")
+	b.open(url)
+	b.run("document.querySelector('textarea').required = false", nil)
+	b.submit("/notes")
+	check("refused")
+
+	b.open(startNotebook(t, "cookies") + "/hood")
+	b.submit("/hood/twenty")
+	check("hood-cookies")
+}
+
+// The button in a browser, which keeps the cookies by its own rules.
+func TestNotebookKeepsTwentyChangesOrTheLast(t *testing.T) {
+	b := openTab(t)
+	for store, want := range map[string]string{"files": "20 of 20", "cookies": "1 of 20"} {
+		b.open(startNotebook(t, store) + "/hood")
+		for run := 1; run <= 2; run++ {
+			b.submit("/hood/twenty")
+			var text string
+			b.run("document.querySelector('#twenty').parentElement.innerText", &text)
+			if !strings.Contains(text, want+" changes are there") {
+				t.Errorf("%s, run %d: got %s\nwant %s", store, run, text, want)
+			}
+		}
+	}
+}
+
+// check runs axe on the page as it is, and takes a picture of it.
+func (b *tab) check(axe, page string, l look) {
+	b.t.Helper()
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": l.width, "height": 900, "deviceScaleFactor": 1, "mobile": l.width < 600}, nil)
+	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": l.scheme}}}, nil)
+	name := fmt.Sprintf("%s-%d-%s", page, l.width, l.scheme)
+	var seen struct {
+		Width, Passes int
+		Dark          bool
+		Violations    []struct {
+			ID, Help string
+			Nodes    []struct{ HTML, FailureSummary string }
+		}
+	}
+	b.run(axe+`;axe.run().then(r => ({violations: r.violations, passes: r.passes.length,
+		width: document.documentElement.scrollWidth, dark: matchMedia("(prefers-color-scheme: dark)").matches}))`, &seen)
+	for _, v := range seen.Violations {
+		b.t.Errorf("%s: %s: %s: %+v", name, v.ID, v.Help, v.Nodes)
+	}
+	if seen.Passes < 10 || seen.Dark != (l.scheme == "dark") {
+		b.t.Errorf("%s: axe passed %d rules, dark %v", name, seen.Passes, seen.Dark)
+	}
+	if seen.Width > l.width {
+		b.t.Errorf("%s: the page is %d pixels wide", name, seen.Width)
+	}
+	if dir := os.Getenv(screenshotsVariable); dir != "" {
+		var picture struct{ Data string }
+		b.call("Page.captureScreenshot", map[string]any{"captureBeyondViewport": true}, &picture)
+		data, err := base64.StdEncoding.DecodeString(picture.Data)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name+".png"), data, 0o644); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// axeScript gets axe-core, which is not kept here, by npm.
+func axeScript(t *testing.T) string {
+	t.Helper()
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		t.Skip("skipped: no npm: ", err)
+	}
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, npm, "pack", "--silent", "--fetch-retries=0", "--cache", filepath.Join(dir, "cache"), "axe-core@4.11.0")
+	cmd.Dir = dir
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("skipped: npm has no axe-core: %v: %s", err, out)
+	}
+	file, err := os.Open(filepath.Join(dir, "axe-core-4.11.0.tgz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	unzipped, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for archive := tar.NewReader(unzipped); ; {
+		entry, err := archive.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if entry.Name == "package/axe.min.js" {
+			script, err := io.ReadAll(archive)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(script)
+		}
+	}
+}
+
+var notebookURL = regexp.MustCompile(`http://localhost:[0-9]+`)
+
+// startNotebook builds and starts the example, and returns its address.
+func startNotebook(t *testing.T, store string) string {
+	t.Helper()
+	exe := filepath.Join(t.TempDir(), "notebook")
+	build := exec.Command("go", "build", "-o", exe, "./examples/notebook")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	cmd := exec.Command(exe, "-addr", "localhost:0", "-store", store)
+	cmd.Dir = t.TempDir()
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil && !errors.Is(err, os.ErrClosed) {
+			t.Errorf("notebook: %v", err)
+		}
+	})
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		if url := notebookURL.FindString(lines.Text()); url != "" {
+			go io.Copy(io.Discard, stderr)
+			return url
+		}
+	}
+	t.Fatal("the notebook ended without printing its address")
+	return ""
+}
