@@ -10,7 +10,7 @@
 // that cannot be had: the later response wins.
 //
 // The application is in internal/notebook. Command more, a module of its own,
-// is the same one with all that needs further modules.
+// serves it with numbers for Prometheus.
 package main
 
 import (

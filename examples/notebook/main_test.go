@@ -26,7 +26,7 @@ import (
 	"github.com/sessfs/sessions/securecookie"
 )
 
-// TestMain is the program itself when the environment says so.
+// TestMain is the program itself when the environment asks for it.
 func TestMain(m *testing.M) {
 	if os.Getenv("NOTEBOOK_TEST_MAIN") != "" {
 		main()
@@ -109,7 +109,7 @@ func (v visitor) post(path string, fields ...string) (status int, page string) {
 	return v.do(http.MethodPost, path, form)
 }
 
-// cookie is what the browser sends, "" when it has none.
+// cookie is the Cookie header of the browser, "" when it has none.
 func (v visitor) cookie() string {
 	v.t.Helper()
 	u, err := url.Parse(v.base)
@@ -167,7 +167,7 @@ func TestLoginAsSomebodyElseStartsFromNothing(t *testing.T) {
 		v.post("/notes", "text", "of Ann")
 		anns := v.cookie()
 
-		// What Bob's login says about the cookie.
+		// The cookie of the answer to Bob's login.
 		v.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		resp, err := v.client.PostForm(v.base+"/login", url.Values{"name": {"Bob"}})
 		if err != nil {

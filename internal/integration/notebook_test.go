@@ -30,8 +30,8 @@ type look struct {
 
 var looks = []look{{390, "light"}, {390, "dark"}, {1280, "light"}, {1280, "dark"}}
 
-// Axe is a program that checks pages for what keeps people out: contrast, names
-// of controls, the order of headings.
+// Axe is a program that checks pages for barriers: poor contrast, controls
+// without a name, headings out of order.
 func TestNotebookIsForAllVisitors(t *testing.T) {
 	b := openTab(t)
 	axe := axeScript(t)

@@ -1,5 +1,5 @@
-// Command more is the notebook with what needs further modules, and so it is a
-// module of its own: numbers for Prometheus.
+// Command more is the notebook with numbers for Prometheus. It needs further
+// modules, and so it is one of its own.
 //
 //	cd examples/notebook/more
 //	go run . -metrics

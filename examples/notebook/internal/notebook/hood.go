@@ -132,7 +132,7 @@ func printable(text string, limit int) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// A hood is what the page under the hood shows of the visitor's session.
+// A hood is the content of the page under the hood.
 type hood struct {
 	Stored
 	Values     int

@@ -186,7 +186,7 @@ func begin(r *http.Request) *sessions.Session {
 	return s
 }
 
-// show renders the page with what is in the session.
+// show renders the page with the content of the session.
 func (nb *notebook) show(w http.ResponseWriter, r *http.Request, status int, v view) {
 	s := sessions.FromContext(r.Context())
 	v.Open, v.User, v.Opened, v.Notes = true, userName.Get(s), opened.Get(s), notesOf(s)
