@@ -1,0 +1,107 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"log"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		if err := serveParent(os.Stdin, os.Stdout); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+var few = amounts{rounds: 2, per: time.Microsecond, sessions: 64, sizes: 3, numbers: []int{64, 128}, goroutines: []int{2}}
+
+// All scenes run, with the smallest amounts.
+func TestSpeedMeasuresEverySceneAndWritesEveryFormat(t *testing.T) {
+	dir, out := t.TempDir(), t.TempDir()
+	o := options{dirs: places{{"tmpfs", dir}}, amounts: few, json: filepath.Join(out, "speed.json"), svg: filepath.Join(out, "charts")}
+	var stdout, stderr bytes.Buffer
+	if err := measureAll(t.Context(), o, &stdout, &stderr); err != nil {
+		t.Fatalf("%v\n%s", err, &stderr)
+	}
+	for _, c := range claims {
+		if !strings.Contains(stdout.String(), "| "+c.text+" |") && !strings.Contains(c.text, "SyncFull") {
+			t.Errorf("the report has no figure for %q", c.text)
+		}
+	}
+	text, err := os.ReadFile(o.json)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rep report
+	if err := json.Unmarshal(text, &rep); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range rep.Scenes {
+		for _, r := range s.Results {
+			if r.Nanos <= 0 || len(r.Rounds) != few.rounds {
+				t.Errorf("%s of %s: %v ns in %d rounds", s.title(), r.Name, r.Nanos, len(r.Rounds))
+			}
+		}
+	}
+	for _, name := range []string{"operations", "number", "size"} {
+		if text, err := os.ReadFile(filepath.Join(o.svg, name+"-tmpfs.svg")); err != nil || !bytes.Contains(text, []byte("<svg")) {
+			t.Errorf("chart %s: %d bytes, %v", name, len(text), err)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%d files are left, %v", len(left), err)
+	}
+}
+
+// A save that waits for the disk is measured on a disk alone.
+func TestSpeedMeasuresSyncedSaves(t *testing.T) {
+	o := options{dirs: places{{"disk", t.TempDir()}}, amounts: few, only: "synced"}
+	var stdout, stderr bytes.Buffer
+	if err := measureAll(t.Context(), o, &stdout, &stderr); err != nil {
+		t.Fatalf("%v\n%s", err, &stderr)
+	}
+	if !strings.Contains(stdout.String(), "SyncFull save") {
+		t.Errorf("no figure in\n%s", &stdout)
+	}
+}
+
+func TestSpeedMountsAndTakesAway(t *testing.T) {
+	if os.Getuid() != 0 || os.Getenv("CI") == "" {
+		t.Skip("mounts a file system: root in CI alone")
+	}
+	images := t.TempDir()
+	o := options{mount: "ext4", images: images, amounts: few, only: "load by"}
+	var stdout, stderr bytes.Buffer
+	if err := measureAll(t.Context(), o, &stdout, &stderr); err != nil {
+		t.Fatalf("%v\n%s", err, &stderr)
+	}
+	if left, err := os.ReadDir(images); err != nil || len(left) > 0 {
+		t.Errorf("%d files are left, %v", len(left), err)
+	}
+}
+
+func TestSpeedRefusesArguments(t *testing.T) {
+	for _, args := range [][]string{{"x"}, {"--dir", "/dev/shm"}, {"--unknown"}} {
+		if _, err := parse(args, new(bytes.Buffer)); err == nil {
+			t.Errorf("%q is no error", args)
+		}
+	}
+}
+
+// Quartiles are those of the sorted rounds.
+func TestQuartilesOfRounds(t *testing.T) {
+	low, median, high := quartiles([]float64{5, 1, 4, 2, 3})
+	if low != 2 || median != 3 || high != 4 {
+		t.Errorf("got %v, %v, %v", low, median, high)
+	}
+}
