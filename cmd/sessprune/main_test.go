@@ -145,7 +145,7 @@ func ageFiles(ts *testscript.TestScript, neg bool, args []string) {
 func glob(pattern string) ([]string, error) {
 	names, err := filepath.Glob(pattern)
 	return slices.DeleteFunc(names, func(name string) bool {
-		return strings.HasPrefix(filepath.Base(name), ".owners.")
+		return strings.HasPrefix(filepath.Base(name), ".owners")
 	}), err
 }
 
