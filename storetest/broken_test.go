@@ -57,6 +57,7 @@ func TestBrokenStoresAreFound(t *testing.T) {
 		{"swallows the end of its context", "ListEndsWithTheContext", listing(func(error) (string, error, bool) { return "", nil, false })},
 		{"lists IDs after an end", "ListEndsWithTheContext", listing(func(error) (string, error, bool) { return "tmp-1", nil, true })},
 		{"lists without its context", "ListEndsWithTheContext", func(m *Memory) sessions.SessionStore { return unending{m} }},
+		{"lists an owner's sessions without its context", "ListOwnerEndsWithTheContext", func(m *Memory) sessions.SessionStore { return unending{m} }},
 		{"lists nothing when it fails", "FailureIsNoMiss", listing(func(error) (string, error, bool) { return "", nil, false })},
 		{"stores at New", "NewStoresNothing", func(m *Memory) sessions.SessionStore { return eager{m} }},
 		{"always saves", "SaveIfModified", func(m *Memory) sessions.SessionStore { return saving{m} }},
@@ -222,6 +223,10 @@ type unending struct{ *Memory }
 
 func (b unending) List(context.Context) iter.Seq2[string, error] {
 	return b.Memory.List(context.Background())
+}
+
+func (b unending) ListOwner(_ context.Context, owner string) iter.Seq2[sessions.SessionInfo, error] {
+	return b.Memory.ListOwner(context.Background(), owner)
 }
 
 type ownAgeless struct{ *Memory }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -194,6 +195,16 @@ var capabilityChecks = []check{
 			for _, s := range []*sessions.Session{own[1], other, unowned} {
 				load(ctx, store, s.ID())
 			}
+		}),
+	withCapability("ListOwnerEndsWithTheContext", "OwnerStore",
+		"When its context ends, ListOwner ends with the context's error, and the zero SessionInfo beside it.",
+		func(ctx context.Context, store sessions.SessionStore, owners sessions.OwnerStore) {
+			list := func(ctx context.Context) iter.Seq2[sessions.SessionInfo, error] { return owners.ListOwner(ctx, "ann") }
+			listError(list(ended(ctx)), context.Canceled)
+			for range 3 {
+				savedFor(ctx, store, "ann")
+			}
+			listEnds(ctx, list)
 		}),
 	withCapability("ListOwnerDescribes", "OwnerStore",
 		"ListOwner tells of a session what it was given, and neither its ID nor its key.",

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"strings"
 	"time"
@@ -245,29 +244,11 @@ var contractChecks = []check{
 		name: "ListEndsWithTheContext",
 		rule: "When its context ends, List ends with the context's error, and the ID \"\" beside it; also in a store without sessions.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
-			ended, cancel := context.WithCancel(ctx)
-			cancel()
-			listError(store.List(ended), context.Canceled)
+			listError(store.List(ended(ctx)), context.Canceled)
 			for range 3 {
 				saved(ctx, store, map[string]any{"a": int64(1)})
 			}
-			listError(store.List(ended), context.Canceled)
-			ending, cancel := context.WithCancel(ctx)
-			defer cancel()
-			n, errs := 0, 0
-			for id, err := range store.List(ending) {
-				if n++; n == 1 {
-					need(err, "list")
-					cancel()
-					continue
-				}
-				want(id == "" && errors.Is(err, context.Canceled), "after the end of its context List gave the ID %q and the error %v", id, err)
-				errs++
-			}
-			want(errs == 1, "List ended with %d errors, want the context's", errs)
-			for range store.List(ended) {
-				break // a caller may stop at an error
-			}
+			listEnds(ctx, store.List)
 		}),
 	},
 	{
@@ -288,17 +269,6 @@ var contractChecks = []check{
 			listError(store.List(ctx), nil)
 		}),
 	},
-}
-
-// listError makes sure that a list is one error alone, that one unless it is nil.
-func listError(list iter.Seq2[string, error], target error) {
-	n := 0
-	for id, err := range list {
-		want(err != nil && id == "", "List that fails gave the ID %q and the error %v", id, err)
-		want(target == nil || errors.Is(err, target), "List ended with %v, want %v", err, target)
-		n++
-	}
-	want(n == 1, "List that fails ended with %d errors, want one", n)
 }
 
 // A panicking value is an application's mistake that a store must survive.

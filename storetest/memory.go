@@ -191,6 +191,10 @@ func (m *Memory) ListOwner(ctx context.Context, owner string) iter.Seq2[sessions
 		}
 		m.mu.Unlock()
 		for _, info := range found {
+			if err := ctx.Err(); err != nil {
+				yield(sessions.SessionInfo{}, err)
+				return
+			}
 			if !yield(info, nil) {
 				return
 			}
