@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -244,6 +245,55 @@ func TestTwentyRequestsBeginNoSession(t *testing.T) {
 	}
 }
 
+// visitStore makes a visitor of a notebook over another store.
+func visitStore(t *testing.T, store notebook.Store) visitor {
+	t.Helper()
+	handler, err := notebook.New(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return newVisitor(t, server.URL)
+}
+
+func newCarrier(t *testing.T) *sessions.Cookies {
+	t.Helper()
+	cookies, err := sessions.NewCookies(sessiontest.NewStore(), sessions.CookieOptions{InsecureAllowHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cookies
+}
+
+func TestHoodIsThatOfAnyStore(t *testing.T) {
+	v := visitStore(t, notebook.Store{
+		Name: "a test", Form: "The form of a test.", Carrier: newCarrier(t), Merges: true,
+		Show: func(_ http.ResponseWriter, _ *http.Request, s *sessions.Session) (notebook.Stored, error) {
+			return notebook.Stored{Text: "values: " + strings.Join(s.Keys(), " "), Size: 7}, nil
+		},
+	})
+	wantIn(t, v.hood(), "Your session in a test", "values: opened", "The form of a test.", "7 bytes")
+	_, page := v.post("/hood/twenty")
+	wantIn(t, page, "20 of 20", "stands at <strong>20<")
+}
+
+// The session that is to be shown can end between two looks at it.
+func TestHoodOfASessionThatIsGone(t *testing.T) {
+	v := visitStore(t, notebook.Store{
+		Name: "a test", Carrier: newCarrier(t),
+		Show: func(http.ResponseWriter, *http.Request, *sessions.Session) (notebook.Stored, error) {
+			return notebook.Stored{}, &fs.PathError{Op: "open", Path: "a secret place", Err: fs.ErrNotExist}
+		},
+	})
+	status, page := v.do(http.MethodGet, "/hood", nil)
+	if status != http.StatusConflict {
+		t.Errorf("got %d, want 409", status)
+	}
+	wantIn(t, page, "Your session cannot be shown", `href="/hood"`)
+	wantNotIn(t, page, "a secret place")
+}
+
 // A full carrier keeps a session as it began.
 type full struct{ *sessions.Cookies }
 
@@ -252,24 +302,13 @@ func (full) Update(http.ResponseWriter, *http.Request, *sessions.Session, func(*
 }
 
 func TestTwentyRequestsTellWhyNoneWasCarriedOut(t *testing.T) {
-	cookies, err := sessions.NewCookies(sessiontest.NewStore(), sessions.CookieOptions{InsecureAllowHTTP: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	handler, err := notebook.New(notebook.Store{
-		Name:    "a test",
-		Carrier: full{cookies},
+	v := visitStore(t, notebook.Store{
+		Name: "a test", Carrier: full{newCarrier(t)},
 		Show: func(http.ResponseWriter, *http.Request, *sessions.Session) (notebook.Stored, error) {
-			return notebook.Stored{Text: "text of a test"}, nil
+			return notebook.Stored{}, nil
 		},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(handler)
-	defer server.Close()
-	v := newVisitor(t, server.URL)
-	wantIn(t, v.hood(), "Your session in a test", "text of a test")
+	v.hood()
 	status, page := v.post("/hood/twenty")
 	if status != http.StatusConflict {
 		t.Errorf("got %d, want 409", status)

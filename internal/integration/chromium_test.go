@@ -24,18 +24,25 @@ type tab struct {
 	last int // ID of a call
 }
 
-// openTab starts a browser, and skips the test where there is none.
-func openTab(t *testing.T) *tab {
+// chromium returns the browser's path, and skips the test where there is none.
+func chromium(t *testing.T) string {
 	t.Helper()
 	if raceDetector {
 		t.Skip("skipped: the race detector does not see into other processes")
 	}
-	chromium, err := exec.LookPath("chromium")
+	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("skipped: no chromium: ", err)
 	}
+	return path
+}
+
+// openTab starts a browser. It ends before the servers that were started before
+// it: a server waits for connections on which a browser has sent nothing yet.
+func openTab(t *testing.T, path string) *tab {
+	t.Helper()
 	profile := t.TempDir()
-	cmd := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+	cmd := exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 		"--hide-scrollbars", "--user-data-dir="+profile, "--remote-debugging-port=0", "about:blank")
 	var messages strings.Builder

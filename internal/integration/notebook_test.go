@@ -6,7 +6,6 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,9 +32,9 @@ var looks = []look{{390, "light"}, {390, "dark"}, {1280, "light"}, {1280, "dark"
 // Axe is a program that checks pages for barriers: poor contrast, controls
 // without a name, headings out of order.
 func TestNotebookIsForAllVisitors(t *testing.T) {
-	b := openTab(t)
-	axe := axeScript(t)
-	url := startNotebook(t, "files")
+	browser, axe, exe := chromium(t), axeScript(t), buildNotebook(t)
+	url, inCookies := startNotebook(t, exe, "files"), startNotebook(t, exe, "cookies")
+	b := openTab(t, browser)
 	check := func(page string) {
 		t.Helper()
 		for _, look := range looks {
@@ -63,22 +62,24 @@ func TestNotebookIsForAllVisitors(t *testing.T) {
 	b.submit("/notes")
 	check("refused")
 
-	b.open(startNotebook(t, "cookies") + "/hood")
+	b.open(inCookies + "/hood")
 	b.submit("/hood/twenty")
 	check("hood-cookies")
 }
 
 // The button in a browser, which keeps the cookies by its own rules.
 func TestNotebookKeepsTwentyChangesOrTheLast(t *testing.T) {
-	b := openTab(t)
-	for store, want := range map[string]string{"files": "20 of 20", "cookies": "1 of 20"} {
-		b.open(startNotebook(t, store) + "/hood")
+	browser, exe := chromium(t), buildNotebook(t)
+	servers := map[string]string{"20 of 20": startNotebook(t, exe, "files"), "1 of 20": startNotebook(t, exe, "cookies")}
+	b := openTab(t, browser)
+	for want, url := range servers {
+		b.open(url + "/hood")
 		for run := 1; run <= 2; run++ {
 			b.submit("/hood/twenty")
 			var text string
 			b.run("document.querySelector('#twenty').parentElement.innerText", &text)
 			if !strings.Contains(text, want+" changes are there") {
-				t.Errorf("%s, run %d: got %s\nwant %s", store, run, text, want)
+				t.Errorf("run %d: got %s\nwant %s", run, text, want)
 			}
 		}
 	}
@@ -164,15 +165,22 @@ func axeScript(t *testing.T) string {
 
 var notebookURL = regexp.MustCompile(`http://localhost:[0-9]+`)
 
-// startNotebook builds and starts the example, and returns its address.
-func startNotebook(t *testing.T, store string) string {
+// buildNotebook builds the example.
+func buildNotebook(t *testing.T) (exe string) {
 	t.Helper()
-	exe := filepath.Join(t.TempDir(), "notebook")
+	exe = filepath.Join(t.TempDir(), "notebook")
 	build := exec.Command("go", "build", "-o", exe, "./examples/notebook")
 	build.Dir = filepath.Join("..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	return exe
+}
+
+// startNotebook starts the example with a store of its own, and returns its
+// address.
+func startNotebook(t *testing.T, exe, store string) string {
+	t.Helper()
 	cmd := exec.Command(exe, "-addr", "localhost:0", "-store", store)
 	cmd.Dir = t.TempDir()
 	stderr, err := cmd.StderrPipe()
@@ -184,7 +192,7 @@ func startNotebook(t *testing.T, store string) string {
 	}
 	t.Cleanup(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil && !errors.Is(err, os.ErrClosed) {
+		if err := cmd.Wait(); err != nil {
 			t.Errorf("notebook: %v", err)
 		}
 	})

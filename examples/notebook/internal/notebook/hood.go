@@ -174,8 +174,8 @@ func (nb *notebook) showHood(w http.ResponseWriter, r *http.Request) {
 		Stored: stored,
 		Values: s.Len(),
 		Count:  counter.Get(s),
-		Idle:   left(stored.Used.Add(or(s.IdleTimeout(), idleTimeout))),
-		Life:   left(s.Created().Add(or(s.Lifetime(), lifetime))),
+		Idle:   left(stored.Used.Add(or(s.IdleTimeout(), IdleTimeout))),
+		Life:   left(s.Created().Add(or(s.Lifetime(), Lifetime))),
 	}
 	if run := r.FormValue("run"); run != "" {
 		h.Run = true

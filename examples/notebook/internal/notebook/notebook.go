@@ -245,7 +245,7 @@ func (nb *notebook) login(w http.ResponseWriter, r *http.Request) {
 	userName.Set(s, name)
 	s.SetIdleTimeout(0)
 	if r.PostFormValue("remember") != "" {
-		s.SetIdleTimeout(lifetime)
+		s.SetIdleTimeout(Lifetime)
 	}
 	s.AddFlash("Welcome, " + name + ".")
 	http.Redirect(w, r, "/", http.StatusSeeOther)

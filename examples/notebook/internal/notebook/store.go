@@ -18,6 +18,7 @@ import (
 type Store struct {
 	Name    string // as in "your session is kept in files"
 	Place   string // where those are, "" if that is no use to the reader
+	Form    string // the form in which they keep a session, in a sentence or two
 	Carrier sessions.Carrier
 
 	// Merges reports whether the changes of requests that overlap are all kept.
@@ -28,14 +29,20 @@ type Store struct {
 	Show func(w http.ResponseWriter, r *http.Request, s *sessions.Session) (Stored, error)
 }
 
+// The timeouts of all stores.
 const (
-	idleTimeout = 12 * time.Hour
-	lifetime    = 30 * 24 * time.Hour
+	IdleTimeout = 12 * time.Hour
+	Lifetime    = 30 * 24 * time.Hour
 )
 
 var cookieOptions = sessions.CookieOptions{
 	InsecureAllowHTTP: true, // localhost has no TLS
 	RenewOnAccess:     time.Minute,
+}
+
+// Carry makes the carrier of a store that keeps sessions on the server.
+func Carry(store sessions.SessionStore) (sessions.Carrier, error) {
+	return sessions.NewCookies(store, cookieOptions)
 }
 
 // Open returns the store of a name, "files" or "cookies". The files are in dir,
@@ -60,18 +67,25 @@ func files(dir string, observe func(context.Context, sessions.Event)) (Store, er
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{
 		Path:        dir,
 		HashNames:   true,
-		IdleTimeout: idleTimeout,
-		Lifetime:    lifetime,
+		IdleTimeout: IdleTimeout,
+		Lifetime:    Lifetime,
 		Observe:     observe,
 	})
 	if err != nil {
 		return Store{}, err
 	}
-	carrier, err := sessions.NewCookies(store, cookieOptions)
+	carrier, err := Carry(store)
 	show := func(_ http.ResponseWriter, _ *http.Request, s *sessions.Session) (Stored, error) {
 		return readFile(filepath.Join(dir, "session_"+sessions.PublicID(s.ID())+".sess"))
 	}
-	return Store{Name: "files", Place: dir, Carrier: carrier, Merges: true, Show: show}, err
+	return Store{
+		Name:    "files",
+		Place:   dir,
+		Form:    "Two slots: a save overwrites the older one, so that a process that dies in it leaves the other as it was. The name of the file is a hash of your session ID, and not the ID.",
+		Carrier: carrier,
+		Merges:  true,
+		Show:    show,
+	}, err
 }
 
 // cookies takes the keys from the environment, so that sessions outlive the
@@ -90,6 +104,11 @@ func cookies() (Store, error) {
 	if err != nil {
 		return Store{}, err
 	}
-	carrier, err := securecookie.NewCarrier(ring, securecookie.CarrierOptions{CookieOptions: cookieOptions, IdleTimeout: idleTimeout, Lifetime: lifetime})
-	return Store{Name: "sealed cookies", Carrier: carrier, Show: showCookies}, err
+	carrier, err := securecookie.NewCarrier(ring, securecookie.CarrierOptions{CookieOptions: cookieOptions, IdleTimeout: IdleTimeout, Lifetime: Lifetime})
+	return Store{
+		Name:    "sealed cookies",
+		Form:    "Your values are in there, sealed: only this server can open them, and it keeps no copy. The page shows the beginning, since all of it is as good as a password.",
+		Carrier: carrier,
+		Show:    showCookies,
+	}, err
 }
