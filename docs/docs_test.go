@@ -1,4 +1,4 @@
-// Package docs holds the guides. Its tests build and run their programs.
+// Package docs has the guides. Its tests build and run their programs.
 package docs
 
 import (
@@ -30,7 +30,7 @@ import (
 var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
 
 // Each whole program of a guide is the same application: it greets a visitor, and
-// a user who has logged in by name, until the logout.
+// until the logout a user by name.
 func TestGuidesProgramsGreetWelcomeAndLogOut(t *testing.T) {
 	guides, err := filepath.Glob("*.md")
 	if err != nil || len(guides) == 0 {
@@ -50,7 +50,7 @@ func TestGuidesProgramsGreetWelcomeAndLogOut(t *testing.T) {
 	}
 }
 
-// The other programs are parts of one.
+// The other programs of the guides are parts of a program.
 func TestGuidesPartsOfProgramsBuild(t *testing.T) {
 	part := ""
 	for _, program := range programsOf(t, "werkzeug.md") {
@@ -163,7 +163,7 @@ func serve(t *testing.T, program string) string {
 	}
 }
 
-// newKey makes a key as cookies.md does.
+// newKey makes a key by the command in cookies.md.
 func newKey(t *testing.T) string {
 	t.Helper()
 	cmd := exec.Command("go", "run", "./securecookie/keygen")

@@ -4,7 +4,7 @@
 //	prometheus.MustRegister(events)
 //	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Observe: events.Observe})
 //
-// It never renews a session, and knows no ID.
+// Counting never renews a session, and no label has an ID.
 package metrics
 
 import (
@@ -47,7 +47,7 @@ func New(store string) *Events {
 	}
 }
 
-// Observe counts an event: for the option of that name of a store.
+// Observe counts an event. It is for a store's option of that name.
 func (m *Events) Observe(_ context.Context, e sessions.Event) {
 	kind := string(e.Kind)
 	if e.Err != nil {
@@ -61,14 +61,14 @@ func (m *Events) Observe(_ context.Context, e sessions.Event) {
 	}
 }
 
-// Describe is that of a [prometheus.Collector].
+// Describe implements [prometheus.Collector].
 func (m *Events) Describe(descs chan<- *prometheus.Desc) {
 	m.events.Describe(descs)
 	m.failures.Describe(descs)
 	m.duration.Describe(descs)
 }
 
-// Collect is that of a [prometheus.Collector].
+// Collect implements [prometheus.Collector].
 func (m *Events) Collect(metrics chan<- prometheus.Metric) {
 	m.events.Collect(metrics)
 	m.failures.Collect(metrics)

@@ -93,7 +93,7 @@ func TestNotBeforeRefusesWhatIsOlder(t *testing.T) {
 		}
 		return from, failure
 	}})
-	b.put("a", 1) // nobody's session
+	b.put("a", 1) // without an owner
 	if b.get("a"); asked != 0 {
 		t.Error("asked for a session without an owner")
 	}

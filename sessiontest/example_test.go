@@ -11,7 +11,7 @@ import (
 	"github.com/sessfs/sessions/sessiontest"
 )
 
-// greet is the handler that is tried.
+// greet is the handler under test.
 func greet(w http.ResponseWriter, r *http.Request) {
 	s := sessions.FromContext(r.Context())
 	fmt.Fprintf(w, "Hello, %s.", s.Owner())

@@ -21,20 +21,20 @@ import (
 // [sessions.SessionStore]. Its sessions do not expire.
 func NewStore() *storetest.Memory { return storetest.NewMemory(0) }
 
-// NewRequest is [httptest.NewRequest] with a session in the request's context: a
-// new one, of a store in memory. [sessions.FromContext] returns it. The session
-// holds what the handler did to it; [sessions.Save], [sessions.Update] and
-// [sessions.Reload] work as after the first byte, and no cookie is set.
+// NewRequest is [httptest.NewRequest] with a new session, of a store in memory, in the
+// request's context, where [sessions.FromContext] finds it. The handler's changes are
+// in the returned session. [sessions.Save], [sessions.Update] and [sessions.Reload]
+// work as after the first byte, and no cookie is set.
 func NewRequest(method, target string, body io.Reader) (*http.Request, *sessions.Session) {
 	s := NewStore().New()
 	r := httptest.NewRequest(method, target, body)
 	return r.WithContext(sessions.NewContext(r.Context(), s)), s
 }
 
-// NewClient returns a client whose requests the handler answers, with a cookie jar
-// of its own. Any host will do: each URL is absolute, "https://example.com/cart" for
-// example, and with https, which the default cookie needs. The response is there
-// when the handler has returned; a panic of the handler is the caller's.
+// NewClient returns a client whose requests the handler answers, with a cookie jar of
+// its own. URLs are absolute, with any host, "https://example.com/cart" for example;
+// the default cookie needs https. The response is returned after the handler has
+// returned. A panic of the handler is a panic of the client's method.
 func NewClient(h http.Handler) *http.Client {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -43,7 +43,7 @@ func NewClient(h http.Handler) *http.Client {
 	return &http.Client{Jar: jar, Transport: transport{h}}
 }
 
-// A transport has a handler answer requests.
+// A transport answers requests by a handler.
 type transport struct{ handler http.Handler }
 
 // RoundTrip calls the handler.

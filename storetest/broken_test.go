@@ -41,10 +41,10 @@ func TestBrokenStoresAreFound(t *testing.T) {
 		{"revives under load", "LogoutDuringSlowRequests", func(m *Memory) sessions.SessionStore { return reviving{m} }},
 		{"keeps the old ID at a renewal", "RenewalIsFinal", func(m *Memory) sessions.SessionStore { return keepingOldID{m} }},
 		{"adopts IDs", "UnknownIDIsNotAdopted", func(m *Memory) sessions.SessionStore { return adopting{m} }},
-		{"takes any ID", "InvalidIDGivesANewSession", func(m *Memory) sessions.SessionStore { return adopting{m} }},
+		{"takes any ID", "InvalidIDIsANewSession", func(m *Memory) sessions.SessionStore { return adopting{m} }},
 		{"makes short IDs", "KeysAreValidAndUnique", func(m *Memory) sessions.SessionStore { return shortKeys{m} }},
 		{"allows a line break at an ID's end", "KeysAreValidAndUnique", func(m *Memory) sessions.SessionStore { return trimming{m} }},
-		{"lists temporary files", "ListGivesTheStoredSessions", func(m *Memory) sessions.SessionStore { return leaking{m} }},
+		{"lists temporary files", "ListReturnsTheStoredSessions", func(m *Memory) sessions.SessionStore { return leaking{m} }},
 		{"forgets expiry", "IdleSessionExpires", func(m *Memory) sessions.SessionStore { m.Base = newBase(m, 0); return m }},
 		{"forgets a session's own timeout", "OwnTimeoutTakesTheStoresPlace", func(m *Memory) sessions.SessionStore { return ownAgeless{m} }},
 		{"does not count a save as use", "SaveBeginsTheIdleTimeAnew", func(m *Memory) sessions.SessionStore { return unused{m} }},
@@ -129,7 +129,7 @@ func (b overwriting) Save(ctx context.Context, s *sessions.Session) error {
 	return nil
 }
 
-// record takes a session apart as a store would that knows nothing of merging.
+// record returns the record of a session, as a store without merging would have it.
 func record(s *sessions.Session) (rec sessions.Record) {
 	m := NewMemory(0)
 	copied := m.New()
@@ -195,7 +195,7 @@ func (b leaking) List(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// listing makes something else of an error of List.
+// listing replaces an error of List.
 func listing(instead func(error) (string, error, bool)) func(*Memory) sessions.SessionStore {
 	return func(m *Memory) sessions.SessionStore { return mislisting{m, instead} }
 }
@@ -285,8 +285,7 @@ type undeleting struct{ *Memory }
 
 func (b undeleting) Delete(context.Context, *sessions.Session) error { return nil }
 
-// racing lets go of the lock between reading and writing, and saves whether or
-// not update fails.
+// racing does not lock between reading and writing, and saves also when update fails.
 type racing struct{ *Memory }
 
 func (b racing) Update(ctx context.Context, s *sessions.Session, update func(*sessions.Session) error) error {
@@ -360,7 +359,7 @@ func (b missingOne) ListOwner(ctx context.Context, owner string) iter.Seq2[sessi
 	}
 }
 
-// keepingByID takes the public IDs to keep for IDs.
+// keepingByID mistakes the public IDs to keep for IDs.
 type keepingByID struct{ *Memory }
 
 func (b keepingByID) DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error) {
@@ -397,7 +396,7 @@ func (b showing) ListOwner(ctx context.Context, owner string) iter.Seq2[sessions
 	}
 }
 
-// indiscriminate ends the session of a public ID, whose ever it is.
+// indiscriminate ends the session of a public ID, of any owner.
 type indiscriminate struct{ *Memory }
 
 func (b indiscriminate) DeleteOne(_ context.Context, _, publicID string) (bool, error) {

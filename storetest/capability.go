@@ -28,7 +28,7 @@ var capabilityChecks = []check{
 			want(load(ctx, store, s.ID()).Get("a") == int64(1), "the stored session is changed")
 		}),
 	withCapability("FailedUpdateKeepsWhatOthersDid", "Updater",
-		"When update fails, only what it did is taken back: what another goroutine did to the session meanwhile stays.",
+		"When update fails, only its own changes are taken back: those of another goroutine to the session stay.",
 		func(ctx context.Context, store sessions.SessionStore, updater sessions.Updater) {
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
 			err := updater.Update(ctx, s, func(updated *sessions.Session) error {
@@ -73,7 +73,7 @@ var capabilityChecks = []check{
 			want(load(ctx, store, s.ID()).Get("a") == int64(2), "the update was not saved")
 		}),
 	withCapability("UpdateSeesWhatIsStored", "Updater",
-		"update gets what is stored, with what the session itself has changed.",
+		"update gets the session as it is stored, with the changes that it has itself.",
 		func(ctx context.Context, store sessions.SessionStore, updater sessions.Updater) {
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
 			other := load(ctx, store, s.ID())
@@ -155,7 +155,7 @@ var capabilityChecks = []check{
 			_, err = toucher.Touch(ctx, other, 0)
 			need(err, "Touch after the update")
 		}),
-	withCapability("DeleteAllEndsAll", "Clearer", "DeleteAll ends every session, and says how many.",
+	withCapability("DeleteAllEndsAll", "Clearer", "DeleteAll ends every session, and returns their number.",
 		func(ctx context.Context, store sessions.SessionStore, clearer sessions.Clearer) {
 			held := saved(ctx, store, map[string]any{"a": int64(1)})
 			for range 9 {
@@ -169,7 +169,7 @@ var capabilityChecks = []check{
 			want(errors.Is(err, sessions.ErrDeleted), "a save afterwards is %v, want ErrDeleted", err)
 		}),
 	withCapability("SessionsByOwner", "OwnerStore",
-		"ListOwner gives the sessions of an owner, DeleteOwner ends them but for those to keep, and no others.",
+		"ListOwner returns the sessions of an owner, DeleteOwner ends them but for those to keep, and no others.",
 		func(ctx context.Context, store sessions.SessionStore, owners sessions.OwnerStore) {
 			var own []*sessions.Session
 			for range 3 {
@@ -181,13 +181,13 @@ var capabilityChecks = []check{
 				_, ok := infos[s.PublicID()]
 				want(ok, "ListOwner misses a session")
 			}
-			want(len(infos) == 3, "ListOwner gave %d of 3 sessions", len(infos))
+			want(len(infos) == 3, "ListOwner returned %d of 3 sessions", len(infos))
 			n, err := owners.DeleteOwner(ctx, "ann", own[1].PublicID())
 			need(err, "DeleteOwner")
 			want(n == 2, "DeleteOwner ended %d sessions, want 2", n)
 			gone(ctx, store, own[0].ID(), "its owner's sessions were ended")
 			for _, none := range []string{"", "carl"} {
-				want(len(listOwner(ctx, owners, none)) == 0, "ListOwner of the owner %q gave sessions", none)
+				want(len(listOwner(ctx, owners, none)) == 0, "ListOwner of the owner %q returned sessions", none)
 				n, err = owners.DeleteOwner(ctx, none)
 				need(err, "DeleteOwner of no owner")
 				want(n == 0, "DeleteOwner of the owner %q ended %d sessions", none, n)
@@ -207,7 +207,7 @@ var capabilityChecks = []check{
 			listEnds(ctx, list)
 		}),
 	withCapability("ListOwnerDescribes", "OwnerStore",
-		"ListOwner tells of a session what it was given, and neither its ID nor its key.",
+		"ListOwner returns the attributes of a session, and neither its ID nor its key.",
 		func(ctx context.Context, store sessions.SessionStore, owners sessions.OwnerStore) {
 			s := store.New()
 			s.Login("ann")
@@ -218,8 +218,8 @@ var capabilityChecks = []check{
 			need(store.Save(ctx, s), "save")
 			infos := listOwner(ctx, owners, "ann")
 			info := infos[s.PublicID()]
-			want(len(infos) == 1 && info.PublicID == s.PublicID(), "ListOwner gave %d sessions, the PublicID of the one that was saved is not among them", len(infos))
-			want(!strings.Contains(fmt.Sprint(info), s.ID()), "ListOwner gave the session's ID")
+			want(len(infos) == 1 && info.PublicID == s.PublicID(), "ListOwner returned %d sessions, want one with the PublicID of the saved one", len(infos))
+			want(!strings.Contains(fmt.Sprint(info), s.ID()), "ListOwner returned the session's ID")
 			want(info.Meta == s.Meta() && info.Persistence == s.Persistence(), "Meta %q, Persistence %d", info.Meta, info.Persistence)
 			for what, at := range map[string][2]time.Time{
 				"Created":         {info.Created, s.Created()},
@@ -256,7 +256,7 @@ var capabilityChecks = []check{
 		}),
 }
 
-// withCapability is a check for stores that are a C.
+// withCapability returns a check for stores that are a C.
 func withCapability[C any](name, capabilityName, rule string, do func(ctx context.Context, store sessions.SessionStore, c C)) check {
 	return check{name: name, rule: rule, run: catching(func(ctx context.Context, store sessions.SessionStore) {
 		c, err := capability[C](store, capabilityName)

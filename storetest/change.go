@@ -8,9 +8,8 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// changeChecks are the rows of "What concurrent requests get" that two
-// requests, one after the other, can show: each loaded the session before the
-// other saved it.
+// changeChecks are rules about two requests that overlap: each has loaded the session
+// before the other saves it. The saves come one after the other.
 var changeChecks = []check{
 	twoRequests("DifferentValuesAreBothKept", "A sets a, B sets b: both are there.",
 		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
@@ -21,9 +20,9 @@ var changeChecks = []check{
 			s := load(ctx, store, a.ID())
 			want(s.Get("a") == "A" && s.Get("b") == "B", "a = %v, b = %v", s.Get("a"), s.Get("b"))
 			want(b.Get("a") == "A" && !b.Modified() && !b.New(), "after its save B does not hold the merged values")
-			want(s.Get("old") == "kept", "a value that nobody changed is lost")
+			want(s.Get("old") == "kept", "a value that was not changed is lost")
 		}),
-	twoRequests("TheLaterSaveOfAValueWins", "A sets a, B sets a: it is the later save's, also when that set what it was.",
+	twoRequests("TheLaterSaveOfAValueWins", "A sets a, B sets a: the later save's value is there, also when it is the original one.",
 		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
 			a.Set("old", "A")
 			b.Set("old", "kept")
@@ -41,7 +40,7 @@ var changeChecks = []check{
 			_, there := s.Lookup("old")
 			want(!there && s.Get("b") == "B", "a is there: %v, b = %v", there, s.Get("b"))
 		}),
-	twoRequests("ClearThenAnotherSave", "A clears, B sets b and saves later: what stood before is gone, b is there.",
+	twoRequests("ClearThenAnotherSave", "A clears, B sets b and saves later: the values from before are gone, b is there.",
 		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
 			a.Clear()
 			b.Set("b", "B")
@@ -99,7 +98,7 @@ var changeChecks = []check{
 			need(store.Save(ctx, b), "B's save")
 			a.Renew()
 			need(store.Save(ctx, a), "A's save")
-			want(load(ctx, store, a.ID()).Get("b") == "B", "what B saved is lost")
+			want(load(ctx, store, a.ID()).Get("b") == "B", "B's value is lost")
 		}),
 	twoRequests("DifferentAttributesAreBothKept", "A sets the owner and a timeout, B sets Meta and a lifetime: all are there.",
 		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
@@ -127,7 +126,7 @@ var changeChecks = []check{
 			want(a.ID() != old && s.Owner() == "ann" && s.Get("old") == "kept", "owner %q, old = %v", s.Owner(), s.Get("old"))
 			want(len(list(ctx, store)) == 1, "%d sessions are stored", len(list(ctx, store)))
 		}),
-	twoRequests("LoginAfterTheEndBeginsAnew", "A logs out, B logs in later: B's save stores a session of its own, with what B has set alone.",
+	twoRequests("LoginAfterTheEndBeginsAnew", "A logs out, B logs in later: B's save stores a session of its own, with the values alone that B has set.",
 		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
 			old := a.ID()
 			a.Destroy()
@@ -159,7 +158,7 @@ var changeChecks = []check{
 				"%d values of %q came back, Meta %q", loaded.Len(), loaded.Owner(), loaded.Meta())
 		}),
 	},
-	twoRequests("NestedChangeIsCarriedAlone", "A changes inside a value and says so, B sets b: both are kept, and no more is carried than changed.",
+	twoRequests("NestedChangeIsCarriedAlone", "A changes inside a value and calls MarkModified, B sets b: both are kept, and only changed values are carried.",
 		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
 			a.Get("untouched") // handed out, and not changed
 			a.Get("prefs").(map[string]any)["theme"] = "dark"
@@ -172,11 +171,11 @@ var changeChecks = []check{
 			prefs, _ := s.Get("prefs").(map[string]any)
 			want(prefs["theme"] == "dark", "the change inside a value is lost")
 			list, _ := s.Get("untouched").([]any)
-			want(s.Get("b") == "B" && len(list) == 1, "what B saved is lost")
+			want(s.Get("b") == "B" && len(list) == 1, "B's values are lost")
 		}),
 	{
 		name: "DestroyedSessionMayBeginAnew",
-		rule: "What is set after Destroy is stored under a new ID, and nothing from before with it.",
+		rule: "Values that are set after Destroy are stored under a new ID, and nothing from before with them.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := saved(ctx, store, map[string]any{"user": "ann"})
 			old := s.ID()
@@ -190,8 +189,7 @@ var changeChecks = []check{
 	},
 }
 
-// twoRequests is a check of two requests that have loaded the same
-// session.
+// twoRequests returns a check of two requests that have loaded the same session.
 func twoRequests(name, rule string, do func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session)) check {
 	return check{name: name, rule: rule, run: catching(func(ctx context.Context, store sessions.SessionStore) {
 		id := saved(ctx, store, map[string]any{

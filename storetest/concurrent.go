@@ -10,11 +10,11 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// concurrencyChecks let goroutines loose on one session.
+// concurrencyChecks are rules about goroutines that use one session at the same time.
 var concurrencyChecks = []check{
 	{
 		name: "NoConcurrentSaveIsLost",
-		rule: "Saves of different values of one session, at the same time, are all there.",
+		rule: "Values that are saved to one session at the same time are all there.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			const writers, saves = 8, 25
 			id := saved(ctx, store, nil).ID()
@@ -163,7 +163,7 @@ func readPair(ctx context.Context, store sessions.SessionStore, id string) error
 	return nil
 }
 
-// together calls f in n goroutines at once and returns the first error.
+// together calls f in n goroutines at once, and joins their errors.
 func together(n int, f func(i int) error) error {
 	errs := make([]error, n)
 	var running sync.WaitGroup

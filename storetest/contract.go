@@ -26,7 +26,7 @@ var contractChecks = []check{
 	},
 	{
 		name: "KeysAreValidAndUnique",
-		rule: "GenerateKey makes IDs that IsValidKey knows, and that nobody can guess; nothing else is valid.",
+		rule: "GenerateKey makes IDs that IsValidKey accepts, and that cannot be guessed; nothing else is valid.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			seen := make(map[string]bool)
 			for range 1000 {
@@ -42,8 +42,8 @@ var contractChecks = []check{
 		}),
 	},
 	{
-		name: "InvalidIDGivesANewSession",
-		rule: "Get of an ID that cannot be one gives a new session with another ID, and no error.",
+		name: "InvalidIDIsANewSession",
+		rule: "Get of an ID that cannot be one returns a new session with another ID, and no error.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			for name, id := range invalidIDs(store) {
 				s, err := store.Get(ctx, id)
@@ -55,18 +55,18 @@ var contractChecks = []check{
 	},
 	{
 		name: "UnknownIDIsNotAdopted",
-		rule: "Get of a well-formed ID that the store does not know gives a new session with another ID.",
+		rule: "Get of a well-formed ID that the store does not know returns a new session with another ID.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			id := store.GenerateKey()
 			s, err := store.Get(ctx, id)
 			need(err, "get of an unknown ID")
-			want(s.New() && s.Len() == 0 && !s.Modified(), "an unknown ID gives %v", s)
-			want(s.ID() != id, "an unknown ID was adopted: whoever sets a cookie chooses the ID")
+			want(s.New() && s.Len() == 0 && !s.Modified(), "get of an unknown ID returned %v", s)
+			want(s.ID() != id, "an unknown ID was adopted: an attacker who sets a cookie chooses the ID")
 		}),
 	},
 	{
 		name: "SavedSessionIsLoaded",
-		rule: "What was saved is loaded: equal, not new, not modified; and the saved session itself is clean.",
+		rule: "A saved session is loaded: with equal values, not new, not modified; and the saved one itself is not modified any more.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := store.New()
 			s.Set("foo", int64(42))
@@ -101,7 +101,7 @@ var contractChecks = []check{
 	},
 	{
 		name: "CreatedTimeoutAndOwnerComeBack",
-		rule: "When a session was made, its own timeout and its owner are stored with it.",
+		rule: "The time at which a session was made, its own timeout and its owner are stored with it.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := store.New()
 			s.SetIdleTimeout(time.Hour)
@@ -116,7 +116,7 @@ var contractChecks = []check{
 	},
 	{
 		name: "LoginLifetimePersistenceAndMetaComeBack",
-		rule: "When a session's owner logged in, its own lifetime, the persistence of its cookie and its Meta are stored with it.",
+		rule: "The time of a session's login, its own lifetime, the persistence of its cookie and its Meta are stored with it.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := store.New()
 			s.Login("ann")
@@ -146,7 +146,7 @@ var contractChecks = []check{
 	},
 	{
 		name: "DeleteEndsOneSession",
-		rule: "Delete ends that session and no other; a second time is no error; nor is one that was never saved.",
+		rule: "Delete ends that session and no other; deleting it again is not an error, nor deleting one that was never saved.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
 			other := saved(ctx, store, map[string]any{"a": int64(2)})
@@ -158,8 +158,8 @@ var contractChecks = []check{
 		}),
 	},
 	{
-		name: "ListGivesTheStoredSessions",
-		rule: "List returns what the stored sessions are kept under, KeyOf where the store has it, otherwise the ID, and nothing else, also while sessions are made.",
+		name: "ListReturnsTheStoredSessions",
+		rule: "List returns the keys of the stored sessions, KeyOf where the store has it, otherwise the IDs, and nothing else, also while sessions are made.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			saves := make(chan error, 1)
 			keys := make(map[string]bool) // to be read after saves
@@ -183,7 +183,7 @@ var contractChecks = []check{
 				list(ctx, store)
 			}
 			listed := list(ctx, store)
-			want(len(keys) == 50 && maps.Equal(listed, keys), "list gave %d of 50 sessions, or something else", len(listed))
+			want(len(keys) == 50 && maps.Equal(listed, keys), "list returned %d of 50 sessions, or something else", len(listed))
 			for range store.List(ctx) {
 				break // a caller may stop
 			}
@@ -205,7 +205,7 @@ var contractChecks = []check{
 	},
 	{
 		name: "BadValueChangesNothing",
-		rule: "A value that cannot be encoded, or whose encoder panics, is a *ValueError that names its key; what is stored stays as it was.",
+		rule: "A value that cannot be encoded, or whose encoder panics, is a *ValueError that names its key; the stored session stays as it was.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
 			s.Set("a", int64(2))
@@ -253,7 +253,7 @@ var contractChecks = []check{
 	},
 	{
 		name: "FailureIsNoMiss",
-		rule: "When the store cannot be reached, Get is an error, never a new session: that would log everybody out. List is an error too.",
+		rule: "When the store cannot be reached, Get is an error, never a new session: that would log all users out. List is an error too.",
 		run: catching(func(ctx context.Context, store sessions.SessionStore) {
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
 			closer, err := capability[io.Closer](store, "io.Closer, and cannot be made to fail")
@@ -277,7 +277,7 @@ type panicking struct{}
 func (panicking) MarshalJSON() ([]byte, error) { panic("a mistake of the application") }
 func (panicking) GobEncode() ([]byte, error)   { panic("a mistake of the application") }
 
-// invalidIDs are those that attackers send, by their fault.
+// invalidIDs returns IDs that attackers send, by their fault.
 func invalidIDs(store sessions.SessionStore) map[string]string {
 	valid := store.GenerateKey()
 	return map[string]string{

@@ -8,17 +8,17 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// idleTimeout is the shortest that stores allow, since it is waited for. On a machine
-// that is too slow for it a session may expire between two lines; the checks see
-// that, and try again.
+// idleTimeout is the shortest that stores allow, since the checks wait for it. On a
+// machine that is too slow for it a session may expire between two lines; the checks
+// notice that, and try again.
 const idleTimeout = time.Second
 
-// ownIdleTimeout lets a session have a timeout that is shorter: those are whole
-// seconds.
+// ownIdleTimeout is a store's idle timeout of which a session can have half: a
+// session's own are whole seconds.
 const ownIdleTimeout = 2 * time.Second
 
 var expiryChecks = []check{
-	expiry("IdleSessionExpires", "A session that was not saved for IdleTimeout is gone: Get gives a new one.", idleTimeout,
+	expiry("IdleSessionExpires", "A session that was not saved for IdleTimeout is gone: Get returns a new one.", idleTimeout,
 		func(ctx context.Context, store sessions.SessionStore) bool {
 			before := time.Now()
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
@@ -75,7 +75,7 @@ var expiryChecks = []check{
 			need(store.Delete(ctx, s), "delete of an expired session")
 			return true
 		}),
-	expiry("LoginAfterExpiryBeginsAnew", "A login over a session that has expired stores one of its own, with what its request has set alone.", idleTimeout,
+	expiry("LoginAfterExpiryBeginsAnew", "A login over a session that has expired stores one of its own, with the values alone that its request has set.", idleTimeout,
 		func(ctx context.Context, store sessions.SessionStore) bool {
 			s := saved(ctx, store, map[string]any{"a": int64(1)})
 			old := s.ID()
@@ -123,8 +123,9 @@ var expiryChecks = []check{
 		}),
 }
 
-// alive loads a session that was used after before. It is false when so much
-// time has passed since that nothing follows from a session that is gone.
+// alive reports whether a session is there that was used after before. It reports
+// false when so much time has passed since that it may have expired; otherwise it
+// ends the check when the session is gone.
 func alive(ctx context.Context, store sessions.SessionStore, id string, before time.Time) bool {
 	s, err := store.Get(ctx, id)
 	need(err, "get")
@@ -136,7 +137,8 @@ func alive(ctx context.Context, store sessions.SessionStore, id string, before t
 	return false
 }
 
-// expiry is a check that reports whether it came to a result.
+// expiry returns a check of a store with an idle timeout. It calls do again while
+// that reports that the machine was too slow for a result.
 func expiry(name, rule string, idleTimeout time.Duration, do func(ctx context.Context, store sessions.SessionStore) bool) check {
 	return check{
 		name:    name,

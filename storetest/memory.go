@@ -13,9 +13,9 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// Memory is a store in memory that keeps every rule: the reference of this
-// package, for tests of handlers, and to start a store of one's own from.
-// Sessions that have expired stay in memory.
+// Memory is a store in memory that keeps every rule of this package, for tests of
+// handlers, and as an example of a store with every capability. Sessions that have
+// expired stay in memory. Its methods may be called by several goroutines at once.
 type Memory struct {
 	*sessions.Base
 
@@ -34,14 +34,14 @@ var (
 	_ sessions.OwnerStore   = (*Memory)(nil)
 )
 
-// NewMemory makes an empty store. Zero means that sessions do not expire.
+// NewMemory returns an empty store. Zero means that sessions do not expire.
 func NewMemory(idleTimeout time.Duration) *Memory {
 	m := &Memory{kept: make(map[string]sessions.Record)}
 	m.Base = newBase(m, idleTimeout)
 	return m
 }
 
-// newBase makes the Base of a store that keeps sessions under their IDs.
+// newBase returns the Base of a store that keeps sessions under their IDs.
 func newBase(m *Memory, idleTimeout time.Duration) *sessions.Base {
 	base, err := sessions.NewBase(memoryBackend{m}, sessions.BaseOptions{
 		IdleTimeout: cmp.Or(idleTimeout, sessions.Never),
@@ -54,7 +54,7 @@ func newBase(m *Memory, idleTimeout time.Duration) *sessions.Base {
 	return base
 }
 
-// lock locks the store, if it may be used.
+// lock locks the store. The error is ctx's, or errClosed.
 func (m *Memory) lock(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

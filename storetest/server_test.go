@@ -14,7 +14,7 @@ import (
 )
 
 // The other kind of store: its server keeps each value by itself, ends sessions by
-// its own clock, and is sent what changed.
+// its own clock, and receives changes.
 func TestServerThatMergesKeepsEveryRule(t *testing.T) {
 	Run(t, func(t *testing.T, o Options) sessions.SessionStore { return newRemote(t, o.IdleTimeout) })
 }
@@ -71,7 +71,7 @@ func (h *hash) record() *sessions.Record {
 type server struct {
 	mu      sync.Mutex
 	hashes  map[string]*hash
-	answers map[string]answer // to what was carried out
+	answers map[string]answer // by the version that the request made
 	idle    time.Duration
 	asked   int
 	closed  bool
@@ -95,8 +95,8 @@ func (sv *server) get(key string) *hash {
 	return h
 }
 
-// A request is a change as it is sent. The version that it makes is its own, so
-// that the server knows one that is repeated.
+// A request is a change as it is sent. The version that it makes is its own, by which
+// the server notices a repeated request.
 type request struct {
 	key, newKey, ended   string
 	on, makes            string // versions
@@ -124,10 +124,11 @@ func newRequest(c *sessions.Change) request {
 	return r
 }
 
-// An answer is that a request was carried out, or what stands in its way.
+// An answer is the result of a request: done, taken when the new key is in use, or
+// neither when the change builds on another record than the stored one.
 type answer struct {
 	done, taken bool
-	now         *sessions.Record // what is stored; nil after done when the client knows
+	now         *sessions.Record // the stored record; nil for none, and after done when the client knows it
 }
 
 func (sv *server) do(r request) answer {

@@ -1,6 +1,6 @@
-// Package storetest tries a [sessions.SessionStore] against everything that
-// the interface, its optional capabilities and the promises about concurrent
-// requests demand. A test of a store of one's own is
+// Package storetest tests a [sessions.SessionStore]: the interface, its optional
+// capabilities, and the promises about concurrent requests. A test of a store of
+// one's own is
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T, o storetest.Options) sessions.SessionStore {
@@ -9,10 +9,11 @@
 //	}
 //
 // Each check is a subtest that names the rule it found broken. Checks of a
-// capability that the store lacks are skipped, and name it. [NewMemory] is a
-// store that passes all of them, and small enough to start from.
+// capability that the store lacks are skipped, and name it. The example is the
+// smallest store that passes, [NewMemory] one that has every capability.
 //
-// The crossings of several processes or machines are not tried.
+// Stores that several processes or machines share need a test of that beside this
+// one.
 package storetest
 
 import (
@@ -25,20 +26,20 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// Options are the options with which a store under test has to be made.
+// Options are the options of a store under test.
 type Options struct {
 	_ struct{} // no literal without names
 
-	// IdleTimeout is the store's idle timeout, a second or two in the checks of
-	// expiry; zero, in all others, means none. For a store that has none
-	// newStore returns nil when IdleTimeout is not zero.
+	// IdleTimeout is the store's idle timeout: a second or two in the checks of
+	// expiry, and zero in all others, where any timeout of an hour or more will do.
+	// For a store without one, newStore returns nil when IdleTimeout is not zero.
 	IdleTimeout time.Duration
 }
 
-// Run tries the stores that newStore makes: a new one, with no sessions in it,
-// for each check. A store that is an io.Closer is closed in the course of one
-// check, to see it fail; whatever else is to be tidied up is newStore's to
-// register with t.
+// Run tests the stores that newStore makes: a new one, without sessions, for each
+// check. Checks run in parallel, so newStore is called by several goroutines at once.
+// One check closes a store that is an io.Closer, to see it fail. Run closes no other
+// store: newStore registers that with t.Cleanup.
 func Run(t *testing.T, newStore func(t *testing.T, o Options) sessions.SessionStore) {
 	t.Helper()
 	for _, c := range checks() {
@@ -58,8 +59,8 @@ func Run(t *testing.T, newStore func(t *testing.T, o Options) sessions.SessionSt
 	}
 }
 
-// A check is one rule and a trial of it. The error of run tells how a store
-// breaks the rule, or is lacking.
+// A check is one rule and a trial of it. The error of run is the breach of the rule,
+// or an unsupported.
 type check struct {
 	name    string
 	rule    string
@@ -76,12 +77,12 @@ func checks() []check {
 	return append(all, expiryChecks...)
 }
 
-// unsupported is the error of a check for a capability that the store has not.
+// unsupported is the error of a check for a capability that the store does not have.
 type unsupported struct{ capability string }
 
-func (l unsupported) Error() string { return "the store is no " + l.capability }
+func (u unsupported) Error() string { return "the store is no " + u.capability }
 
-// capability returns the store as a C.
+// capability returns the store as a C, or an unsupported.
 func capability[C any](store sessions.SessionStore, name string) (C, error) {
 	c, ok := store.(C)
 	if !ok {
@@ -90,15 +91,14 @@ func capability[C any](store sessions.SessionStore, name string) (C, error) {
 	return c, nil
 }
 
-// need takes the place of the usual three lines after a call that must not
-// fail: the check that calls it ends with the error.
+// need ends the check with the error, if there is one.
 func need(err error, what string) {
 	if err != nil {
 		panic(failed{fmt.Errorf("%s: %w", what, err)})
 	}
 }
 
-// want ends the check unless ok.
+// want ends the check with an error, unless ok.
 func want(ok bool, format string, args ...any) {
 	if !ok {
 		panic(failed{fmt.Errorf(format, args...)})
@@ -107,8 +107,8 @@ func want(ok bool, format string, args ...any) {
 
 type failed struct{ err error }
 
-// catching makes a run of a check that is written catching on, with need and
-// want. Both end it from its own goroutine only.
+// catching returns a check's run from a function that uses need and want. These end
+// it by a panic, which must come from its own goroutine.
 func catching(f func(ctx context.Context, store sessions.SessionStore)) func(context.Context, sessions.SessionStore) error {
 	return func(ctx context.Context, store sessions.SessionStore) (err error) {
 		defer func() {
@@ -135,19 +135,19 @@ func saved(ctx context.Context, store sessions.SessionStore, values map[string]a
 	return s
 }
 
-// load returns the stored session of that ID, which must be there.
+// load returns the stored session of an ID. There must be one.
 func load(ctx context.Context, store sessions.SessionStore, id string) *sessions.Session {
 	s, err := store.Get(ctx, id)
 	need(err, "get of a stored session")
-	want(!s.New() && s.ID() == id, "get of a stored session gave a new one")
+	want(!s.New() && s.ID() == id, "get of a stored session returned a new one")
 	return s
 }
 
-// gone makes sure that there is no session of that ID.
+// gone checks that there is no session of an ID.
 func gone(ctx context.Context, store sessions.SessionStore, id, why string) {
 	s, err := store.Get(ctx, id)
 	need(err, "get of a session that is gone")
-	want(s.New() && s.ID() != id && s.Len() == 0, "%s, and its ID still gives a session", why)
+	want(s.New() && s.ID() != id && s.Len() == 0, "%s, and there still is one of its ID", why)
 }
 
 // keyOf returns the key under which the store lists a session.
@@ -166,7 +166,7 @@ func list(ctx context.Context, store sessions.SessionStore) map[string]bool {
 	ids := make(map[string]bool)
 	for id, err := range store.List(ctx) {
 		need(err, "list")
-		want(!ids[id], "list gave an ID twice")
+		want(!ids[id], "list returned an ID twice")
 		ids[id] = true
 	}
 	return ids

@@ -1,6 +1,6 @@
-// Command prunefiles fills a directory with session files for prune.sh: it
-// saves one session with a store and writes copies of its file, of which every
-// other one is as old as the second half of the arguments says.
+// Command prunefiles fills a directory with session files for prune.sh: it saves one
+// session with a store and writes COUNT copies of its file, half of them with a time
+// that is AGE ago.
 //
 //	prunefiles DIR COUNT AGE
 package main
@@ -48,7 +48,7 @@ func main() {
 	running.Wait()
 }
 
-// sessionFile is what the file of a session of about 1 KB has in it.
+// sessionFile returns the content of the file of a session of about 1 KB.
 func sessionFile(dir string) []byte {
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: dir, IdleTimeout: 14 * 24 * time.Hour})
 	check(err)

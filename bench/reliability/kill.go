@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A child is this program again, with the name of a library in this variable.
-// It is told the rest, an order, on its standard input.
+// A child is this program again, with the name of a library in this variable and an
+// order on its standard input.
 const childVariable = "RELIABILITY_CHILD"
 
 type order struct {
@@ -58,11 +58,11 @@ func saveUntilKilled(name string) error {
 		})
 	}
 	wg.Wait()
-	return errors.New("nobody has killed this process")
+	return errors.New("this process was not killed")
 }
 
-// tryKills kills children at random moments and then looks for the user in
-// each session.
+// tryKills kills children at random moments, and then checks each session for its
+// user.
 func tryKills(l library, dir string, n amounts) (o outcome, err error) {
 	var clients []client
 	for kill := 0; err == nil && kill <= n.kills; kill++ {

@@ -58,13 +58,13 @@ type session interface {
 	update(key string) error
 }
 
-// none is the error of a library without such a thing.
+// none is the error for an operation that a library does not have.
 type none string
 
 func (n none) Error() string { return string(n) }
 
-// openOurs is this project: the middleware loads when a handler first asks,
-// and saves.
+// openOurs opens a site of this project: the middleware loads when a handler first
+// asks, and saves.
 func openOurs(dir, _ string) (*site, error) {
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: filepath.Join(dir, "sessions")})
 	if err != nil {
@@ -104,8 +104,8 @@ func (s ours) update(key string) error {
 	})
 }
 
-// openGorilla is gorilla/sessions as its README has it: Get, which always
-// returns a session, Values, and Save. A negative MaxAge ends a session.
+// openGorilla opens a site of gorilla/sessions, used as in its README: Get, which
+// always returns a session, Values, and Save. A negative MaxAge ends a session.
 func openGorilla(dir, secret string) (*site, error) {
 	path := filepath.Join(dir, "sessions")
 	if err := os.MkdirAll(path, 0o700); err != nil {
@@ -142,9 +142,9 @@ func (s *gorillaSession) setText(key, value string) { s.Values[key], s.changed =
 func (s *gorillaSession) end()                      { s.Options.MaxAge, s.changed = -1, true }
 func (s *gorillaSession) update(string) error       { return none("it has none") }
 
-// openSCS is scs with its middleware, over a store that keeps sessions in a
-// file: boltstore, whose file one process at a time can open. The map of the
-// file is large enough never to move while a session is being decoded from it.
+// openSCS opens a site of scs with its middleware, over a store that keeps sessions in
+// a file: boltstore, whose file one process at a time can open. The map of the file
+// is large enough never to move while a session is being decoded from it.
 func openSCS(dir, _ string) (*site, error) {
 	db, err := bbolt.Open(filepath.Join(dir, "sessions.db"), 0o600, &bbolt.Options{Timeout: 10 * time.Second, InitialMmapSize: 1 << 28})
 	if err != nil {

@@ -1,7 +1,6 @@
-// Command reliability tries the accidents of sessions when requests
-// overlap and processes are killed, on this project and on two peers, and
-// prints trials and losses as a Markdown table. It takes about
-// a minute.
+// Command reliability tests this project and two peers with requests that overlap and
+// processes that are killed, and prints trials and losses as a Markdown table. It
+// takes about a minute.
 //
 // Every library is used by its own documented API, through HTTP handlers, and
 // does the same work; the figures are as seen.
@@ -18,7 +17,7 @@ import (
 	"strings"
 )
 
-// amounts say how often things are tried.
+// amounts are the numbers of trials.
 type amounts struct {
 	goroutines, increments int // of one counter: so many each
 	rounds                 int // of requests that overlap
@@ -29,7 +28,7 @@ type amounts struct {
 
 var full = amounts{goroutines: 8, increments: 100, rounds: 100, logouts: 100, kills: 100, sessions: 20, ids: 100}
 
-// A row is one thing that is tried.
+// A row is one kind of trial.
 type row struct {
 	tried string
 	try   func(l library, dir string, n amounts) (outcome, error)

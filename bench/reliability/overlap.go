@@ -146,8 +146,8 @@ func tryKeys(l library, dir string, n amounts) (outcome, error) {
 
 func ownKey(g int) string { return fmt.Sprint("key", g) }
 
-// tryLogouts has a logout finish while another request holds the session,
-// which that one then changes and saves.
+// tryLogouts ends a session by a logout while another request holds it. That request
+// then changes and saves it.
 func tryLogouts(l library, dir string, n amounts) (outcome, error) {
 	return opened(l, dir, func(s *site, _ client) (o outcome, err error) {
 		for range n.logouts {
@@ -181,8 +181,8 @@ func tryLogouts(l library, dir string, n amounts) (outcome, error) {
 	})
 }
 
-// tryIDs sends cookies that another installation, with another secret, has
-// issued, and looks whether a value set under them is found.
+// tryIDs sends cookies that another installation, with another secret, has issued,
+// and checks whether a value set under them is found.
 func tryIDs(l library, dir string, n amounts) (outcome, error) {
 	elsewhere, err := inDirOpen(l, dir)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package sqlstore is an example of a store of one's own: sessions in a table of
-// an SQL database, SQLite's here. With another database the driver's name changes,
-// and SELECT in Commit locks the row (FOR UPDATE) where SQLite's BEGIN IMMEDIATE
-// locks the whole database.
+// an SQL database, here SQLite. With another database the driver's name changes, and
+// Commit's SELECT locks the row (FOR UPDATE) where SQLite's BEGIN IMMEDIATE locks the
+// whole database.
 package sqlstore
 
 import (
@@ -19,8 +19,9 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// A Store keeps sessions in a database that any number of processes share. It is
-// a [sessions.SessionStore] and [sessions.Updater].
+// A Store keeps sessions in a database that any number of processes share. It is a
+// [sessions.SessionStore] and [sessions.Updater]. Its methods may be called by several
+// goroutines at once.
 type Store struct {
 	*sessions.Base
 	reads  *sql.DB
@@ -82,7 +83,7 @@ func scan(row interface{ Scan(...any) error }, more ...any) (rec sessions.Record
 	case err != nil:
 		return rec, err
 	case json.Unmarshal(attributes, &rec) != nil:
-		return sessions.Record{Damaged: true}, nil // which can be ended
+		return sessions.Record{Damaged: true}, nil // it can be ended
 	}
 	rec.Used, rec.Owner, rec.Data = time.Unix(0, used), string(owner), string(data)
 	return rec, nil
@@ -114,7 +115,7 @@ func (st *Store) Commit(ctx context.Context, c *sessions.Change) error {
 	if key := c.NewKey(); key != "" {
 		rec, _ := c.Attributes()
 		owner := rec.Owner
-		rec.Owner = "" // JSON would change what is not UTF-8
+		rec.Owner = "" // has a column: JSON would change bytes that are not UTF-8
 		attributes, err := json.Marshal(rec)
 		if err != nil {
 			return err
