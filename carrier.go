@@ -98,14 +98,27 @@ func (c *Cookies) CookieName() string { return c.template.Name }
 // may be an ID are tried: another host of the domain can set one that the
 // browser sends before the real one.
 func (c *Cookies) Load(r *http.Request) (*Session, error) {
+	ids := c.cookieIDs(r)
+	s, err := c.loadFirst(r.Context(), ids)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.carrier, s.sent = c, ids
+	return s, nil
+}
+
+// loadFirst returns the session of the first ID that has one, or else a new one.
+func (c *Cookies) loadFirst(ctx context.Context, ids []string) (*Session, error) {
 	var first *Session // new, or of an ID that is adopted
-	for _, id := range c.cookieIDs(r) {
-		s, err := c.store.Get(r.Context(), id)
+	for _, id := range ids {
+		s, err := c.store.Get(ctx, id)
 		if err != nil {
 			return nil, err
 		}
 		if s.isStored() {
-			if ok, err := c.isValid(r.Context(), s); ok || err != nil {
+			if ok, err := c.isValid(ctx, s); ok || err != nil {
 				return s, err
 			}
 			continue
@@ -143,6 +156,18 @@ func (c *Cookies) cookieIDs(r *http.Request) (ids []string) {
 	return ids
 }
 
+// sentIDs returns the IDs that the browser has: those that Load found, or for a
+// session that was loaded without it, those of the request.
+func (c *Cookies) sentIDs(r *http.Request, s *Session) []string {
+	s.mu.Lock()
+	carrier, sent := s.carrier, s.sent
+	s.mu.Unlock()
+	if carrier == c {
+		return sent
+	}
+	return c.cookieIDs(r)
+}
+
 // commitContext bounds how long a response waits for others who save the same
 // session. It takes the place of the request's own end: when the browser goes
 // away, the handler's changes are saved all the same.
@@ -174,7 +199,7 @@ func (c *Cookies) Commit(w http.ResponseWriter, r *http.Request, s *Session) err
 	if err != nil {
 		return err
 	}
-	c.setCookie(w.Header(), c.cookieIDs(r), before.destroyed, touched, s.standing(c.template.MaxAge))
+	c.setCookie(w.Header(), c.sentIDs(r, s), before.destroyed, touched, s.standing(c.template.MaxAge))
 	return nil
 }
 
@@ -288,7 +313,7 @@ func (c *Cookies) Update(w http.ResponseWriter, r *http.Request, s *Session, upd
 		return before.reaches(r)
 	})
 	if err == nil && w != nil {
-		c.setCookie(w.Header(), c.cookieIDs(r), before.destroyed, false, s.standing(c.template.MaxAge))
+		c.setCookie(w.Header(), c.sentIDs(r, s), before.destroyed, false, s.standing(c.template.MaxAge))
 	}
 	return err
 }

@@ -15,8 +15,8 @@ type Change struct {
 	deletes bool                 // it ends the session, whatever was changed
 
 	applied bool
-	err     error     // Apply's
-	updated *updating // nil without update
+	err     error       // Apply's
+	updated *updateCall // nil without update
 	plan    plan
 }
 
@@ -65,7 +65,7 @@ func (c *Change) apply(stored *Record) error {
 	if c.update == nil {
 		return c.s.plan(&c.plan, stored)
 	}
-	u := &updating{s: c.s}
+	u := &updateCall{s: c.s}
 	if err := u.begin(stored, c.plan.expired); err != nil {
 		return err
 	}

@@ -3,10 +3,13 @@ package sessions
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"strings"
 
+	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/sessionfile"
+	"github.com/sessfs/sessions/internal/slotfile"
 )
 
 // A fileFormat turns records into the texts of files, header and payload, and back.
@@ -142,3 +145,29 @@ func (f *fileFormat) isSealedNow(payload []byte) bool {
 }
 
 func corrupt(why string) error { return fmt.Errorf("%w: %s", ErrCorrupt, why) }
+
+// readHeader reads the header of a session's file without its lock. The error is
+// fs.ErrNotExist or slotfile.ErrCorrupt where there is none.
+func readHeader(dir *dirfs.Dir, name string, buf *[]byte) (h sessionfile.Header, info dirfs.Info, err error) {
+	file, err := slotfile.NewCandidate(dir, name)
+	if err != nil {
+		return h, info, err
+	}
+	defer file.Close()
+	if info, err = file.Info(); err != nil {
+		return h, info, err
+	}
+	meta, err := file.Header(buf)
+	if err != nil {
+		return h, info, err
+	}
+	h, ok := sessionfile.ParseHeader(string(meta))
+	if !ok {
+		err = slotfile.ErrCorrupt
+	}
+	return h, info, err
+}
+
+func isMissingOrDamaged(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, slotfile.ErrCorrupt)
+}

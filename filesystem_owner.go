@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"slices"
 	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/sessionfile"
-	"github.com/sessfs/sessions/internal/slotfile"
 )
 
 // DeleteAll ends every stored session; see [Clearer]. No session begins
@@ -245,30 +243,4 @@ func (o *ownerSearch) err() error {
 		return nil
 	}
 	return fmt.Errorf("%d sessions that may be the owner's do not open with this store's Sealer", o.missed)
-}
-
-// readHeader reads the header of a session's file without its lock. The error is
-// fs.ErrNotExist or slotfile.ErrCorrupt where there is none.
-func readHeader(dir *dirfs.Dir, name string, buf *[]byte) (h sessionfile.Header, info dirfs.Info, err error) {
-	file, err := slotfile.NewCandidate(dir, name)
-	if err != nil {
-		return h, info, err
-	}
-	defer file.Close()
-	if info, err = file.Info(); err != nil {
-		return h, info, err
-	}
-	meta, err := file.Header(buf)
-	if err != nil {
-		return h, info, err
-	}
-	h, ok := sessionfile.ParseHeader(string(meta))
-	if !ok {
-		err = slotfile.ErrCorrupt
-	}
-	return h, info, err
-}
-
-func isMissingOrDamaged(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, slotfile.ErrCorrupt)
 }

@@ -132,31 +132,35 @@ func (s *Session) plan(p *plan, stored *Record) error {
 	if err != nil {
 		return err
 	}
-	p.clock, p.id, p.cleared, p.sets = s.clock, s.id, s.asked[toClear] > 0, s.asked.attributes()
-	if s.asked[toDestroy] > 0 || s.asked[toRenew] > 0 {
-		p.lost = s.lost
-	}
-	p.renews = on != nil && s.asked[toRenew] > 0
-	if ends || p.renews {
-		p.ended = p.key
-	}
-	if (s.stored || s.adopted) && (s.asked[toDestroy] > 0 || s.asked[toRenew] > 0) {
-		p.id = s.nextID()
-		p.key = s.home.opts.Key(p.id)
-	}
-	p.record = s.attributes.record(s.codec.Name())
-	if s.asked[toDestroy] > 0 && s.isEmpty() {
-		p.key, p.encoded = "", true
+	s.planKeys(p, on, ends)
+	if p.key == "" {
+		p.record, p.encoded = s.newRecord(), true
 		return nil
 	}
-	p.fresh = on == nil || p.renews
-	if owner := s.owner; owner != "" && s.asked[toSetOwner] > 0 && (on == nil || on.Owner != owner) {
-		p.login = s.ownerSet
-	}
+	s.planAttributes(p, on)
 	if p.changes, err = s.changes(p.few[:0]); err != nil {
 		return err
 	}
-	return s.merge(p, on)
+	return s.planFields(p, on)
+}
+
+// planKeys decides under which ID the session goes on, and which records end.
+func (s *Session) planKeys(p *plan, on *Record, ends bool) {
+	renews, destroys := s.asked[toRenew] > 0, s.asked[toDestroy] > 0
+	p.clock, p.id, p.renews = s.clock, s.id, on != nil && renews
+	if ends || p.renews {
+		p.ended = p.key
+	}
+	if renews || destroys {
+		p.lost = s.lost
+		if !s.isNew() {
+			p.id = s.nextID()
+			p.key = s.home.opts.Key(p.id)
+		}
+	}
+	if destroys && s.isEmpty() {
+		p.key = ""
+	}
 }
 
 // nextID makes the ID of the session after a save that renews or destroys it.
@@ -167,36 +171,53 @@ func (s *Session) nextID() string {
 	return s.home.GenerateKey()
 }
 
-// merge fills in the record to store: the stored one, with the changes.
-func (s *Session) merge(p *plan, stored *Record) error {
-	if stored == nil {
-		if s.stored { // it has ended, and a login begins another one
-			own := attributes{created: s.created}
-			own.copyAsked(s.attributes, &s.asked, 0)
-			p.record = own.record(s.codec.Name())
-		}
-		p.fields = fields.Merge(nil, p.changes)
-		return nil
+// planAttributes fills in the record to store, without its values.
+func (s *Session) planAttributes(p *plan, on *Record) {
+	p.fresh, p.sets = on == nil || p.renews, s.asked.attributes()
+	if owner := s.owner; owner != "" && s.asked[toSetOwner] > 0 && (on == nil || on.Owner != owner) {
+		p.login = s.ownerSet
 	}
-	p.version = stored.Version
-	was := stored.attributes()
+	if on == nil {
+		p.record = s.newRecord()
+		return
+	}
+	was := on.attributes()
 	merged := was
 	merged.copyAsked(s.attributes, &s.asked, 0)
-	p.record = merged.record(s.codec.Name())
-	list, err := s.parse(stored)
-	if err != nil {
-		return err
+	p.record, p.same = merged.record(s.codec.Name()), !p.fresh && merged.equal(was)
+	p.version = on.Version
+	p.merges = s.stored && (on.Version != s.base.Version || on.Data != s.base.Data)
+}
+
+// newRecord returns a record that builds on none, without values.
+func (s *Session) newRecord() Record {
+	own := s.attributes
+	if s.stored { // it has ended, and a login begins another one
+		own = attributes{created: s.created}
+		own.copyAsked(s.attributes, &s.asked, 0)
 	}
-	p.merges = s.stored && (stored.Version != s.base.Version || stored.Data != s.base.Data)
+	return own.record(s.codec.Name())
+}
+
+// planFields fills in the values to store: those of the record that the change
+// builds on, with the changes.
+func (s *Session) planFields(p *plan, on *Record) (err error) {
+	var list []Field
+	if on != nil {
+		if list, err = s.parse(on); err != nil {
+			return err
+		}
+	}
+	p.cleared = s.asked[toClear] > 0
 	switch {
-	case s.asked[toClear] > 0:
+	case p.cleared:
 		p.fields = fields.Merge(nil, p.changes)
-	case len(p.changes) > 0:
+	case on == nil || len(p.changes) > 0:
 		p.fields = fields.Merge(list, p.changes)
 	default:
-		p.fields, p.record.Data, p.encoded = list, stored.Data, stored.Fields == nil
+		p.fields, p.record.Data, p.encoded = list, on.Data, on.Fields == nil
 	}
-	p.same = !p.fresh && merged.equal(was) && slices.Equal(p.fields, list)
+	p.same = p.same && slices.Equal(p.fields, list)
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package sessions
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -113,87 +112,19 @@ type excluded struct{}
 
 func (excluded) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-// Wrap returns a handler that calls next with sessions.
-//
-// Middleware that recovers from panics, or that writes in a deferred call as
-// some that compress do, belongs around this handler. Inside it, a response is
-// begun after the panic, and the session is saved as the panic has left it.
-//
-// An [http.TimeoutHandler] may be on either side. Inside, when it answers for a
-// handler that is too slow, the handler's changes are dropped. It is
-// recognised by a status of 503 after the end of the context that the session
-// was last asked for with. A handler that writes 503 itself is taken for it only
-// when it has asked with a context of its own, and that is over.
-//
-// Two middlewares around each other share one session if they have the same
-// carrier, or carriers of the same store and cookie. With two cookies they have
-// two sessions; see [Middleware.FromContext]. Cookies of the same name from two
-// stores would overwrite each other: such a request goes to the ErrorHandler.
-func (m *Middleware) Wrap(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		outer := fromContext(r.Context())
-		if outer.of(m) != nil || m.excludes(r) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		x := &exchange{m: m, outer: outer, w: w, cookies: r.Header["Cookie"]}
-		x.r = r.WithContext(context.WithValue(r.Context(), contextKey{}, x))
-		if outer.hasCookieOf(m) {
-			x.replace(errSameCookie)
-			return
-		}
-		next.ServeHTTP(x.writer(), x.r)
-		x.finish() // not deferred: a panic saves nothing, and goes on
-	})
-}
-
-// FromContext is the function of that name for the session of this middleware,
-// which another one inside it hides from the function, and from [Save]. It
-// panics when there is no such session.
-func (m *Middleware) FromContext(ctx context.Context) *Session {
-	x := fromContext(ctx).of(m)
-	if x == nil {
-		panic("sessions: Middleware.FromContext: no session: the handler is not inside the Middleware, or the request is excluded")
-	}
-	return x.load(ctx)
-}
-
-var errSameCookie = errors.New("sessions: two middlewares around each other have cookies of the same name on two stores: one needs another Name")
-
-// of returns the exchange of m, this one or one around it; nil when there is
-// none.
-func (x *exchange) of(m *Middleware) *exchange {
-	for ; x != nil; x = x.outer {
-		if x.m == m || x.m.sharesSessions(m) {
-			return x
-		}
-	}
-	return nil
-}
-
 // sharesSessions reports whether both find the same session in a request.
 func (m *Middleware) sharesSessions(other *Middleware) bool {
 	a, ok := m.carrier.(*Cookies)
 	b, bothOK := other.carrier.(*Cookies)
 	if ok && bothOK {
-		return a == b || a.template.Name == b.template.Name && same(a.store, b.store)
+		return a == b || a.template.Name == b.template.Name && sameValue(a.store, b.store)
 	}
-	return same(m.carrier, other.carrier)
+	return sameValue(m.carrier, other.carrier)
 }
 
-// same compares values that may be of a type that cannot be compared.
-func same(a, b any) bool {
+// sameValue compares values that may be of a type that cannot be compared.
+func sameValue(a, b any) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
-}
-
-func (x *exchange) hasCookieOf(m *Middleware) bool {
-	own, ok := m.carrier.(cookieNamer)
-	for ; ok && x != nil; x = x.outer {
-		if other, ok := x.m.carrier.(cookieNamer); ok && other.CookieName() == own.CookieName() {
-			return true
-		}
-	}
-	return false
 }
 
 // A cookieNamer is a carrier that can tell whether another one would overwrite
@@ -221,12 +152,4 @@ func isWebSocket(r *http.Request) bool {
 		return strings.EqualFold(r.Header.Get(":protocol"), "websocket")
 	}
 	return httpheader.HasToken(r.Header["Connection"], "upgrade") && httpheader.HasToken(r.Header["Upgrade"], "websocket")
-}
-
-// Skip wraps a handler that is to get no session, though it is inside
-// [Middleware].
-func Skip(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(withoutSession(r.Context())))
-	})
 }

@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -215,4 +216,53 @@ func TestExcludeLeavesPathsThatServeMuxRedirects(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The IDs of a request are read once, by Load; those of another cookie do not count.
+func TestCookiesCommitByTheIDsThatTheyFoundThemselves(t *testing.T) {
+	store := newStore(t, sessions.FilesystemOptions{})
+	carry := func(name string) *sessions.Cookies {
+		c, err := sessions.NewCookies(store, insecure(http.Cookie{Name: name}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	before, now := carry("before"), carry("now")
+	for _, row := range []struct {
+		name   string
+		load   func(r *http.Request, id string) (*sessions.Session, error)
+		change func(r *http.Request, s *sessions.Session)
+		want   int // the cookie's MaxAge; 1 for none
+	}{
+		{"loaded and saved", func(r *http.Request, _ string) (*sessions.Session, error) { return now.Load(r) },
+			func(r *http.Request, s *sessions.Session) { s.Set("a", 2) }, 1},
+		{"loaded and destroyed, the header is gone", func(r *http.Request, _ string) (*sessions.Session, error) { return now.Load(r) },
+			func(r *http.Request, s *sessions.Session) { r.Header.Del("Cookie"); s.Destroy() }, -1},
+		{"loaded by another cookie", func(r *http.Request, _ string) (*sessions.Session, error) { return before.Load(r) },
+			func(r *http.Request, s *sessions.Session) { r.Header.Set("Cookie", "before="+s.ID()); s.Set("a", 2) }, 0},
+		{"loaded by its ID and saved", func(r *http.Request, id string) (*sessions.Session, error) { return store.Get(r.Context(), id) },
+			func(r *http.Request, s *sessions.Session) { s.Set("a", 2) }, 1},
+		{"loaded by its ID and destroyed", func(r *http.Request, id string) (*sessions.Session, error) { return store.Get(r.Context(), id) },
+			func(r *http.Request, s *sessions.Session) { s.Destroy() }, -1},
+	} {
+		r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+		id := saved(t, store, "a", 1).ID()
+		r.Header.Set("Cookie", "before="+id+"; now="+id)
+		s, err := row.load(r, id)
+		if err != nil || s.ID() != id {
+			t.Fatalf("%s: %v, %v", row.name, s, err)
+		}
+		row.change(r, s)
+		if err := now.Commit(w, r, s); err != nil {
+			t.Errorf("%s: %v", row.name, err)
+		}
+		got := 1
+		for _, cookie := range w.Result().Cookies() {
+			got = cookie.MaxAge
+		}
+		if got != row.want {
+			t.Errorf("%s: got a cookie of age %d, want %d", row.name, got, row.want)
+		}
+	}
 }

@@ -4,10 +4,10 @@ import (
 	"maps"
 )
 
-// An updating is one Update of a session. Its function works on a copy, so that
+// An updateCall is one call of an Update's function. It works on a copy, so that
 // its changes can be told from those of others to the session meanwhile: when
 // anything fails, also by a panic, that is all that is taken back.
-type updating struct {
+type updateCall struct {
 	s, work *Session
 
 	was           state  // of s, before it was brought up to the stored one
@@ -17,7 +17,7 @@ type updating struct {
 
 // begin brings the session up to the stored one, and copies it. Its changes
 // stay.
-func (u *updating) begin(stored *Record, expired bool) error {
+func (u *updateCall) begin(stored *Record, expired bool) error {
 	s := u.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,7 +50,7 @@ func (u *updating) begin(stored *Record, expired bool) error {
 
 // join ends the work of the function, and brings in the changes of the
 // session itself meanwhile.
-func (u *updating) join() {
+func (u *updateCall) join() {
 	s, work := u.s, u.work
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +63,7 @@ func (u *updating) join() {
 
 // end makes the session as it was saved, or as it was. The copy, where it was
 // kept, is a clone.
-func (u *updating) end() {
+func (u *updateCall) end() {
 	s, work := u.s, u.work
 	s.mu.Lock()
 	defer s.mu.Unlock()
