@@ -199,7 +199,7 @@ func texts(t *testing.T) (paths []string) {
 
 // Each command's own tests run it.
 func TestReadmesCommandsNameExistingPrograms(t *testing.T) {
-	command := regexp.MustCompile(`(?:cd (\w+) && )?go (?:run|build -o \S+) (\./\S+?)[\s` + "`" + `]`)
+	command := regexp.MustCompile(`(?:cd (\w+) && )?(?:sudo )?go (?:run|build -o \S+) (\./\S+?)[\s` + "`" + `]`)
 	found := map[string]bool{}
 	for _, path := range texts(t) {
 		for _, m := range command.FindAllStringSubmatch(readText(t, path), -1) {
