@@ -42,7 +42,7 @@ func TestManualPageIsWithoutWarnings(t *testing.T) {
 	}
 }
 
-// The words before the one that is completed, and itself, as bash splits them.
+// Bash splits the words up to the one that is completed.
 func TestCompletionOfBash(t *testing.T) {
 	bash := look(t, "bash")
 	for line, want := range map[string]string{
@@ -62,7 +62,7 @@ func TestCompletionOfBash(t *testing.T) {
 		"--idle-timeout = 1h /sr": "|",
 		"/srv --nonsense":         "| +o dirnames",
 	} {
-		// compopt is the shell's own only while a person presses Tab.
+		// compopt works only in a completion, after Tab.
 		cmd := exec.Command(bash, "--norc", "-c", `
 			compopt() { options=$*; }
 			. completions/sessprune.bash || exit
@@ -123,8 +123,8 @@ func TestCompletionOfFish(t *testing.T) {
 	}
 }
 
-// Zsh completes in a terminal alone: it has one here, in which Tab is pressed, and
-// then a key that writes the line.
+// Zsh completes in a terminal alone. This one gets Tab, and then a key that prints
+// the line.
 func TestCompletionOfZsh(t *testing.T) {
 	zsh := look(t, "zsh")
 	dir := t.TempDir()
@@ -185,7 +185,7 @@ func TestCompletionOfZsh(t *testing.T) {
 	}
 }
 
-// output is that of a command, which is killed when it takes longer.
+// output returns the output of a command, which is killed when it takes longer.
 func output(t *testing.T, cmd *exec.Cmd, longest time.Duration) (string, error) {
 	t.Helper()
 	var out strings.Builder

@@ -13,9 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// enter opens a directory, makes sure that it is one to work in, makes it the
-// current one and, as root, takes on the rights of its owner until restore is
-// called.
+// enter opens and checks a directory, makes it the current one and, as root, takes on
+// the rights of its owner until restore is called.
 func enter(path string) (restore func() error, err error) {
 	fd, err := openDirectory(path)
 	if err != nil {
@@ -67,12 +66,12 @@ var (
 	errLink         = errors.New("it is a symbolic link; name the directory itself")
 )
 
-// openAsRoot opens a directory step by step from the root, so that no other
-// user can make root work in a directory that is not theirs: whatever comes
-// after a directory that a user owns must be owned by the same user, who can
-// put anything there; no directory on the way may be open to everybody, unless
-// its sticky bit keeps the others' names; and no symbolic link is followed but
-// root's own. (See systemd's CVE-2018-6954 for the consequences of less.)
+// openAsRoot opens a directory step by step from the root, so that no other user can
+// make root work in a directory that is not theirs. All elements behind a directory
+// that a user owns must be owned by the same user, who can put anything there. No
+// directory on the way may be open to everybody, unless its sticky bit protects the
+// others' names. Only root's own symbolic links are followed. (See systemd's
+// CVE-2018-6954 for the consequences of less.)
 func openAsRoot(path string) (int, error) {
 	w := walk{fd: -1, links: maxLinks}
 	if err := w.restart(); err != nil {
@@ -100,14 +99,14 @@ func openAsRoot(path string) (int, error) {
 	return w.fd, nil
 }
 
-// A walk is how far a path was followed.
+// A walk is the state of following a path.
 type walk struct {
 	fd    int    // the directory
 	owner uint32 // who controls the next element; 0 while only root does
-	links int    // how many symbolic links may still come
+	links int    // the number of symbolic links that may still come
 }
 
-// restart goes to the root. Who has controlled the way there still does.
+// restart goes to the root. The owner stays: they control the way there.
 func (w *walk) restart() error {
 	fd, err := unix.Open("/", openFlags, 0)
 	if err != nil {
@@ -120,13 +119,13 @@ func (w *walk) restart() error {
 	return nil
 }
 
-// step goes on to a name, or returns where the symbolic link of that name
-// leads. The ".." in a link's target is a step like any other.
+// step goes on to a name, or returns the target of the symbolic link of that name.
+// The ".." in a link's target is a step like any other.
 func (w *walk) step(name string, last bool) (target string, err error) {
 	var st unix.Stat_t
 	fd, err := unix.Openat(w.fd, name, openFlags, 0)
 	if err == unix.ELOOP || err == unix.ENOTDIR || err == unix.EMLINK {
-		// A link, as the systems say it, or something else.
+		// A link, in the words of different systems, or something else.
 		if err := unix.Fstatat(w.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return "", err
 		}
@@ -155,7 +154,7 @@ func (w *walk) step(name string, last bool) (target string, err error) {
 	return "", w.pass(st.Uid)
 }
 
-// pass notes the owner of an element.
+// pass notes the owner of an element, or refuses a second one.
 func (w *walk) pass(owner uint32) error {
 	if w.owner != 0 && owner != w.owner {
 		return errForeignHands
@@ -176,7 +175,7 @@ func readlinkat(fd int, name string) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// whatToDo makes a sentence of an error.
+// whatToDo returns an error that names the remedy.
 func whatToDo(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -71,8 +71,8 @@ func parseArgs(args []string) (*config, error) {
 	return c, c.check()
 }
 
-// check finds all mistakes, and makes paths absolute: the command goes
-// into the directories.
+// check returns an error that joins all mistakes, and makes paths absolute: the command
+// changes its directory.
 func (c *config) check() error {
 	var errs []error
 	refuse := func(wrong bool, format string, args ...any) {
@@ -108,7 +108,7 @@ func (c *config) check() error {
 	return errors.Join(errs...)
 }
 
-// An age is a duration of more than nothing, as a flag.
+// An age is a flag whose value is a duration of more than zero.
 type age time.Duration
 
 func (a *age) String() string {
@@ -132,7 +132,7 @@ func (a *age) Set(text string) error {
 	return nil
 }
 
-// A choice is one of several words, as a flag.
+// A choice is a flag whose value is one of several words.
 type choice struct {
 	word *string
 	of   []string

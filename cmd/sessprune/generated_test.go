@@ -13,10 +13,10 @@ import (
 
 var generate = flag.Bool("generate", false, "write the files that are made from the flags")
 
-// manDate is when the words of the manual page last changed.
+// manDate is the date of the last change to the text of the manual page.
 const manDate = "November 21, 2026"
 
-// Of the flags as they are now. "go generate" writes the files.
+// "go generate" writes the files by this test.
 func TestGeneratedFilesAreThoseOfTheFlags(t *testing.T) {
 	c, err := parseArgs([]string{"--help"})
 	if err != nil {
@@ -46,7 +46,7 @@ func TestGeneratedFilesAreThoseOfTheFlags(t *testing.T) {
 	}
 }
 
-// A flagText is a flag as the files have it.
+// A flagText is a flag for the generated files.
 type flagText struct {
 	short, long string   // with their dashes; short may be ""
 	value       string   // name of the value; "" for a switch
@@ -73,7 +73,7 @@ func allFlags(c *config) (flags []flagText) {
 	return flags
 }
 
-// brief is the first part of the text, for a menu.
+// brief returns the first part of the text, for a menu.
 func (f flagText) brief() string {
 	text, _, _ := strings.Cut(f.text, ": ")
 	text, _, _ = strings.Cut(text, ". ")
@@ -115,7 +115,7 @@ func manPage(flags []flagText) string {
 	return b.String()
 }
 
-// roff is a text in which nothing is a macro, with each sentence on a line.
+// roff returns a text without macros, with each sentence on a line.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, ". ", ".\n").Replace(text)
 	lines := strings.Split(text, "\n")
@@ -127,8 +127,9 @@ func roff(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// bashCompletion leaves directories to bash. It works without the package
-// bash-completion, and before bash 4, which has no compopt, after a fashion.
+// bashCompletion returns the completion for bash, which completes directories itself.
+// It does not need the package bash-completion. Before bash 4, without compopt, it
+// does less.
 func bashCompletion(flags []flagText) string {
 	var names, free []string
 	var cases string

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The texts of --help, which the manual page has too.
+// The texts of --help and of the manual page.
 const (
 	about = `Removes ended sessions, and files that dead processes left unfinished. A session
 that was just saved is never lost; a file that is no session's is never touched.`

@@ -19,8 +19,8 @@ import (
 	"github.com/sessfs/sessions/prune"
 )
 
-// many is how often a test does something: a number that the environment can
-// raise, for the long mode.
+// many returns a number of repetitions: the usual one, or the variable's in the long
+// mode.
 func many(t *testing.T, variable string, usual int) int {
 	n, err := strconv.Atoi(os.Getenv(variable))
 	if err != nil || n <= 0 {
@@ -32,10 +32,10 @@ func many(t *testing.T, variable string, usual int) int {
 
 var liveOptions = sessions.FilesystemOptions{IdleTimeout: time.Hour}
 
-// Processes save sessions that are just about to expire while the directory is
-// pruned without a pause. A save that returned nil is readable afterwards; one
-// that came too late says so. SESSPRUNE_SAVES=1000000 is the long mode.
-func TestASessionThatWasSavedIsNeverLost(t *testing.T) {
+// Processes save sessions that are just about to expire while the directory is pruned
+// without a pause. A save that returned nil is readable afterwards; one that came too
+// late is ErrDeleted. SESSPRUNE_SAVES=1000000 is the long mode.
+func TestSesspruneNeverLosesASessionThatWasSaved(t *testing.T) {
 	const processes = 3
 	saves := many(t, "SESSPRUNE_SAVES", 15000)
 	dir := filepath.Join(t.TempDir(), "sessions")
@@ -103,7 +103,7 @@ func scan(line string, n, m *int) bool {
 	return err == nil
 }
 
-// saver is one of the processes. What it prints, but for the last line, is wrong.
+// saver is one of the processes. All lines that it prints but the last are failures.
 func saver() {
 	o := liveOptions
 	o.Path = os.Args[1]
@@ -140,8 +140,8 @@ func saver() {
 	fmt.Printf("kept %d late %d\n", kept.Load(), late.Load())
 }
 
-// saveLate makes the session so old that it is about to expire, or has just
-// expired, then saves it or touches it, and looks whether it is there.
+// saveLate makes the session so old that it is about to expire, or has just expired,
+// then saves it or touches it, and checks whether it is there.
 func saveLate(store *sessions.FilesystemSessionStore, o sessions.FilesystemOptions, s *sessions.Session, i int) (ok bool, err error) {
 	ctx := context.Background()
 	file := filepath.Join(o.Path, "session_"+s.ID()+".sess")

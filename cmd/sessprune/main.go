@@ -3,8 +3,8 @@
 //
 //	sessprune --idle-timeout 336h /var/lib/app/sessions
 //
-// See sessprune --help. All judgement about which file goes is in
-// package [github.com/sessfs/sessions/prune].
+// See sessprune --help. Package [github.com/sessfs/sessions/prune] decides which files
+// are removed.
 package main
 
 //go:generate go test . -run ^TestGeneratedFilesAreThoseOfTheFlags$ -generate
@@ -21,8 +21,7 @@ import (
 	"syscall"
 )
 
-// The exit codes. Of several directories, the gravest counts: 2,
-// then 1, then 3, then 4.
+// The exit codes. Of several directories, the worst counts: 2, then 1, then 3, then 4.
 const (
 	exitDone    = 0
 	exitFailed  = 1 // some files could not be handled, or the metrics file or the output not be written
@@ -33,12 +32,11 @@ const (
 
 func main() {
 	// Two goroutines do the work, nearly all of it in system calls. With no more
-	// processors than that the runtime takes the processor away from each one
-	// that is in a system call for 20 µs, and the two spend their time in getting
-	// them back.
+	// processors than these, the runtime takes the processor away from each that is
+	// in a system call for 20 µs, and the two spend their time getting them back.
 	runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)))
 
-	// Names are all that is in memory. Collecting them every 4 MB takes a
+	// The memory holds names alone. Collecting them every 4 MB would take a
 	// twentieth of the time; the limit keeps the promise of 64 MiB.
 	debug.SetGCPercent(400)
 	debug.SetMemoryLimit(48 << 20)
@@ -49,8 +47,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the command, without the process around it. It fails when its output is
-// lost, which a script may go by.
+// run is the command, without the process around it. It fails when its output is lost,
+// since a script may read that.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	out := &errWriter{Writer: stdout}
 	code := execute(ctx, args, out, stderr)
@@ -97,7 +95,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if c.json {
 		printJSON(stdout, c, results)
 	}
-	code := gravest(results)
+	code := worst(results)
 	if c.metricsFile != "" {
 		if err := writeMetrics(c, results); err != nil {
 			fmt.Fprintf(stderr, "sessprune: --metrics-file was not written: %v\n", err)
@@ -107,7 +105,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
-func gravest(results []result) int {
+func worst(results []result) int {
 	code := exitDone
 	for _, r := range results {
 		code = worse(code, r.code)
@@ -124,8 +122,8 @@ func worse(a, b int) int {
 	return exitDone
 }
 
-// plain is an error in one line, without the path of the directory that it is
-// about: that stands before the line, and is "." in it.
+// plain returns an error's text in one line, without the directory's path. That is "."
+// in the error, and the caller prints it before the line.
 func plain(err error) string {
 	return strings.NewReplacer(" .: ", ": ", "\n", "; ").Replace(err.Error())
 }

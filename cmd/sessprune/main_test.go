@@ -24,7 +24,7 @@ import (
 	"github.com/sessfs/sessions/securecookie"
 )
 
-// The tests run themselves as these programs, by the name they are called.
+// The test binary is each of these programs when it is started by that name.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"sessprune":  main,
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// program is a command that runs one of them.
+// program returns a command that runs one of the programs.
 func program(name string, args ...string) *exec.Cmd {
 	exe, err := os.Executable()
 	if err != nil {
@@ -48,7 +48,7 @@ func program(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func TestScripts(t *testing.T) {
+func TestSesspruneScripts(t *testing.T) {
 	old := oldSessions(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -82,8 +82,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// oldSessions makes directories of two sessions each, which began in 2000, as the
-// clock of a bubble does. The copy of one, by old plain dir, has files of now.
+// oldSessions makes directories of two sessions each, which began in 2000 by the clock
+// of a bubble. "old plain dir" copies one, whose files then have the present time.
 func oldSessions(t *testing.T) string {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -141,7 +141,7 @@ func ageFiles(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// glob is filepath.Glob without the files that stores make for themselves.
+// glob is filepath.Glob without the stores' own files.
 func glob(pattern string) ([]string, error) {
 	names, err := filepath.Glob(pattern)
 	return slices.DeleteFunc(names, func(name string) bool {
@@ -149,7 +149,7 @@ func glob(pattern string) ([]string, error) {
 	}), err
 }
 
-// countFiles compares how many files there are: files 3 dir/*.sess
+// countFiles compares the number of files: files 3 dir/*.sess
 func countFiles(ts *testscript.TestScript, neg bool, args []string) {
 	names, err := glob(ts.MkAbs(args[1]))
 	ts.Check(err)
@@ -199,7 +199,7 @@ func linkFiles(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// noIDs makes sure that no ID of the first file is in the second.
+// noIDs checks that no ID of the first file is in the second.
 func noIDs(ts *testscript.TestScript, neg bool, args []string) {
 	text := ts.ReadFile(args[1])
 	for id := range strings.FieldsSeq(ts.ReadFile(args[0])) {

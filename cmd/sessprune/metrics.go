@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// lastSuccess is the one metric that outlives a run that fails.
+	// lastSuccess is the one metric that a run that fails leaves as it was.
 	lastSuccess = "sessprune_last_success_timestamp_seconds"
 
 	// metricsTimeout bounds the wait for other runs that write the same file.
@@ -38,8 +38,8 @@ func (m *metric) add(labels string, value float64) {
 	m.samples = append(m.samples, labels+" "+strconv.FormatFloat(value, 'f', -1, 64))
 }
 
-// metrics returns all families, each with the samples of the directories of
-// this run, and after them those of other directories from the file before.
+// metrics returns all families, each with the samples of this run's directories, and
+// after them those of other directories from the file before.
 func metrics(c *config, results []result, before samples) []metric {
 	files := metric{name: "sessprune_files", help: "Files that the last run found in the directory, by outcome."}
 	size := metric{name: "sessprune_bytes", help: "Size of the files that the last run found in the directory, by outcome."}
@@ -71,7 +71,7 @@ func metrics(c *config, results []result, before samples) []metric {
 		oldest.add(all, n.Oldest.Seconds())
 		started := n.Started
 		if started.IsZero() {
-			started = time.Now() // refused before it began
+			started = time.Now() // the directory was refused
 		}
 		stamp := float64(started.UnixMilli()) / 1000
 		run.add(all, stamp)
@@ -88,7 +88,7 @@ func metrics(c *config, results []result, before samples) []metric {
 	return families
 }
 
-// keepOthers adds the samples of directories that are not this run's.
+// keepOthers adds the samples of directories that are not among the results.
 func (m *metric) keepOthers(results []result, before samples) {
 	for _, dir := range slices.Sorted(maps.Keys(before[m.name])) {
 		if !slices.ContainsFunc(results, func(r result) bool { return directoryLabel(r.dir) == dir }) {
@@ -97,8 +97,8 @@ func (m *metric) keepOthers(results []result, before samples) {
 	}
 }
 
-// writeMetrics replaces the file as a whole, so that the collector never sees
-// half of one. A lock makes runs that write the same file take turns.
+// writeMetrics replaces the file as a whole, so that the collector never sees half of
+// one. By a lock, runs that write the same file take turns.
 func writeMetrics(c *config, results []result) error {
 	unlock, err := lockDirectory(filepath.Dir(c.metricsFile))
 	if err != nil {
@@ -150,7 +150,7 @@ func replaceFile(path, text string) error {
 	return nil
 }
 
-// lockDirectory waits for the directory's lock.
+// lockDirectory waits for the directory's lock, for metricsTimeout at most.
 func lockDirectory(path string) (unlock func() error, err error) {
 	// The lock is taken by a path that does not end in a link.
 	if path, err = filepath.EvalSymlinks(path); err != nil {
@@ -172,13 +172,13 @@ func lockDirectory(path string) (unlock func() error, err error) {
 	}
 }
 
-// Samples are lines of a metrics file without the names, by the metric's name
-// and the label of the directory.
+// samples are the lines of a metrics file without the names, by the metric's name and
+// the label of the directory.
 type samples map[string]map[string][]string
 
 var sampleLine = regexp.MustCompile(`^(sessprune_[a-z_]+)(\{(directory="(?:[^"\\]|\\.)*")[^{}]*\} ([0-9.]+))\n$`)
 
-// readSamples reads the file that is about to be replaced.
+// readSamples reads the samples of a metrics file. A file that is missing has none.
 func readSamples(path string) (samples, error) {
 	text, err := readRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -200,8 +200,8 @@ func readSamples(path string) (samples, error) {
 
 var errIrregular = errors.New("not a regular file, but a link, a FIFO, a device or a directory")
 
-// readRegular reads a file, and does not wait for the other end of a FIFO that
-// was put there since the command line was checked.
+// readRegular reads a regular file. It does not wait for the other end of a FIFO that
+// has the name since the command line was checked.
 func readRegular(path string) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// The sessions are removed all the same, and the collector reads the last file that
-// was written as a whole, whose times tell how old it is.
+// The sessions are removed all the same. The collector reads the last file that was
+// written as a whole, and sees by its times how old it is.
 func TestMetricsFileOnAFullDiskStaysAsItWas(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("skipped: this needs root, who mounts a small disk")

@@ -11,10 +11,10 @@ import (
 	"github.com/sessfs/sessions/prune"
 )
 
-// print reports on one directory to people: deeds on standard output, errors on
-// standard error.
+// print prints the result for one directory as text: the report on standard output,
+// errors on standard error.
 func (r *result) print(c *config, stdout, stderr io.Writer) {
-	// A refused directory was not gone through, or has nothing to tell of.
+	// A refused directory was not pruned, or has no sessions.
 	if !c.quiet && !c.json && r.code != exitRefused && r.code != exitRunning {
 		fmt.Fprintf(stdout, "%s: %s\n", r.dir, summary(r.report))
 		if c.report {
@@ -37,7 +37,7 @@ func (r *result) print(c *config, stdout, stderr io.Writer) {
 	}
 }
 
-// summary is one line about a directory.
+// summary returns one line about a directory.
 func summary(n prune.Report) string {
 	removed := "removed"
 	if n.DryRun {
@@ -62,7 +62,8 @@ func summary(n prune.Report) string {
 	return strings.Join(parts, ", ") + "; " + n.Duration.Round(time.Millisecond).String()
 }
 
-// printEvent is a line of --verbose. Standard output is for scripts.
+// printEvent prints a line of --verbose, on standard error: standard output is for
+// scripts.
 func printEvent(w io.Writer, dir string, dryRun bool, e prune.Event) {
 	action := string(e.Action)
 	if dryRun && e.Action == prune.Removed {
@@ -122,13 +123,13 @@ func draw(w io.Writer, title string, names []string, counts []int) {
 	}
 }
 
-// A projection is the number of sessions that would go at an age.
+// A projection is the number of sessions that an idle timeout would remove.
 type projection struct {
 	idleTimeout time.Duration
 	prune.Ages
 }
 
-// wouldGo counts, for the age at which each bucket begins, the sessions that are as old.
+// wouldGo returns a projection for the age at which each bucket begins.
 func wouldGo(n prune.Report) []projection {
 	var g []projection
 	var sum prune.Ages
@@ -140,7 +141,7 @@ func wouldGo(n prune.Report) []projection {
 	return g
 }
 
-// size is a number of bytes for people.
+// size returns a number of bytes as text, 1.5 KiB for example.
 func size(n int64) string {
 	const units = "KMGTPE"
 	if n < 1024 {
@@ -154,7 +155,7 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", f, units[unit])
 }
 
-// count is a number with its thousands apart.
+// count returns a number with commas, 1,000 for example.
 func count(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -170,7 +171,7 @@ func files(n int) string {
 	return count(n) + " files"
 }
 
-// long is a duration for people: 14d, 6h, 1h5m, 40s.
+// long returns a duration as text: 14d, 6h, 1h5m, 40s.
 func long(d time.Duration) string {
 	const day = 24 * time.Hour
 	if d >= 2*day {
@@ -186,7 +187,8 @@ func long(d time.Duration) string {
 	return strings.TrimSuffix(d.String(), "0s")
 }
 
-// printJSON prints all directories. The names in it stay; new ones may come.
+// printJSON prints the results of all directories. The names in it will stay; new ones
+// may come.
 func printJSON(w io.Writer, c *config, results []result) {
 	directories := []map[string]any{}
 	for _, r := range results {
@@ -194,7 +196,7 @@ func printJSON(w io.Writer, c *config, results []result) {
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	enc.Encode(map[string]any{"directories": directories, "exit_code": gravest(results)})
+	enc.Encode(map[string]any{"directories": directories, "exit_code": worst(results)})
 }
 
 func (r *result) json(c *config) map[string]any {

@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// becomeUser sets the process to the effective rights of a user, and none of
-// root's. The saved number stays root's, for the next directory and for the
-// metrics file; it lets no other user signal or trace the process.
+// becomeUser sets the process to the effective rights of a user, without root's. The
+// saved number stays root's, for the next directory and the metrics file, and so that
+// no other user can signal or trace the process.
 func becomeUser(uid, gid int) (restore func() error, err error) {
 	groups, err := syscall.Getgroups()
 	if err != nil {

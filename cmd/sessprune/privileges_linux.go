@@ -8,9 +8,9 @@ import (
 )
 
 // becomeUser sets every thread of the process to the effective rights of a user,
-// and none of root's: with the user's number the kernel takes all capabilities
-// from the effective set. The saved number stays root's, for the next directory
-// and for the metrics file; it lets no other user signal or trace the process.
+// without root's: with the number the kernel clears the effective capabilities. The
+// saved number stays root's, for the next directory and the metrics file, and so that
+// no other user can signal or trace the process.
 func becomeUser(uid, gid int) (restore func() error, err error) {
 	groups, err := syscall.Getgroups()
 	if err != nil {

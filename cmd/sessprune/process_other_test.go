@@ -2,6 +2,6 @@
 
 package main
 
-// What was resident in a process is not told everywhere.
+// Not every system reports the resident memory of a process.
 
 func weigh() {}

@@ -27,7 +27,7 @@ func fill(t *testing.T, dir string, n int, age string) {
 	}
 }
 
-// slowly begins to prune a directory and returns when something is removed.
+// slowly begins to prune a directory, and returns when a file is removed.
 func slowly(t *testing.T, dir string, total int, flags ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
 	t.Helper()
 	cmd = program("sessprune", append(flags, "--idle-timeout", "1h", "--rate", "50", dir)...)
@@ -61,7 +61,7 @@ func exitCode(cmd *exec.Cmd, err error) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-func TestSIGTERMStopsItCleanlyAndItSaysHowFarItCame(t *testing.T) {
+func TestSesspruneStopsAtSIGTERMAndPrintsHowFarItCame(t *testing.T) {
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		dir := filepath.Join(t.TempDir(), "sessions")
 		fill(t, dir, 500, "2h")
@@ -84,14 +84,14 @@ func TestSIGTERMStopsItCleanlyAndItSaysHowFarItCame(t *testing.T) {
 		if !strings.Contains(string(text), "sessprune_exit_code{directory=\""+dir+"\"} 4\n") || strings.Contains(string(text), lastSuccess) {
 			t.Errorf("%v: got the metrics %s, %v", signal, text, err)
 		}
-		// The next one goes on.
+		// The next run goes on.
 		if out, err := program("sessprune", "--idle-timeout", "1h", dir).Output(); err != nil || filesIn(t, dir) != 0 {
 			t.Errorf("%v: %v %s", signal, err, out)
 		}
 	}
 }
 
-func TestASecondPrunerSaysSoAndExits3(t *testing.T) {
+func TestSessprunePrintsThatAnotherRunsAndExits3(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	fill(t, dir, 500, "2h")
 	first, _, _ := slowly(t, dir, 500)
@@ -104,7 +104,7 @@ func TestASecondPrunerSaysSoAndExits3(t *testing.T) {
 	if !strings.Contains(stderr.String(), "being pruned by another process") {
 		t.Errorf("got %q", &stderr)
 	}
-	// One that is killed leaves nothing that is in the way.
+	// A killed run leaves nothing that stops the next one.
 	if err := first.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -114,8 +114,8 @@ func TestASecondPrunerSaysSoAndExits3(t *testing.T) {
 	}
 }
 
-// As on a full disk. The rest is done.
-func TestOutputThatIsLostIsNoSuccess(t *testing.T) {
+// As on a full disk. The sessions are removed all the same.
+func TestSesspruneExits1WhenItsOutputIsLost(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Skip("skipped: ", err)
@@ -173,7 +173,7 @@ func TestMetricsFileThatIsNoRegularFileIsRefusedAtOnce(t *testing.T) {
 	if n := filesIn(t, dir); n != 3 {
 		t.Errorf("%d of 3 sessions are left", n)
 	}
-	// One that comes while the command prunes is not waited for either.
+	// Nor does it wait for a FIFO that comes while the command prunes.
 	written := make(chan error, 1)
 	go func() { written <- writeMetrics(&config{metricsFile: irregular["FIFO"]}, nil) }()
 	select {
@@ -254,10 +254,10 @@ func TestMetricsFileIsSharedByCommandsThatRunAtOnce(t *testing.T) {
 	}
 }
 
-// bench/prune.sh prunes a million. Here most of the names are links to a few
-// files, which costs less, and long: it is the names that are in memory, and that
-// would all be there if they were not dealt with in chunks.
-func TestMemoryStaysFlat(t *testing.T) {
+// bench/prune.sh prunes a million files. Here most of the names are links to a few
+// files, which costs less. The names are long: memory holds names alone, and would
+// hold all of them if they did not come in chunks.
+func TestSesspruneTakesNoMoreMemoryForMoreFiles(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector's own memory would be measured")
 	}
@@ -269,7 +269,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 	for i := range files - expired {
 		name := filepath.Join(dir, fmt.Sprintf("session_%0128x.sess", i))
 		var err error
-		if i%30000 == 0 { // of the 65,000 that ext4 has for a file
+		if i%30000 == 0 { // ext4 allows 65,000 names of a file
 			linked, err = name, os.WriteFile(name, nil, 0o600)
 		} else {
 			err = os.Link(linked, name)
@@ -295,15 +295,15 @@ func TestMemoryStaysFlat(t *testing.T) {
 	}
 }
 
-// weigh runs sessprune with its own arguments, and prints how many KiB were
-// resident at most. A child counts its parent's resident memory when it was
-// started, so that the parent must not be the test.
+// weigh runs sessprune with its own arguments, and prints its largest resident memory
+// in KiB. That of a child counts its parent's memory at the start, so the parent must
+// not be the test.
 func weigh() {
 	cmd := program("sessprune", os.Args[1:]...)
 	must(cmd.Run())
 	resident := int64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) // an int32 on some systems
 	if runtime.GOOS == "darwin" {
-		resident /= 1024 // there it is bytes
+		resident /= 1024 // it is bytes there
 	}
 	fmt.Print(resident)
 }

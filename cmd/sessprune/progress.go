@@ -10,7 +10,7 @@ import (
 	"github.com/sessfs/sessions/prune"
 )
 
-// showsProgress reports whether there is to be a bar.
+// showsProgress reports whether to draw a progress bar.
 func showsProgress(c *config, w io.Writer) bool {
 	switch c.progress {
 	case "always":
@@ -30,11 +30,12 @@ func isTerminal(w io.Writer) bool {
 	if err != nil || fi.Mode()&os.ModeCharDevice == 0 {
 		return false
 	}
-	null, err := os.Stat(os.DevNull) // a character device as well
+	null, err := os.Stat(os.DevNull) // a character device, but no terminal
 	return err != nil || !os.SameFile(fi, null)
 }
 
-// progressBar draws a bar, over and over in one line, and wipes it at the end.
+// progressBar returns functions that draw a bar, always in the same line, and wipe it
+// at the end.
 func progressBar(w io.Writer) (draw func(prune.Progress), end func()) {
 	const width = 30
 	draw = func(p prune.Progress) {

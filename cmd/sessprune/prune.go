@@ -18,9 +18,9 @@ type result struct {
 	code   int
 }
 
-// pruneDirectory deals with one directory. As root it does so with the rights of the
-// directory's owner alone: links, mounts and anything else that the owner puts into
-// the directory let no user do more than the owner can do anyway.
+// pruneDirectory prunes one directory. As root it does so with the rights of the
+// directory's owner alone: by links, mounts or anything else in the directory, users
+// cannot make it do more than the owner can do anyway.
 func pruneDirectory(ctx context.Context, c *config, dir string, stderr io.Writer) (r result) {
 	r = result{dir: dir, code: exitRefused}
 	restore, err := enter(dir)
@@ -33,8 +33,8 @@ func pruneDirectory(ctx context.Context, c *config, dir string, stderr io.Writer
 			r.err, r.code = err, exitFailed
 		}
 	}()
-	// The directory is the current one by now: a path could lead elsewhere, or
-	// through a directory that the owner cannot enter.
+	// The directory is now the current one. Its path could lead elsewhere, or through
+	// a directory that the owner cannot enter.
 	root, err := os.OpenRoot(".")
 	if err != nil {
 		r.err = err
@@ -70,8 +70,8 @@ func (c *config) options(dir string, stderr io.Writer) prune.Options {
 	return o
 }
 
-// judge finds the exit code. A directory that was gone through without
-// anything to complain of can still be the wrong one.
+// judge sets the exit code and its reason. A directory that was pruned without an error
+// can still be the wrong one.
 func (r *result) judge(c *config, err error) {
 	r.err, r.code = err, exitDone
 	n := &r.report

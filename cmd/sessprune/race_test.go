@@ -2,5 +2,5 @@
 
 package main
 
-// raceDetector says that everything takes several times as much memory.
+// raceDetector is set when the race detector takes several times as much memory.
 const raceDetector = true

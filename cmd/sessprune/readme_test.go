@@ -20,8 +20,8 @@ const (
 	pruned    = "/var/lib/app/sessions"
 )
 
-// An operator is someone who pastes the README's lines: the places in it are
-// others here.
+// An operator runs the README's lines, with paths of the test in the place of the
+// README's.
 type operator struct {
 	*testing.T
 	readme     string
@@ -45,7 +45,7 @@ func newOperator(t *testing.T) operator {
 	return o
 }
 
-// place puts the places of this test into a text of the README.
+// place returns a text of the README with the paths of the test.
 func (o operator) place(text string) string {
 	o.Helper()
 	text = strings.ReplaceAll(text, pruned, o.store)
@@ -61,8 +61,8 @@ func (o operator) blocks(language string) (blocks []string) {
 	return blocks
 }
 
-// removesTheExpired runs a command as cron does, which must remove what has
-// expired after 14 days and nothing else.
+// removesTheExpired runs a command as cron does. It must remove the sessions that
+// expired after 14 days, and nothing else.
 func (o operator) removesTheExpired(command string) {
 	o.Helper()
 	fill(o.T, o.store, 3, "337h")
@@ -80,8 +80,9 @@ func (o operator) removesTheExpired(command string) {
 	}
 }
 
-// In a checkout, and into another place than /usr/local and /etc. Two of the commands do not
-// run here: one needs the published module, the other the running systemd.
+// The commands run in a checkout, and install into another place than /usr/local and
+// /etc. Two do not run here: one needs the published module, the other the running
+// systemd.
 func TestReadmesCommandsInstallTheCommandWithItsManualAndCompletions(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("skipped: the README has install(1) of Linux")
@@ -147,7 +148,7 @@ func TestReadmesCronLinesRunUnderCron(t *testing.T) {
 	}
 }
 
-func TestReadmesFindDoesWhatItSays(t *testing.T) {
+func TestReadmesFindRemovesTheExpired(t *testing.T) {
 	o := newOperator(t)
 	m := regexp.MustCompile("`(find) DIR (.*?)`").FindStringSubmatch(o.readme)
 	if m == nil {
@@ -186,7 +187,7 @@ func TestReadmesUnitsAreValid(t *testing.T) {
 	o.removesTheExpired(command + " >/dev/null") // the journal has it
 }
 
-// A row may have more about a code than --help.
+// A row of the README may have more about a code than --help.
 func TestReadmesExitCodesAreThoseOfTheHelp(t *testing.T) {
 	readme := strings.ReplaceAll(newOperator(t).readme, "`", "")
 	for _, s := range exitStatuses {

@@ -20,11 +20,10 @@ import (
 
 const attackerUID = 12345
 
-// As root, in directories of another user's, who keeps swapping their entries
-// and the directories themselves for links, FIFOs, directories, while root
-// mounts things there: nothing outside is touched. SESSPRUNE_SWAPS=100000 is
-// the long mode.
-func TestNothingOutsideIsTouchedWhateverIsSwappedForWhat(t *testing.T) {
+// Root prunes directories of another user, who keeps replacing their entries and the
+// directories themselves by links, FIFOs and directories, while root mounts things
+// there. Nothing outside is touched. SESSPRUNE_SWAPS=100000 is the long mode.
+func TestSesspruneTouchesNothingOutsideWhileEntriesAreSwapped(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("skipped: this needs root, who prunes what another user swaps")
 	}
@@ -105,8 +104,8 @@ func swapName(i int) string {
 	return "session_" + strings.Repeat("0", 63) + strconv.FormatInt(int64(i%16), 16) + ".sess"
 }
 
-// picture is the content of the canaries' trees, all but the number of links, which
-// the attacker's hard links change.
+// picture returns the content and attributes of the canaries' trees, without the number
+// of links, which the attacker's hard links change.
 func picture(t *testing.T, base string) map[string]string {
 	t.Helper()
 	seen := make(map[string]string)
@@ -162,8 +161,8 @@ func underSwaps() {
 	}
 }
 
-// mountThings mounts canaries, trees and single files, over entries with the names
-// of sessions, and takes them away again.
+// mountThings mounts canaries, trees and single files, over entries with the names of
+// sessions, and unmounts them again.
 func mountThings(base string) {
 	// By its descriptor: its name leads elsewhere at times.
 	dir, err := os.Open(filepath.Join(base, "home/sessions"))
@@ -185,7 +184,7 @@ func mountThings(base string) {
 	}
 }
 
-// attacker swaps, as another user.
+// attacker replaces entries, as another user.
 func attacker() {
 	base := os.Args[1]
 	swaps, err := strconv.Atoi(os.Args[2])
@@ -245,7 +244,7 @@ func swapEntry(dir *os.Root, name, canary string, content []byte, kind int) {
 	}
 }
 
-// swapDirectory has a directory be a link to a canary tree for a moment.
+// swapDirectory replaces a directory by a link to a canary tree for a moment.
 func swapDirectory(home, name, canary string) {
 	path := filepath.Join(home, name)
 	must(os.Rename(path, path+".away"))
