@@ -226,32 +226,32 @@ func ExampleGob() {
 }
 
 // A server that removes ended sessions itself, without cron. Of several processes
-// one works, and the others get ErrRunning.
+// one does the work, and the others get ErrRunning.
 func ExampleFilesystemSessionStore_Prune() {
 	store, remove := openStore()
 	defer remove()
-	pruneEvery := func(ctx context.Context, interval time.Duration) {
-		ticker := time.NewTicker(interval)
+	if err := store.Save(context.Background(), store.New()); err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background()) // in earnest until the server stops
+	defer stop()
+	var background sync.WaitGroup
+	background.Go(func() {
+		ticker := time.NewTicker(10 * time.Minute)
 		defer ticker.Stop()
-		for {
+		for ctx.Err() == nil {
+			report, err := store.Prune(ctx, prune.Options{TimeBudget: 5 * time.Minute})
+			if err != nil && !errors.Is(err, prune.ErrRunning) {
+				slog.Error("ended sessions stay", "error", err)
+			}
+			fmt.Println("removed:", report.Removed, "live:", report.Live)
+			stop() // in this example
 			select {
 			case <-ctx.Done():
-				return
 			case <-ticker.C:
 			}
-			report, err := store.Prune(ctx, prune.Options{TimeBudget: interval / 2})
-			if err != nil && !errors.Is(err, prune.ErrRunning) && ctx.Err() == nil {
-				slog.Error("sessions are not pruned", "error", err)
-			}
-			slog.Debug("sessions are pruned", "removed", report.Removed, "live", report.Live)
 		}
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	var background sync.WaitGroup
-	background.Go(func() { pruneEvery(ctx, 10*time.Minute) })
-	// … the server runs until it is told to stop.
-	stop()
+	})
 	background.Wait()
-	fmt.Println("stopped")
-	// Output: stopped
+	// Output: removed: 0 live: 1
 }
