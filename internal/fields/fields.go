@@ -211,15 +211,34 @@ func (p *scanner) end() error {
 func (p *scanner) key() (string, bool) {
 	p.space()
 	start := p.at
+	if key, ok := p.plainString(); ok {
+		return key, true
+	}
 	if !p.skipString() {
 		return "", false
-	}
-	if key := p.data[start+1 : p.at-1]; Plain(key) {
-		return key, true
 	}
 	var key string
 	err := json.Unmarshal([]byte(p.data[start:p.at]), &key)
 	return key, err == nil
+}
+
+// plainString moves behind the string that begins here and returns its text, if that
+// stands there as it is: one pass for nearly every key.
+func (p *scanner) plainString() (string, bool) {
+	if p.at >= len(p.data) || p.data[p.at] != '"' {
+		return "", false
+	}
+	text := p.data[p.at+1:]
+	for i := range len(text) {
+		if !plainByte[text[i]] {
+			if text[i] != '"' {
+				return "", false
+			}
+			p.at += i + 2
+			return text[:i], true
+		}
+	}
+	return "", false
 }
 
 // skipString moves behind the string that begins here.
