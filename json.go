@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sessfs/sessions/internal/fields"
 )
@@ -148,14 +149,8 @@ func (jsonCodec) Unmarshal(data []byte, v any) error {
 		return unmarshalAs(data, v)
 	case *[]any:
 		return unmarshalAs(data, v)
-	case *string:
-		if len(data) >= 2 && data[0] == '"' && data[len(data)-1] == '"' && fields.Plain(string(data[1:len(data)-1])) {
-			*v = string(data[1 : len(data)-1])
-			return nil
-		}
-	case *int64:
-		if n, err := strconv.ParseInt(string(data), 10, 64); err == nil {
-			*v = n
+	case *string, *int, *int64:
+		if unmarshalScalar(string(data), v) {
 			return nil
 		}
 	}
@@ -166,6 +161,31 @@ func (jsonCodec) Unmarshal(data []byte, v any) error {
 		err = json.Unmarshal(fields.WithoutFractions(data), v)
 	}
 	return err
+}
+
+// unmarshalScalar has short ways for the types that most values have, and reports
+// whether one was enough. It keeps nothing of data, which may be a part of a large text.
+func unmarshalScalar(data string, v any) bool {
+	switch v := v.(type) {
+	case *string:
+		if last := len(data) - 1; last > 0 && data[0] == '"' && data[last] == '"' && fields.Plain(data[1:last]) {
+			*v = strings.Clone(data[1:last])
+			return true
+		}
+	case *int:
+		n, err := strconv.Atoi(data)
+		if err == nil {
+			*v = n
+		}
+		return err == nil
+	case *int64:
+		n, err := strconv.ParseInt(data, 10, 64)
+		if err == nil {
+			*v = n
+		}
+		return err == nil
+	}
+	return false
 }
 
 // unmarshalAs decodes as an untyped Get does, into one of its types.

@@ -192,32 +192,48 @@ func viewAs[T any](v *view) (T, bool) {
 
 // lookup returns the value of key as a T.
 func lookup[T any](s *values, key string) (T, bool) {
-	var v, none T
-	var encoded string
+	var none T
 	c := s.cells[key]
 	switch {
 	case c == nil:
-		stored, ok := s.field(key)
+		encoded, ok := s.field(key)
 		if !ok {
 			return none, false
 		}
-		encoded = stored
+		if v, ok := lookupScalar[T](s, encoded); ok {
+			return v, true
+		}
+		return decodeView[T](s, key, c, encoded)
 	case c.gone:
 		return none, false
-	default:
-		for w := &c.view; w != nil; w = w.next {
-			if v, ok := viewAs[T](w); ok {
-				return v, true
-			}
-		}
-		// Known as another type: by way of its encoding as it is now, since it
-		// may have been changed in place.
-		_, now, err := s.encode(c, true)
-		if err != nil {
-			return none, false
-		}
-		encoded = now
 	}
+	for w := &c.view; w != nil; w = w.next {
+		if v, ok := viewAs[T](w); ok {
+			return v, true
+		}
+	}
+	// Known as another type: by way of its encoding as it is now, since it
+	// may have been changed in place.
+	_, encoded, err := s.encode(c, true)
+	if err != nil {
+		return none, false
+	}
+	return decodeView[T](s, key, c, encoded)
+}
+
+// lookupScalar decodes a value that is stored as JSON and cannot be changed in place,
+// a string for example. It spares most lookups reflection, and three of four
+// allocations.
+func lookupScalar[T any](s *values, encoded string) (v T, ok bool) {
+	if _, isJSON := s.codec.(jsonCodec); !isJSON {
+		return v, false
+	}
+	return v, unmarshalScalar(encoded, &v)
+}
+
+// decodeView decodes a value as a T.
+func decodeView[T any](s *values, key string, c *cell, encoded string) (T, bool) {
+	var v, none T
 	if s.unmarshal(encoded, &v) != nil {
 		return none, false
 	}
