@@ -197,7 +197,7 @@ func ExampleSave() {
 	// Too long for a draft.
 }
 
-// Server-sent events: what the stream changes is saved at once, and Reload tells when
+// Server-sent events: the changes of a stream are saved at once, and Reload tells when
 // the session has ended.
 func ExampleReload() {
 	const seen sessions.Key[int] = "seen"

@@ -62,7 +62,7 @@ func TestListAndDeleteGoOnAfterAnErrorOfOneFile(t *testing.T) {
 	}
 }
 
-// withoutRootsRights gives the directory to a user, as who the test's goroutine
+// withoutRootsRights hands the directory to a user, as whom the test's goroutine
 // works on files until it ends.
 func withoutRootsRights(t *testing.T, dir string) {
 	t.Helper()

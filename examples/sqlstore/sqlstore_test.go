@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"os/exec"
@@ -96,5 +97,37 @@ func TestUpdatesOfEightProcessesAddUp(t *testing.T) {
 	got, err := store.Get(t.Context(), s.ID())
 	if err != nil || counter.Get(got) != processes*updates {
 		t.Errorf("counted to %d of %d, %v", counter.Get(got), processes*updates, err)
+	}
+}
+
+func TestLoginEndsARowThatIsNoSession(t *testing.T) {
+	ctx, path := t.Context(), filepath.Join(t.TempDir(), "sessions.db")
+	store, err := sqlstore.Open(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	s := store.New()
+	if err := store.Save(ctx, s); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, "UPDATE sessions SET attributes = x'7b'"); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = store.Get(ctx, s.ID()); err != nil || !s.New() {
+		t.Fatalf("got %v, %v; want a new session", s, err)
+	}
+	s.Login("ann")
+	if err := store.Save(ctx, s); err != nil {
+		t.Fatal(err)
+	}
+	var rows int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sessions").Scan(&rows); err != nil || rows != 1 {
+		t.Errorf("got %d rows, %v; want that of the login alone", rows, err)
 	}
 }
