@@ -48,15 +48,16 @@ func TestReadOnlyFileSystemRefusesEveryChangeAndReadsOn(t *testing.T) {
 	}
 }
 
-// nobody is the ID of a user to whom permission bits apply, unlike root.
-const nobody = 65534
+// unprivileged is the ID of a user and a group to whom permission bits apply, unlike
+// root.
+const unprivileged = 65534
 
 func TestDirectoryWithoutWriteRightLetsSessionsBeSavedAndNoneBeMade(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root, to become somebody else")
+		t.Skip("needs root, to become another user")
 	}
 	dir := filepath.Join(t.TempDir(), "sessions")
-	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, nobody, nobody)); err != nil {
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, unprivileged, unprivileged)); err != nil {
 		t.Fatal(err)
 	}
 	out, err := childCommand("lose the right", dir, "").CombinedOutput()
@@ -68,7 +69,7 @@ func TestDirectoryWithoutWriteRightLetsSessionsBeSavedAndNoneBeMade(t *testing.T
 func childLoseTheRight() error {
 	// Into the directory before the process becomes a user to whom the
 	// directories above are closed.
-	if err := errors.Join(os.Chdir(os.Getenv(dirVariable)), syscall.Setgid(nobody), syscall.Setuid(nobody)); err != nil {
+	if err := errors.Join(os.Chdir(os.Getenv(dirVariable)), syscall.Setgid(unprivileged), syscall.Setuid(unprivileged)); err != nil {
 		return err
 	}
 	store, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: ".", Logger: slog.New(slog.DiscardHandler)})
