@@ -9,7 +9,8 @@
 -- Returns the time of the save in milliseconds when it was carried out and the
 -- client knows the outcome; {1, fields} when it was carried out beside others' saves;
 -- {0, fields} when it was not, since another version is stored;
--- 0 when nothing is stored; -1 when the key is taken; -2 when it holds no session.
+-- 0 when nothing is stored; -1 when the key is taken; -2 when it holds no session;
+-- -3 when it cannot be told whether a repeated request was carried out before.
 local key, to = KEYS[1], KEYS[#KEYS]
 local makes, on, flags, idle, lifetime, created, codec, deletes = unpack(ARGV, 1, 8)
 local function flag(f) return string.find(flags, f, 1, true) end
@@ -30,7 +31,9 @@ elseif not was[1] or not was[2] then
 	return 0
 else
 	merged = string.match(was[1], ' (%S*)') ~= on
-	if merged and (flag('x') or flag('r')) then return all(0, key) end
+	-- A repeated save that is older than all versions known may have been carried out.
+	if merged and flag('r') and not string.find(was[1], ' ' .. on, 1, true) then return -3 end
+	if merged and flag('x') then return all(0, key) end
 end
 
 -- Nothing was written so far. A server out of memory refuses the first write that

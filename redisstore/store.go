@@ -58,6 +58,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"strconv"
 	"time"
 
@@ -140,34 +141,62 @@ func (st backend) Load(ctx context.Context, key string) (sessions.Record, error)
 }
 
 // Commit carries out a change.
-func (st backend) Commit(ctx context.Context, c *sessions.Change) error {
+func (st backend) Commit(ctx context.Context, c *sessions.Change) (err error) {
+	stored := c.Base()
 	if !c.New() {
-		release, err := st.turns.take(ctx, c.Key())
+		key := c.Key()
+		turn, err := st.turns.take(ctx, key)
 		if err != nil {
 			return err
 		}
-		defer release()
+		returned := errors.New("a panic")
+		defer func() { st.turns.release(key, turn, c, returned) }()
+		switch {
+		case turn.last != nil:
+			stored = turn.last
+		case stored == nil:
+			stored, err = found(st.Load(ctx, key))
+		}
+		if err == nil {
+			err = st.commit(ctx, c, stored)
+		}
+		returned = err
+		return err
 	}
-	stored, err := st.known(ctx, c)
-	for err == nil {
-		if err = c.Apply(stored); err != nil {
+	return st.commit(ctx, c, stored)
+}
+
+// commit carries out a change that is first tried on the record that the process knows,
+// without a question to the server.
+func (st backend) commit(ctx context.Context, c *sessions.Change, stored *sessions.Record) error {
+	for n := 0; ; n++ {
+		err := c.Apply(stored)
+		if err != nil {
 			return err
 		}
 		var done bool
 		if stored, done, err = st.try(ctx, c); done {
 			return err
 		}
+		if err := pause(ctx, n); err != nil {
+			return err
+		}
 	}
-	return err
 }
 
-// known returns the record that a change is first tried on: the one that the session
-// has, without a question to the server.
-func (st backend) known(ctx context.Context, c *sessions.Change) (*sessions.Record, error) {
-	if c.New() || c.Base() != nil {
-		return c.Base(), nil
+// pause lets other processes, which save the same session, be done, when a change was tried
+// several times.
+func pause(ctx context.Context, n int) error {
+	const most = 8
+	if n < 2 {
+		return ctx.Err()
 	}
-	return found(st.Load(ctx, c.Key()))
+	select {
+	case <-time.After(mathrand.N(50 * time.Microsecond << min(n, most))):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // found turns the answer of Load into that for Apply.
@@ -197,22 +226,18 @@ func (st backend) try(ctx context.Context, c *sessions.Change) (stored *sessions
 	if err != nil {
 		return nil, true, err
 	}
-	repeated := false
-	reply, err := st.client.run(ctx, saveScript, st.waitFor(c), s.keys, func(again bool) []string {
-		repeated = again
-		return s.args(again)
-	})
+	reply, err := st.client.run(ctx, saveScript, st.waitFor(c), s.keys, s.args)
 	if err != nil {
 		return nil, true, err
 	}
-	return st.outcome(c, s, reply, repeated)
+	return st.outcome(c, s, reply)
 }
 
 // errUnknown is the error of a save whose answer was lost, in the crowd of others.
 var errUnknown = errors.New("the connection broke during the save, others have saved since, and it cannot be told whether it was carried out")
 
 // outcome takes the reply of the save script.
-func (st backend) outcome(c *sessions.Change, s *save, reply any, repeated bool) (stored *sessions.Record, done bool, err error) {
+func (st backend) outcome(c *sessions.Change, s *save, reply any) (stored *sessions.Record, done bool, err error) {
 	switch reply := reply.(type) {
 	case int64:
 		switch reply {
@@ -222,6 +247,11 @@ func (st backend) outcome(c *sessions.Change, s *save, reply any, repeated bool)
 			return nil, true, sessions.ErrExists
 		case -2:
 			return &sessions.Record{Damaged: true}, false, nil
+		case -3:
+			return nil, true, errUnknown
+		}
+		if reply < 0 {
+			return nil, true, errReply
 		}
 		if c.Fresh() && s.created == "" {
 			c.SetCreated(time.UnixMilli(reply).UTC())
@@ -241,8 +271,6 @@ func (st backend) outcome(c *sessions.Change, s *save, reply any, repeated bool)
 		switch {
 		case carriedOut && err == nil:
 			return nil, true, c.SetStored(rec)
-		case !carriedOut && repeated:
-			return nil, true, errUnknown
 		case carriedOut:
 			return nil, true, err
 		}
@@ -352,7 +380,16 @@ func (st *Store) waitFor(c *sessions.Change) *wait {
 
 // end removes a session. That there is none is no error.
 func (st *Store) end(ctx context.Context, key string) error {
-	return st.client.do(ctx, st.ends(key), func(bool) redis.Cmder {
-		return command{redis.NewCmd(ctx, "del", key)}
+	var cmd *redis.Cmd
+	err := st.client.do(ctx, st.ends(key), func(bool) redis.Cmder {
+		cmd = redis.NewCmd(ctx, "del", key)
+		return command{cmd}
 	})
+	if err != nil {
+		return err
+	}
+	if n, ok := cmd.Val().(int64); !ok || n < 0 || n > 1 {
+		return errReply
+	}
+	return nil
 }

@@ -3,6 +3,8 @@ package redisstore
 import (
 	"context"
 	"sync"
+
+	"github.com/sessfs/sessions"
 )
 
 // turns lets the goroutines of a process save one session one after the other: on the
@@ -14,12 +16,13 @@ type turns struct {
 
 // A turn is that of those who have and want it.
 type turn struct {
-	free chan struct{} // has one value when nobody has it
+	free chan struct{}    // has one value when it is free
+	last *sessions.Record // as the one before has stored it; nil when that is not known
 	n    int
 }
 
-// take waits for the turn of a key, no longer than ctx. Who has it calls release.
-func (t *turns) take(ctx context.Context, key string) (release func(), err error) {
+// take waits for the turn of a key, no longer than ctx.
+func (t *turns) take(ctx context.Context, key string) (*turn, error) {
 	t.mu.Lock()
 	if t.queue == nil {
 		t.queue = make(map[string]*turn)
@@ -34,17 +37,29 @@ func (t *turns) take(ctx context.Context, key string) (release func(), err error
 	t.mu.Unlock()
 	select {
 	case <-q.free:
-		return func() { q.free <- struct{}{}; t.leave(key, q) }, nil
+		return q, nil
 	case <-ctx.Done():
 		t.leave(key, q)
 		return nil, ctx.Err()
 	}
 }
 
-func (t *turns) leave(key string, q *turn) {
+// release passes the turn on, with the record that a change has stored.
+func (t *turns) release(key string, q *turn, c *sessions.Change, err error) {
+	q.last = nil
+	if t.leave(key, q) > 0 && err == nil && c.NewKey() == key {
+		rec := *c.Record()
+		q.last = &rec
+	}
+	q.free <- struct{}{}
+}
+
+// leave returns how many others have or want the turn.
+func (t *turns) leave(key string, q *turn) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if q.n--; q.n == 0 {
 		delete(t.queue, key)
 	}
+	return q.n
 }
