@@ -68,6 +68,11 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// ACL is the rules that the server's user of a Store needs, besides its keys, after -@all; see
+// the package comment.
+const ACL = "+hgetall +evalsha +eval +hmget +hget +hkeys +exists +hset +hdel +del +rename +pexpireat +persist +time" +
+	" +scan" // of List and DeleteAll
+
 const (
 	defaultPrefix      = "session:"
 	defaultMaxSize     = 1 << 20

@@ -32,14 +32,13 @@
 //
 // # What the server may do
 //
-// The user of the client needs these rules, for the prefix "session:":
+// The user of the client needs the rules of [ACL] for the keys of the prefix,
 //
-//	~session:* -@all +hgetall +evalsha +eval +hmget +hget +hkeys +exists +hset +hdel +del
-//	+rename +pexpireat +persist +time
+//	~session:* -@all +hgetall +evalsha …
 //
-// and +scan for List and DeleteAll, +wait +set for WaitReplicas, +info +config|get for the
-// checks of New, +cluster|slots +cluster|shards +command in a cluster. What the client itself sends when it
-// connects (HELLO, CLIENT SETINFO) may be refused.
+// and +wait +set for WaitReplicas, +info +config|get for the checks of New, which are left out
+// when they are refused, and +cluster|slots +cluster|shards +command in a cluster. What the client
+// itself sends when it connects (HELLO, CLIENT SETINFO) is optional.
 //
 // A server that is down, slow, a replica, full or starting is an error of the call, which
 // returns no later than its context ends, and never a new session. The save

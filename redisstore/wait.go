@@ -40,8 +40,8 @@ func (cl *client) canWait(o Options) error {
 // errReplicas is the error of an end or a renewal that a failover may take back.
 var errReplicas = errors.New("it was carried out, and fewer replicas than WaitReplicas have it")
 
-// writtenSuffix makes a key in the slot of another one.
-const writtenSuffix = ":written"
+// writtenKey is a key in the slot of a session's.
+func writtenKey(key string) string { return key[:len(key)-publicIDLength] + "written" }
 
 // answerAfter sends a command and waits for replicas to have it, on one connection: WAIT is
 // for the writes of its own. Before that it writes a key that ends by itself, so that
@@ -53,7 +53,7 @@ func (cl *client) answerAfter(ctx context.Context, w *wait, cmd redis.Cmder) err
 	}
 	pipe := master.Pipeline()
 	_ = pipe.Process(ctx, cmd)
-	_ = pipe.Set(ctx, w.key+writtenSuffix, "", time.Second)
+	_ = pipe.Set(ctx, writtenKey(w.key), "", time.Second)
 	waited := redis.NewCmd(ctx, "wait", w.replicas, w.timeout.Milliseconds())
 	_ = pipe.Process(ctx, waited)
 	_, err = pipe.Exec(ctx)

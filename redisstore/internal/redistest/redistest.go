@@ -48,6 +48,21 @@ func Start(t testing.TB, args ...string) *Server {
 	return nil
 }
 
+// StartReplica starts a server that follows another one, and has caught up.
+func StartReplica(t testing.TB, master *Server, args ...string) *Server {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(master.Addr)
+	replica := Start(t, append([]string{"--replicaof", host + " " + port}, args...)...)
+	client := replica.Client(t)
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if info, err := client.Info(context.Background(), "replication").Result(); err == nil && bytes.Contains([]byte(info), []byte("master_link_status:up")) {
+			return replica
+		}
+	}
+	t.Fatalf("the replica does not follow\n%s", replica.out)
+	return nil
+}
+
 func freeAddr(t testing.TB) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -60,7 +75,7 @@ func freeAddr(t testing.TB) string {
 func (s *Server) start() error {
 	host, port, _ := net.SplitHostPort(s.Addr)
 	s.out = new(bytes.Buffer)
-	args := append([]string{"--bind", host, "--port", port, "--dir", s.Dir, "--save", "", "--appendonly", "no", "--daemonize", "no"}, s.args...)
+	args := append([]string{"--bind", host, "--port", port, "--dir", s.Dir, "--save", "", "--appendonly", "no", "--daemonize", "no", "--repl-diskless-sync-delay", "0"}, s.args...)
 	s.cmd = exec.Command("redis-server", args...)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.cmd.Env = append(os.Environ(), "HOME="+filepath.Join(s.Dir))

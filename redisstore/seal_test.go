@@ -1,0 +1,156 @@
+package redisstore_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/redisstore"
+	"github.com/sessfs/sessions/redisstore/internal/redistest"
+	"github.com/sessfs/sessions/securecookie"
+)
+
+func TestSealedSessionShowsTheServerNothing(t *testing.T) {
+	store, proxy, _ := proxied(t, redisstore.Options{Sealer: keyRing(t)})
+	s := store.New()
+	s.Login("ann@example.com")
+	s.SetMeta("her-device")
+	s.Set("secretkey", "secretvalue")
+	save(t, store, s)
+	s.Set("secretkey", "secretvalue2")
+	save(t, store, s)
+	for _, command := range proxy.Commands() {
+		for _, secret := range []string{"ann", "device", "secret"} {
+			if command[0] != "eval" && strings.Contains(strings.Join(command, " "), secret) {
+				t.Errorf("%s has %q", command[0], secret)
+			}
+		}
+	}
+}
+
+func TestSealIsBoundToItsSession(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client(t)
+	store := newStore(t, client, redisstore.Options{Sealer: keyRing(t), Logger: discard})
+	s := saved(t, store, "a", "mine")
+	theirs := server.Keys(t)[0]
+	mine := saved(t, store, "a", "attacker's")
+	for _, key := range server.Keys(t) {
+		if key != theirs {
+			all, err := client.HGetAll(t.Context(), key).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			client.HSet(t.Context(), theirs, all)
+		}
+	}
+	if got := get(t, store, s.ID()); !got.New() {
+		t.Errorf("another session's seal opens: a = %v", got.Get("a"))
+	}
+	if got := get(t, store, mine.ID()); got.Get("a") != "attacker's" {
+		t.Error("the other one does not open any more")
+	}
+}
+
+func TestServerCannotProlongASealedSession(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client(t)
+	store := newStore(t, client, redisstore.Options{Sealer: keyRing(t), Lifetime: time.Second})
+	s := saved(t, store)
+	key := server.Keys(t)[0]
+	client.Persist(t.Context(), key)
+	client.HSet(t.Context(), key, "s", "1 json "+fmt.Sprint(time.Now().Add(time.Hour).UnixMilli()), "l", "999999999")
+	time.Sleep(time.Second)
+	if got := get(t, store, s.ID()); !got.New() {
+		t.Error("it lives on")
+	}
+}
+
+// What an old key has sealed is sealed under the first one by the next save or touch.
+func TestSealedSessionsFollowTheFirstKey(t *testing.T) {
+	for name, act := range map[string]func(store *redisstore.Store, s *sessions.Session) error{
+		"a save": func(store *redisstore.Store, s *sessions.Session) error {
+			s.Set("b", 1)
+			return store.Save(t.Context(), s)
+		},
+		"a save of nothing": func(store *redisstore.Store, s *sessions.Session) error { return store.Save(t.Context(), s) },
+		"a touch": func(store *redisstore.Store, s *sessions.Session) error {
+			_, err := store.Touch(t.Context(), s, 0)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := redistest.Start(t)
+			first, second := securecookie.GenerateKey(), securecookie.GenerateKey()
+			stores := make(map[string]*redisstore.Store)
+			for name, keys := range map[string][]securecookie.Key{"old": {first}, "both": {second, first}, "new": {second}} {
+				stores[name] = newStore(t, server.Client(t), redisstore.Options{Prefix: "test:", Sealer: keyRing(t, keys...)})
+			}
+			s := saved(t, stores["old"], "a", 1)
+			s = get(t, stores["both"], s.ID())
+			if err := act(stores["both"], s); err != nil {
+				t.Fatal(err)
+			}
+			got := get(t, stores["new"], s.ID())
+			if got.New() || got.Get("a") != int64(1) {
+				t.Error("the old key cannot go")
+			}
+			// The session that was loaded before goes on.
+			s.Set("c", 1)
+			save(t, stores["both"], s)
+		})
+	}
+}
+
+// Sessions of another key, or from before a Sealer was switched on or off.
+func TestSessionThatDoesNotOpenStaysForOthers(t *testing.T) {
+	server := redistest.Start(t)
+	ring := keyRing(t)
+	makeStore := func(sealer sessions.Sealer) *redisstore.Store {
+		return newStore(t, server.Client(t), redisstore.Options{Prefix: "test:", Sealer: sealer, Logger: discard})
+	}
+	for name, pair := range map[string][2]*redisstore.Store{
+		"another key":  {makeStore(ring), makeStore(keyRing(t))},
+		"switched on":  {makeStore(nil), makeStore(ring)},
+		"switched off": {makeStore(ring), makeStore(nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ahead, behind := pair[0], pair[1]
+			s := saved(t, ahead, "a", 1)
+			if got := get(t, behind, s.ID()); !got.New() {
+				t.Error("it opens")
+			}
+			if got := get(t, ahead, s.ID()); got.Get("a") != int64(1) {
+				t.Error("it is gone for the process that has the key")
+			}
+			out := get(t, behind, s.ID())
+			out.Login("ann")
+			save(t, behind, out)
+			if got := get(t, ahead, s.ID()); !got.New() {
+				t.Error("a login has not ended it")
+			}
+		})
+	}
+}
+
+func TestSealedRecordThatIsCutIsDamaged(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client(t)
+	ring := keyRing(t)
+	store := newStore(t, client, redisstore.Options{Sealer: ring, Logger: discard})
+	s := saved(t, store, "a", 1)
+	key := server.Keys(t)[0]
+	for _, text := range [][]byte{nil, {0x80}, {5, 'a'}, {1, 's'}, bytes.Repeat([]byte{0xff}, 20)} {
+		sealed, err := ring.Seal(text, "redisstore\n"+s.PublicID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.HSet(t.Context(), key, "d", sealed)
+		if got := get(t, store, s.ID()); !got.New() {
+			t.Errorf("%x is a session", text)
+		}
+	}
+}
