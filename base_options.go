@@ -32,7 +32,7 @@ type BaseOptions struct {
 	Key func(id string) string
 
 	// RenewID makes the ID of a session that is renewed. The default is a new
-	// one of Keys. It is for servers that change two keys in one step only
+	// one of IDs. It is for servers that change two keys in one step only
 	// when they are alike.
 	RenewID func(old string) string
 
@@ -41,7 +41,9 @@ type BaseOptions struct {
 	KeepMissingID bool
 
 	// SelfExpiring is for a backend that ends sessions itself. Its clock alone
-	// counts then.
+	// counts then. Without it Apply judges the record that it is passed: a backend
+	// that passes [Change.Base] has a session judged by the last use that was
+	// known when it was loaded.
 	SelfExpiring bool
 
 	// Intact is for a backend that checks its records. Values are then found
@@ -49,19 +51,19 @@ type BaseOptions struct {
 	Intact bool
 
 	// Damaged is called with the key of a record that Get finds damaged, and
-	// with the error that said so.
+	// with the error: at each such Get, and by several goroutines at once.
 	Damaged func(key string, err error)
 
 	// Observe is called for each event of a session; see [FilesystemOptions].
 	Observe func(context.Context, Event)
 }
 
-// Never, as an IdleTimeout or a Lifetime of a store, switches it off. Sealed
-// cookies refuse it: a stolen one has no other end.
+// Never, as the IdleTimeout or the Lifetime of a store's options, switches it off.
+// Sealed cookies refuse it: a stolen one has no other end.
 const Never = time.Duration(math.MaxInt64)
 
-// The defaults of both carriers: Litestar's 14 days, and the 30 days that NIST SP
-// 800-63B-4 names for AAL1.
+// The default timeouts of stores and of sealed cookies: Litestar's 14 days, and
+// the 30 days that NIST SP 800-63B-4 names for AAL1.
 const (
 	DefaultIdleTimeout = 14 * 24 * time.Hour
 	DefaultLifetime    = 30 * 24 * time.Hour
@@ -135,12 +137,12 @@ func UUIDs() IDs { return IDs{sessionfile.UUID} }
 // GenerateKey makes a new ID.
 func (k IDs) GenerateKey() string { return k.form.New() }
 
-// IsValidKey reports whether key is what GenerateKey can have made: nothing
+// IsValidKey reports whether key has the form of the IDs of GenerateKey. Nothing
 // else is ever used as part of a file name.
 func (k IDs) IsValidKey(key string) bool { return k.form.Matches(key) }
 
-// PublicID returns the SHA-256 of an ID in hex: a name for it that is safe to show
-// and to log, and from which nobody gets the ID.
+// PublicID returns the SHA-256 of an ID, 64 digits of hex: a name for the session
+// that is safe to show and to log, and from which the ID cannot be found.
 func PublicID(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return hex.EncodeToString(sum[:])

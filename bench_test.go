@@ -49,8 +49,8 @@ func oneKilobyte(s *sessions.Session) {
 	s.Set("n", int64(0))
 }
 
-// floor are the indispensable system calls, on the descriptor of
-// a directory and the file of a session.
+// floor are the indispensable system calls, on the descriptor of a directory and
+// the file of a session.
 type floor struct {
 	dir  int
 	name string

@@ -46,10 +46,10 @@ type CarrierUpdater interface {
 	Update(w http.ResponseWriter, r *http.Request, s *Session, update func(*Session) error) error
 }
 
-// A Reloader is a Carrier that can bring a session up to what is stored, for the
+// A Reloader is a Carrier that can bring a session up to the stored one, for the
 // function [Reload].
 type Reloader interface {
-	// Reload brings the session up to what is stored, and asks Valid again. The
+	// Reload brings the session up to the stored one, and asks Valid again. The
 	// error is [ErrDeleted] when the session has ended or is not valid.
 	Reload(ctx context.Context, s *Session) error
 }
@@ -76,7 +76,8 @@ var (
 	_ Reloader       = (*Cookies)(nil)
 )
 
-// NewCookies checks the options. The error lists all that is wrong with them.
+// NewCookies makes the Cookies of a store. The error lists all that is wrong with
+// the options.
 func NewCookies(store SessionStore, o CookieOptions) (*Cookies, error) {
 	template, err := o.Template()
 	if store == nil {
@@ -90,7 +91,7 @@ func NewCookies(store SessionStore, o CookieOptions) (*Cookies, error) {
 	return &Cookies{store, template, o.RenewOnAccess, o.IsValid}, nil
 }
 
-// CookieName returns the name of the cookie.
+// CookieName returns the name of the cookie, its prefix included.
 func (c *Cookies) CookieName() string { return c.template.Name }
 
 // Load returns the session whose ID the request's cookie has, a new one when
@@ -187,7 +188,10 @@ func commitContext(ctx context.Context) (context.Context, context.CancelFunc) {
 //
 // The save does not end with the request. But a session that the browser has to
 // be told of, since it is new, renewed or destroyed, is an error when the
-// request has ended: the response may never arrive.
+// request has ended: the response may never arrive. Otherwise the error is the
+// store's; with one, no cookie is set and the session is as it was.
+//
+// A second Commit saves the changes since the first, and sets the same cookie.
 func (c *Cookies) Commit(w http.ResponseWriter, r *http.Request, s *Session) error {
 	if err := s.ready(); err != nil {
 		return err
@@ -236,8 +240,8 @@ func (now standing) reaches(r *http.Request) error {
 	return nil
 }
 
-// errRequestEnded is the error of a save that was not carried out, since the browser would
-// not have learned of it.
+// errRequestEnded is the error of a save that was not carried out, since the
+// browser would not have learned of it.
 var errRequestEnded = errors.New("sessions: the request ended before its session was renewed, destroyed or first saved")
 
 // setCookie sets the cookie that the browser needs, if any, after a commit.
@@ -318,7 +322,7 @@ func (c *Cookies) Update(w http.ResponseWriter, r *http.Request, s *Session, upd
 	return err
 }
 
-// Reload brings the session up to what is stored, and asks Valid again; see the
+// Reload brings the session up to the stored one, and asks Valid again; see the
 // function [Reload].
 func (c *Cookies) Reload(ctx context.Context, s *Session) error {
 	return s.reload(ctx, func(ctx context.Context, id string) (*Session, error) {

@@ -28,7 +28,9 @@ func (c *Change) Key() string { return c.s.storedUnder() }
 func (c *Change) New() bool { return c.s.isNew() }
 
 // Base returns the record that the session was loaded from or last saved as, nil
-// for none. It must not be changed.
+// for none. It must not be changed, nor kept after Commit. Its Used is the last
+// use at that time, by which Apply judges expiry when it is passed Base, unless the
+// store is SelfExpiring.
 func (c *Change) Base() *Record {
 	if !c.s.stored {
 		return nil
@@ -123,11 +125,12 @@ func (c *Change) Renewed() bool { return c.plan.renews }
 func (c *Change) Login() (at time.Time, ok bool) { return c.plan.login, !c.plan.login.IsZero() }
 
 // Same reports whether Record is the one passed to Apply, so that only the idle
-// timeout restarts. It does not say so of what is stored when that has moved:
-// a server that merges looks at Set, Deleted and Attributes.
+// timeout restarts. The stored record may have moved since: a server that merges
+// looks at Set, Deleted and Attributes.
 func (c *Change) Same() bool { return c.plan.same }
 
-// Record returns the record to store under NewKey, with all values in Data.
+// Record returns the record to store under NewKey, with all values in Data. It
+// must not be changed, nor kept after Commit; its strings may be kept.
 func (c *Change) Record() *Record {
 	p := &c.plan
 	if !p.encoded {
@@ -150,7 +153,7 @@ func (c *Change) Size() (n int) {
 // none, and whether the change holds for that one alone. Exact are an Update, a
 // renewal, and each change in a store with KeepMissingID, where another visitor may
 // have the ID by now: when another version is stored, or nothing any more, Apply
-// is called again with that. What is not exact may be carried out on any state of
+// is called again with that. Any other change may be carried out on each state of
 // the session that is stored: a save by Cleared, Deleted, Set and Attributes, an
 // end by removing Ended. When nothing is stored any more a save needs Apply again,
 // since it is ErrDeleted or a login that begins anew, and an end is done.
@@ -158,9 +161,9 @@ func (c *Change) BuildsOn() (version string, exact bool) {
 	return c.plan.version, c.update != nil || c.plan.renews || c.s.home.opts.KeepMissingID
 }
 
-// Attributes returns Record without its values, and which attributes the change
-// sets: all when it is Fresh. The others are those of the record that was passed
-// to Apply.
+// Attributes returns a copy of Record without its values, and which attributes
+// the change sets: all when it is Fresh. The others are those of the record that
+// was passed to Apply.
 func (c *Change) Attributes() (rec Record, set Attributes) {
 	p := &c.plan
 	rec = p.record
@@ -174,7 +177,7 @@ func (c *Change) Attributes() (rec Record, set Attributes) {
 // Cleared reports whether the values that are stored go, before those of Set come.
 func (c *Change) Cleared() bool { return c.plan.cleared }
 
-// Set returns the values that are set, with their keys.
+// Set returns the values that are set, with their keys, in the order of the keys.
 func (c *Change) Set() iter.Seq[Field] {
 	return func(yield func(Field) bool) {
 		for _, ch := range c.plan.changes {
@@ -185,7 +188,7 @@ func (c *Change) Set() iter.Seq[Field] {
 	}
 }
 
-// Deleted returns the keys of the values that are deleted.
+// Deleted returns the keys of the values that are deleted, sorted.
 func (c *Change) Deleted() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, ch := range c.plan.changes {

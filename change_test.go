@@ -55,8 +55,8 @@ func (v *versioned) Commit(ctx context.Context, c *sessions.Change) error {
 	}
 }
 
-// swap returns c.Base when the change was carried out, and otherwise what is
-// stored, of no version when nothing is.
+// swap returns c.Base when the change was carried out, and otherwise the stored
+// record, of no version when there is none.
 func (v *versioned) swap(c *sessions.Change, on *sessions.Record) *sessions.Record {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -148,7 +148,7 @@ func TestUpdateWithALoginSeesNothingOfTheSessionThatHasEnded(t *testing.T) {
 	s.Set("mine", 1)
 	fails := errors.New("the function's")
 	for _, result := range []error{fails, nil} {
-		var seen map[string]any // by the last call; the first one is for what the session was loaded from
+		var seen map[string]any // by the last call; the first one is for the record that the session was loaded from
 		calls := 0
 		err = b.Update(background, s, func(s *sessions.Session) error {
 			seen = values(s)
@@ -337,7 +337,7 @@ func TestChangeBuildsOnTheRecordThatApplyGot(t *testing.T) {
 }
 
 // Whatever goroutines do to one *Session, it can be saved afterwards, the last
-// save is what is stored, and no ID that has ended works again.
+// save is stored, and no ID that has ended works again.
 func TestSessionOfSeveralGoroutinesStaysWhole(t *testing.T) {
 	b, v := newVersioned(t, sessions.BaseOptions{IdleTimeout: time.Hour})
 	s := stored(t, b)

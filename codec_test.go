@@ -15,7 +15,7 @@ import (
 
 type cyclic struct{ Next *cyclic }
 
-// unencodable gives values that a codec has no form for; the codecs' names.
+// unencodable returns values that a codec has no form for, by the codecs' names.
 func unencodable() map[string]map[string]any {
 	ring := &cyclic{}
 	ring.Next = ring
@@ -188,7 +188,7 @@ func TestLoadOfDataThatNoCodecWroteIsErrCorrupt(t *testing.T) {
 	}
 }
 
-// What is set comes back, untyped, as one of seven types that depends on the type
+// A value comes back, untyped, as one of seven types, which depends on the type
 // that was set alone.
 func TestGetReturnsFloatsAsFloatsAndIntegersAsIntegers(t *testing.T) {
 	for name, row := range map[string]struct{ set, want any }{

@@ -14,7 +14,7 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// The table "What concurrent requests get": A and B load the same session,
+// The table of promises to concurrent requests: A and B load the same session,
 // change it, and save it in this order, through stores of two processes' kind
 // or through one.
 func TestSaveKeepsTheChangesOfConcurrentRequests(t *testing.T) {
@@ -75,7 +75,7 @@ func TestSaveKeepsTheChangesOfConcurrentRequests(t *testing.T) {
 	}
 }
 
-// summary prints what the table's rows look at.
+// summary prints the parts of a session that the table's rows look at.
 func summary(s *sessions.Session) string {
 	var parts []string
 	for key, v := range s.All() {

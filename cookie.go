@@ -59,7 +59,7 @@ type CookieOptions struct {
 	// cookies it only does not count. The request gets a new one. The cookie is
 	// not taken from the browser: a login beside this request may just have set
 	// another. An error is that of the load, and ends nothing, so that a database
-	// that is down logs nobody out.
+	// that is down logs no user out.
 	//
 	// When a password changes: store the user's new version, call
 	// [Session.Login], and then end the owner's other sessions.

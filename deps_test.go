@@ -12,7 +12,7 @@ const module = "github.com/sessfs/sessions"
 func TestImportsRunOneWay(t *testing.T) {
 	for _, row := range []struct {
 		pkg     string
-		allowed []string // packages, and what is below them, besides the standard library
+		allowed []string // packages, with those below them, besides the standard library
 	}{
 		{module, []string{module + "/internal/", module + "/prune", "github.com/gofrs/flock", "github.com/google/uuid", "golang.org/x/sys/"}},
 		{module + "/prune", []string{module + "/internal/", "github.com/gofrs/flock", "github.com/google/uuid", "golang.org/x/sys/"}},

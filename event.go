@@ -13,10 +13,10 @@ type Event struct {
 	// Reason is why a session ended; "" for other kinds.
 	Reason EndReason
 
-	// Duration is how long the call of the store took that the event is of.
+	// Duration is the time that the call of the store has taken so far.
 	Duration time.Duration
 
-	// Err is why an EventLoaded or EventSaved failed. It is nil when it did not.
+	// Err is the error of an EventLoaded or EventSaved that failed, nil otherwise.
 	Err error
 }
 

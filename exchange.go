@@ -122,7 +122,7 @@ func (x *exchange) settle(status int) (cause, err error) {
 }
 
 var (
-	// errReplaced is what a handler gets from Write when its response is not
+	// errReplaced is the error of a handler's Write when its response is not
 	// sent.
 	errReplaced = errors.New("sessions: the response was replaced, since its session could not be loaded or saved")
 

@@ -115,7 +115,8 @@ func (st *FilesystemSessionStore) reopened(dir *dirfs.Dir) {
 	}
 }
 
-// Close releases the directory. The store cannot be used any more.
+// Close releases the directory. Every later call of the store is an error, and so
+// is a second Close.
 func (st *FilesystemSessionStore) Close() error { return st.files.Close() }
 
 // IsValidKey reports whether key has the form of this store's IDs; see [IDs].
@@ -124,7 +125,7 @@ func (st *FilesystemSessionStore) IsValidKey(key string) bool { return st.base.I
 // GenerateKey makes a new ID; see [IDs].
 func (st *FilesystemSessionStore) GenerateKey() string { return st.base.GenerateKey() }
 
-// New makes an empty session. No file is made before it is saved.
+// New makes an empty session of a new ID. No file is made before it is saved.
 func (st *FilesystemSessionStore) New() *Session { return st.base.New() }
 
 // Get loads a session, without waiting for a save of it that is under way. See
@@ -151,7 +152,8 @@ func (st *FilesystemSessionStore) Update(ctx context.Context, s *Session, update
 	return st.base.Update(ctx, s, update)
 }
 
-// Delete ends the session at once.
+// Delete ends the session at once; see [SessionStore]. It waits for saves of the
+// session, but no longer than ctx.
 func (st *FilesystemSessionStore) Delete(ctx context.Context, s *Session) error {
 	return st.base.Delete(ctx, s)
 }
@@ -273,8 +275,8 @@ func (st *FilesystemSessionStore) namesIn(ctx context.Context, dir *dirfs.Dir) i
 	}
 }
 
-// logUnreadable reports a damaged file once, and not without end. What the Sealer
-// does not open is reported once for all files: the cause is one, a key.
+// logUnreadable reports a damaged file once, and not without end. Files
+// that the Sealer does not open are reported once for all: the cause is one, a key.
 func (st *FilesystemSessionStore) logUnreadable(key string, err error) {
 	const most = 1000
 	name := st.template.Name(key).File

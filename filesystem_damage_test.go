@@ -11,8 +11,8 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// rewriteHeader changes a file's first line as somebody would who knows the
-// format, checksum and all.
+// rewriteHeader changes a file's first line, as an attacker would who knows the
+// format, and its checksum.
 func rewriteHeader(t *testing.T, path, old, new string) {
 	t.Helper()
 	text := content(t, path)

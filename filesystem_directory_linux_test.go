@@ -17,10 +17,10 @@ import (
 
 func init() { children["without the right to write"] = childWithoutTheRight }
 
-// nobody is a user who is not root, to whom permission bits mean something.
-const nobody = 65534
+// otherUser is not root, so that permission bits mean something.
+const otherUser = 65534
 
-// readsOn says what does not work of that which only reads.
+// readsOn returns the errors of the operations that only read.
 func readsOn(store *sessions.FilesystemSessionStore, id string) error {
 	s, err := store.Get(background, id)
 	if err == nil && s.New() {
@@ -73,7 +73,7 @@ func TestDirectoryWithoutTheRightToWriteIsWarnedOf(t *testing.T) {
 	file := fileOf(t, dir, s)
 	age(t, file, 2*time.Hour)
 	if os.Geteuid() == 0 { // to whom it means nothing
-		if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chown(dir, nobody, nobody), os.Chown(file, nobody, nobody)); err != nil {
+		if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chown(dir, otherUser, otherUser), os.Chown(file, otherUser, otherUser)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -93,7 +93,7 @@ func TestDirectoryWithoutTheRightToWriteIsWarnedOf(t *testing.T) {
 
 func childWithoutTheRight() error {
 	if os.Geteuid() == 0 {
-		if err := errors.Join(unix.Setgid(nobody), unix.Setuid(nobody)); err != nil {
+		if err := errors.Join(unix.Setgid(otherUser), unix.Setuid(otherUser)); err != nil {
 			return err
 		}
 	}

@@ -120,7 +120,7 @@ func first[T any](all func(func(T, error) bool)) error {
 
 // systemd-tmpfiles, an operator or a test of the application removes the
 // directory. Each operation is tried as the first one afterwards, with nothing in
-// the directory's place, and with a directory that somebody else has made.
+// the directory's place, and with a directory that another user has made.
 func TestDirectoryThatIsRemovedIsOpenedAgain(t *testing.T) {
 	for _, made := range []bool{false, true} {
 		for _, step := range storeSteps {
@@ -228,7 +228,7 @@ func TestDirectoryOfThePathDotIsNeverMadeAgain(t *testing.T) {
 	}
 }
 
-// Whoever can write to the directory's parent puts something in its place.
+// A user who can write to the directory's parent puts something in its place.
 func TestDirectoryThatIsRemovedIsNotReplacedByWhatTheConstructorRefuses(t *testing.T) {
 	for name, plant := range map[string]func(path string) error{
 		"a directory that others may write to": func(path string) error { return mkdir(path, 0o777) },

@@ -13,7 +13,7 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// openingLog returns what a store logs when it is opened.
+// openingLog returns the log of a store that is opened.
 func openingLog(t *testing.T, o sessions.FilesystemOptions) string {
 	t.Helper()
 	var log strings.Builder
@@ -28,8 +28,8 @@ func openingLog(t *testing.T, o sessions.FilesystemOptions) string {
 	return log.String()
 }
 
-// openToOthers makes a directory into which all users can look, and says whether
-// they can.
+// openToOthers makes a directory into which all users can look, and reports
+// whether they can.
 func openToOthers(t *testing.T) (dir string, ok bool) {
 	t.Helper()
 	dir = t.TempDir()

@@ -35,7 +35,7 @@ func (f *fileFormat) header(rec *Record, tag string) sessionfile.Header {
 	}
 }
 
-// isPrivate reports whether a record has what belongs into no header.
+// isPrivate reports whether a record has attributes that belong into no header.
 func (rec *Record) isPrivate() bool { return rec.Owner != "" || rec.Meta != "" }
 
 // privateLine has one space, and no line break.
@@ -43,7 +43,7 @@ func (rec *Record) privateLine() string {
 	return "owner=" + url.QueryEscape(rec.Owner) + " meta=" + url.QueryEscape(rec.Meta) + "\n"
 }
 
-// cutPrivate reads what privateLine made, and returns the ref.
+// cutPrivate reads the line of privateLine, and returns the rest.
 func (rec *Record) cutPrivate(payload string) (data string, ok bool) {
 	line, data, ok := strings.Cut(payload, "\n")
 	owner, meta, ok2 := strings.Cut(line, " ")
@@ -55,9 +55,8 @@ func (rec *Record) cutPrivate(payload string) (data string, ok bool) {
 	return data, ok && ok2 && ok3 && ok4 && err == nil && err2 == nil
 }
 
-// payload returns what a file with the header's text meta holds of a record: who
-// its owner is and what was noted, if anything, as a line of its own, then the
-// values.
+// payload returns the payload of a record in a file with the header's text meta:
+// the owner and Meta, if there are any, as a line of their own, then the values.
 func (f *fileFormat) payload(rec *Record, meta string, name sessionfile.Name) (string, error) {
 	payload, err := f.sealed(rec, meta, name)
 	if err == nil && len(payload) > f.maxSize {
@@ -80,8 +79,9 @@ func (f *fileFormat) sealed(rec *Record, meta string, name sessionfile.Name) (st
 	return string(sealed), err
 }
 
-// sealContext is what a seal is bound to: the session's ID, or its hash, and the
-// header, which would otherwise let whoever can write the file prolong it.
+// sealContext returns the context that a seal is bound to: the session's ID, or its
+// hash, and the header. Without the header, a user who can write the file could
+// prolong the session.
 func (f *fileFormat) sealContext(name sessionfile.Name, meta string) string {
 	return name.Key + "\n" + meta
 }

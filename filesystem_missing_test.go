@@ -11,7 +11,7 @@ import (
 )
 
 // keeping makes two stores that keep missing IDs in one directory, as two
-// processes would, and an ID that nobody has stored.
+// processes would, and an ID that is not stored.
 func keeping(t *testing.T, o sessions.FilesystemOptions) (first, second *sessions.FilesystemSessionStore, id string) {
 	t.Helper()
 	o.KeepMissingID = true
@@ -176,7 +176,7 @@ func TestKeepMissingIDUpdateCallsItsFunctionOnce(t *testing.T) {
 	}
 }
 
-// Requests that adopt an ID at once, and count: what is acknowledged counts.
+// Of requests that adopt an ID at once, and count, each one acknowledged counts.
 func TestKeepMissingIDUpdateCountsWhatItAcknowledges(t *testing.T) {
 	store, other, _ := keeping(t, sessions.FilesystemOptions{})
 	deadline := time.Now().Add(5 * time.Second)

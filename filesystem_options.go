@@ -30,14 +30,14 @@ type FilesystemOptions struct {
 	// The directory must be the process's user's own, and no other may be
 	// able to write to it. It must not be a symbolic link.
 	//
-	// A directory that is removed under the store takes its sessions with it.
-	// The store opens Path again, and makes it if there is none, when it next
-	// misses a file; a directory that the constructor would refuse is refused then,
-	// with an error from each operation until that is mended. It does not notice that the
-	// directory was moved away and another one put in its place: it stays with
-	// the one that it has open. The Path "." means the current directory itself,
-	// which is never made again. Windows does not tell that a directory was
-	// removed.
+	// A directory that is removed under the store takes its sessions with it. The
+	// store opens Path again, and makes it if there is none, when it next misses
+	// a file; a directory that the constructor would refuse is refused then, with
+	// an error from each operation until that is mended. It does not notice that
+	// the directory was moved away and another one put in its place: it stays
+	// with the one that it has open. The Path "." means the current directory
+	// itself, which is never made again. Windows does not tell that a directory
+	// was removed.
 	Path string
 
 	// FilenameTemplate names the files: it has one %s, for the session's ID,
@@ -49,8 +49,8 @@ type FilesystemOptions struct {
 	// owner and group may get any right.
 	Mode fs.FileMode
 
-	// IDs makes the IDs; see [RandomIDs] and [UUIDs]. The default is
-	// 32 random bytes in hex.
+	// IDs makes the IDs; see [RandomIDs] and [UUIDs]. The default is 32 random
+	// bytes in hex.
 	IDs IDs
 
 	// KeepMissingID makes Get adopt a valid ID that is not stored, in a
@@ -70,15 +70,15 @@ type FilesystemOptions struct {
 	// IdleTimeout is the idle timeout: how long a session lives after it was last
 	// saved or touched. A session's own (see [Session.SetIdleTimeout]) takes its
 	// place. The default is 14 days. [Never] switches it off: then the store
-	// expires no session for not being used, and pruning the directory is left
-	// to others. Less than a second is refused. NIST SP 800-63B-4 names an hour at most for AAL2 and 15 minutes for AAL3;
-	// ASVS 5.0 7.3.1.
+	// expires no session for not being used, and pruning the directory is left to
+	// others. Less than a second is refused. NIST SP 800-63B-4 names an hour at
+	// most for AAL2 and 15 minutes for AAL3; ASVS 5.0 7.3.1.
 	IdleTimeout time.Duration
 
 	// Lifetime is the absolute timeout: how long a session lives after it was
 	// made or renewed, however much it is used. The default is 30 days; [Never]
-	// switches it off. Less than a second is refused. NIST SP 800-63B-4 names 30 days at most for AAL1, 24
-	// hours for AAL2 and 12 for AAL3; ASVS 5.0 7.3.2.
+	// switches it off. Less than a second is refused. NIST SP 800-63B-4 names 30
+	// days at most for AAL1, 24 hours for AAL2 and 12 for AAL3; ASVS 5.0 7.3.2.
 	Lifetime time.Duration
 
 	// MaxSize is how many bytes the values of a session may take, encoded and
@@ -94,10 +94,10 @@ type FilesystemOptions struct {
 	//
 	// A session whose key was dropped is lost, and so are those from before a
 	// Sealer was switched on or off. Get returns a new session, and one line in
-	// the log says so, with the likely cause. The files stay until they are
-	// pruned, and List, which opens no seal, gives their IDs until then. A request
-	// that has the ID of such a session ends it by [Session.Destroy],
-	// [Session.Login] or [Session.Renew], for processes that have the key.
+	// the log has the likely cause. The files stay until they are pruned, and
+	// List, which opens no seal, returns their IDs until then. A request that has
+	// the ID of such a session ends it by [Session.Destroy], [Session.Login] or
+	// [Session.Renew], for processes that have the key.
 	Sealer Sealer
 
 	// HashNames names the files by the SHA-256 of the ID, so that a listing of
@@ -105,18 +105,20 @@ type FilesystemOptions struct {
 	// returns the hashes.
 	HashNames bool
 
-	// Sync chooses the accidents that an acknowledged save survives. The default is [SyncNone].
+	// Sync chooses the accidents that an acknowledged save survives. The default
+	// is [SyncNone].
 	Sync SyncMode
 
 	// Observe is called for each event of the store's sessions, by the goroutine
-	// that calls the store, and so by several at once. It must return soon, and
-	// must not call the store. Package metrics has one for Prometheus. The
-	// default is none, which costs nothing.
+	// that calls the store, and so by several at once. It runs while the session's
+	// turn to be saved is held: it must return soon, and must not call the store,
+	// nor save the session of its context, which would wait for itself. Package
+	// metrics has one for Prometheus. The default is none, which costs nothing.
 	Observe func(context.Context, Event)
 
-	// Logger gets news for which no caller has an error: damaged files, files that
-	// could not be tidied up, and a directory that others can list, that cannot be written
-	// to or that was removed. The default is [slog.Default].
+	// Logger gets news for which no caller has an error: damaged files, files
+	// that could not be tidied up, and a directory that others can list, that
+	// cannot be written to or that was removed. The default is [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -144,7 +146,12 @@ const (
 // creation or timeout. A key ring of package securecookie is one. Its methods
 // are called by several goroutines at once.
 type Sealer interface {
+	// Seal returns plaintext, sealed for a context, in bytes of its own. It does not
+	// keep plaintext.
 	Seal(plaintext []byte, context string) ([]byte, error)
+
+	// Open returns the plaintext of Seal, in bytes of its own. Bytes that were not
+	// sealed for the context, under a key that it has, are an error.
 	Open(sealed []byte, context string) ([]byte, error)
 }
 
@@ -154,8 +161,8 @@ type Sealer interface {
 //
 // So an old key may be dropped one lifetime after the last process has stopped
 // sealing with it: as long as a session can go unused, which is the longest idle
-// timeout or, without one, the longest absolute one. What is still sealed under it
-// then has ended.
+// timeout or, without one, the longest absolute one. A session still
+// sealed under it has ended then.
 type RotatingSealer interface {
 	Sealer
 

@@ -50,7 +50,7 @@ type transaction struct {
 	meta   string           // the text of that file's header, "" for none
 	file   slotfile.Lock
 	locked bool   // file is a lock; otherwise the session has no file
-	record Record // what is stored
+	record Record // the stored one
 	text   [256]byte
 }
 
@@ -79,7 +79,7 @@ func (t *transaction) unlock() {
 	}
 }
 
-// stored returns what the file holds now, nil when there is none.
+// stored returns the file's record, nil when there is none.
 func (t *transaction) stored() (*Record, error) {
 	if !t.locked {
 		return nil, nil
@@ -98,10 +98,10 @@ func (t *transaction) stored() (*Record, error) {
 	return &t.record, nil
 }
 
-// read fills in what the file holds.
+// read fills in the file's record.
 func (t *transaction) read() (err error) {
 	if base := t.c.Base(); base != nil && t.unchanged(base) {
-		// Nobody saved since: no copy to make, and nothing to take apart.
+		// No save since: no copy to make, and nothing to take apart.
 		t.meta, t.record = base.Version, *base
 		return nil
 	}
@@ -114,7 +114,7 @@ func (t *transaction) read() (err error) {
 	return err
 }
 
-// unchanged reports whether the file holds what the session was loaded from.
+// unchanged reports whether the file holds the record that the session was loaded from.
 func (t *transaction) unchanged(base *Record) bool {
 	data := t.file.Payload()
 	if base.isPrivate() {
@@ -141,8 +141,8 @@ func (t *transaction) put(rec *Record) error {
 		return t.overwrite(rec, meta)
 	}
 	// The stores' timeouts in a file only grow: two stores of different ones would
-	// otherwise make it anew at each turn, and what a pruner is told there has to
-	// hold for both.
+	// otherwise make it anew at each turn, and a pruner that goes by the file has to
+	// leave the sessions of both.
 	kept := h.Timeouts
 	if old, ok := sessionfile.ParseHeader(t.meta); ok {
 		kept = old.Timeouts
@@ -168,7 +168,7 @@ func (t *transaction) tag(owner string) (string, error) {
 	return tag, nil
 }
 
-// overwrite stores the record in place of what is stored.
+// overwrite stores the record in place of the stored one.
 func (t *transaction) overwrite(rec *Record, meta []byte) error {
 	text := t.meta
 	if string(meta) != text {
@@ -210,8 +210,8 @@ func (t *transaction) create(rec *Record, meta []byte) error {
 // hasOwnTimeouts reports whether the file of a record is marked.
 func hasOwnTimeouts(rec *Record) bool { return rec.IdleTimeout > 0 || rec.Lifetime > 0 }
 
-// endedError is for what is done to a session that is locked: that its file is
-// gone means that somebody has ended it who did not wait for the lock.
+// endedError translates the errors of operations on a locked session: its file is
+// gone when a DeleteAll or the like, which waits for no lock, has ended it.
 func endedError(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrDeleted
@@ -277,7 +277,7 @@ func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interva
 	return true, nil
 }
 
-// touch is Touch for a file whose lock is held. What the file says counts:
+// touch is Touch for a file whose lock is held. The timeouts in the file count:
 // another request may have changed the session's timeout.
 func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock, name sessionfile.Name) error {
 	now := time.Now()

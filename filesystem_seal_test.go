@@ -13,8 +13,8 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// What an old key has sealed is sealed under the first one by the next save or
-// touch, whether there is anything else to write or not.
+// A session that an old key has sealed is sealed under the first one by the next
+// save or touch, whether there is anything else to write or not.
 func TestRotationOfKeysFollowsTheFirstKey(t *testing.T) {
 	for name, act := range map[string]func(t *testing.T, store *sessions.FilesystemSessionStore, s *sessions.Session){
 		"a save": func(t *testing.T, store *sessions.FilesystemSessionStore, s *sessions.Session) {
@@ -191,7 +191,7 @@ func TestLoggerGetsOneLineForAMissingKey(t *testing.T) {
 			if got := strings.Count(log.String(), "\n"); got != 1 || !strings.Contains(log.String(), row.want) {
 				t.Errorf("%d lines in the log, want one that says %q: %.500s", got, row.want, log.String())
 			}
-			// What is really damaged is another matter.
+			// A file that is really damaged is another matter.
 			s := saved(t, after, "a", 1)
 			if err := os.Truncate(filepath.Join(o.Path, "session_"+s.ID()+".sess"), 100); err != nil {
 				t.Fatal(err)
@@ -324,7 +324,7 @@ func TestCookiesLogOutASessionThatDoesNotOpenBehindAnUnknownOne(t *testing.T) {
 }
 
 func TestKeepMissingIDKeepsALogoutOutOfTheNextVisitorsSealedSession(t *testing.T) {
-	// What was done before the next visitor came with the ID.
+	// The acts before the next visitor came with the ID.
 	for name, before := range map[string]func(behind, ahead *sessions.FilesystemSessionStore) (s *sessions.Session, id string){
 		"the other process has ended the session": func(behind, ahead *sessions.FilesystemSessionStore) (*sessions.Session, string) {
 			s := saved(t, behind, "user", "ann")
@@ -387,7 +387,7 @@ func TestTouchOfASessionThatANewerKeySealedSetsTheTime(t *testing.T) {
 	}
 }
 
-// A key goes when what it has sealed has expired: that is no loss to report.
+// A key goes when all sessions under it have expired: that is no loss to report.
 func TestLoggerGetsNothingOfExpiredSessionsThatDoNotOpen(t *testing.T) {
 	for name, own := range map[string]time.Duration{"the store's timeout": 0, "its own": 30 * time.Minute} {
 		var log safeBuffer

@@ -12,7 +12,7 @@ import (
 )
 
 // A session that was large once has a file of its size again at the next save,
-// and what loads it reads no more than that.
+// and a load reads no more than that.
 func TestSaveOfASessionThatWasLargeOnceMakesItsFileSmall(t *testing.T) {
 	for name, o := range map[string]sessions.FilesystemOptions{
 		"plain":     {},

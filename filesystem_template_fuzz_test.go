@@ -9,8 +9,8 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// Whatever template the constructor accepts, the store finds what it has
-// saved, and makes nothing outside of its directory.
+// Whatever template the constructor accepts, the store finds the sessions that it
+// has saved, and makes nothing outside of its directory.
 func FuzzFilenameTemplate(f *testing.F) {
 	for _, template := range []string{
 		"", "%s", "session_%s.sess", "werkzeug_%s.sess", "0%s0", "%s.__sess_tm", "tmp-%s", ".%s", ".owners.%s", "-%s", "ä%s\xff",
@@ -52,7 +52,7 @@ func FuzzFilenameTemplate(f *testing.F) {
 	})
 }
 
-// wantListed checks that List gives exactly that session.
+// wantListed checks that List returns exactly that session.
 func wantListed(t *testing.T, store *sessions.FilesystemSessionStore, id string, hashNames bool) {
 	t.Helper()
 	var listed []string

@@ -130,7 +130,7 @@ func TestKeepMissingIDAloneKeepsAMissingID(t *testing.T) {
 	if got := get(t, keeping, id).Get("a"); got != int64(1) {
 		t.Errorf("a = %v after saving under a kept ID", got)
 	}
-	gone(t, keeping, "../x") // what is not valid is never kept
+	gone(t, keeping, "../x") // no ID of another form is kept
 
 	store := newStore(t, sessions.FilesystemOptions{})
 	for range 100 {
@@ -151,7 +151,7 @@ func TestKeepMissingIDSharesASessionBetweenTwoRequests(t *testing.T) {
 	}
 }
 
-// werkzeug's test 5, and what it lets through.
+// werkzeug's test 5, and the cases that it lets through.
 func TestListYieldsTheStoredSessionsAndNothingElse(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})

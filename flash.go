@@ -13,7 +13,8 @@ import (
 const flashPrefix = "_flash."
 
 // AddFlash leaves a message for the next request that asks for [Session.Flashes].
-// It is an ordinary value under a key that begins with "_flash.".
+// It is an ordinary value under a key that begins with "_flash.". An error of
+// encoding is the save's.
 func (s *Session) AddFlash(value any) {
 	var random [4]byte
 	rand.Read(random[:])

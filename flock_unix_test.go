@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile has somebody else hold the lock of a file until the test ends.
+// lockFile holds the lock of a file, on a descriptor of its own, until the test ends.
 func lockFile(t *testing.T, name string) {
 	t.Helper()
 	f, err := os.OpenFile(name, os.O_RDWR, 0)

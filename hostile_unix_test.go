@@ -22,7 +22,7 @@ func init() {
 	children["hostile"] = childHostile
 }
 
-// childUmask makes a store below the directory under the umask that the number says.
+// childUmask makes a store below the directory under the umask that the number is.
 func childUmask() error {
 	var umask int
 	fmt.Sscanf(os.Getenv(numberVariable), "%o", &umask)
@@ -58,7 +58,7 @@ func TestModeOfFilesAndDirectoriesIsTheSameUnderEveryUmask(t *testing.T) {
 	}
 }
 
-// hostileIDs are what a client may send in place of an ID.
+// hostileIDs are texts that a client may send in place of an ID.
 func hostileIDs(canary string) map[string]string {
 	valid := strings.Repeat("ab", 32)
 	return map[string]string{

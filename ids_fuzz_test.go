@@ -23,7 +23,7 @@ func FuzzID(f *testing.F) {
 		f.Add(id)
 	}
 	parent := f.TempDir()
-	// What a name that leads out of the directory would reach.
+	// A file that a name which leads out of the directory would reach.
 	if err := os.WriteFile(filepath.Join(parent, "secret"), []byte("outside"), 0o600); err != nil {
 		f.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func wantUnknown(t *testing.T, store *sessions.FilesystemSessionStore, path, id 
 	}
 }
 
-// wellFormed says in other words than the package what an ID is.
+// wellFormed is IsValidKey in other words than the package has for it.
 func wellFormed(id string, uuids bool) bool {
 	form := strings.Repeat("x", 64)
 	if uuids {

@@ -53,5 +53,5 @@ func TestDeadlinesAreThoseOfTheStoreOrTheSessionsOwn(t *testing.T) {
 	}
 }
 
-// near forgives what a busy machine takes.
+// near forgives the delays of a busy machine.
 func near(a, b time.Time) bool { return a.Sub(b).Abs() < time.Minute }

@@ -180,7 +180,7 @@ func TestMarkModifiedCarriesAChangeWhateverElseTheValueWasReadAs(t *testing.T) {
 						} else {
 							changeSecond("w")
 						}
-						for range 2 { // what is saved stays
+						for range 2 { // a saved value stays
 							s.MarkModified()
 							save(t, store, s)
 							if got := sessions.Key[point]("p").Get(get(t, store, s.ID())); got.X != 1 || got.Tags["k"] != "w" {
@@ -200,7 +200,7 @@ func TestMarkModifiedCarriesAChangeWhateverElseTheValueWasReadAs(t *testing.T) {
 	}
 }
 
-// What was read as several types and not changed is not carried.
+// A value that was read as several types and not changed is not carried.
 func TestMarkModifiedCarriesNothingThatWasOnlyReadAsSeveralTypes(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{})
 	s := get(t, store, saved(t, store, "p", point{X: 1, Y: 2, Label: "l", Tags: map[string]string{"k": "v"}}).ID())

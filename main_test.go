@@ -13,8 +13,8 @@ import (
 // of children in this variable.
 const childVariable = "SESSIONS_TEST_CHILD"
 
-// children are the programs that tests start as processes of their own. What
-// one returns is printed, and makes it exit with 1.
+// children are the programs that tests start as processes of their own. An
+// error of one is printed, and makes it exit with 1.
 var children = map[string]func() error{
 	"increment":     childIncrement,
 	"set":           childSet,

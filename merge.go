@@ -286,7 +286,7 @@ func (s *Session) forget() {
 	}
 }
 
-// reload brings the session up to what get returns for its ID.
+// reload brings the session up to the one that get returns for its ID.
 func (s *Session) reload(ctx context.Context, get func(context.Context, string) (*Session, error)) error {
 	if err := s.acquire(ctx, s.home); err != nil {
 		return err
@@ -311,8 +311,8 @@ func (s *Session) hasEnded() bool {
 	return s.ended
 }
 
-// takeOver brings the session up to what was loaded as now. What was changed in
-// it stays changed.
+// takeOver brings the session up to one that was just loaded. Its unsaved changes
+// stay.
 func (s *Session) takeOver(now *Session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -39,7 +39,7 @@ func TestMarkModifiedCarriesWhatWasChangedInPlace(t *testing.T) {
 }
 
 // Only looked at, a value is not carried, though decoding and encoding it again
-// may give other bytes: then it would overwrite what another request has set.
+// may make other bytes: then it would overwrite another request's value.
 func TestMarkModifiedDoesNotCarryWhatWasOnlyLookedAt(t *testing.T) {
 	values := map[string]any{
 		"struct":  point{X: 1, Y: 2, Label: "l", At: &time.Time{}}, // whose fields are not sorted

@@ -29,9 +29,9 @@ type MiddlewareOptions struct {
 	NoHTTP, NoWebSocket bool
 
 	// ErrorHandler answers when the session could not be loaded or saved, in
-	// place of the handler. Nothing of the handler's body or header is sent;
-	// the headers of middleware around this one stay. A handler
-	// that writes nothing answers 500, which is also the default.
+	// place of the handler. Nothing of the handler's body or header is sent; the
+	// headers of middleware around this one stay. A handler that writes nothing
+	// answers 500, which is also the default.
 	//
 	// The error is [ErrDeleted] when the session was ended by another request
 	// and this one was about to renew it or to change its owner by
@@ -62,8 +62,8 @@ type Middleware struct {
 	excluded *http.ServeMux // nil when no pattern is
 }
 
-// NewMiddleware checks the options. The error lists all that is wrong with
-// them.
+// NewMiddleware makes a Middleware over a carrier. The error lists all that is wrong
+// with the options.
 func NewMiddleware(c Carrier, o MiddlewareOptions) (*Middleware, error) {
 	m := &Middleware{opts: o, carrier: c}
 	var errs []error

@@ -41,7 +41,7 @@ func TestCookiesSendAPersistentCookieWithEverySaveAndRenewal(t *testing.T) {
 		if res, _ := st.get(t, "/get=b"); sessionCookie(res) != nil {
 			t.Error("a request that only reads, right after a save, sets the cookie")
 		}
-		// Somebody who visits once a day and whose every visit saves.
+		// A visitor who comes once a day and whose every visit saves.
 		st.age(t, id, 30*time.Minute)
 		if res, _ := st.get(t, "/get=b"); sessionCookie(res) == nil {
 			t.Error("renewed on access, but the cookie is not")
@@ -124,7 +124,7 @@ func TestCookiesFindTheSessionBesideATossedCookie(t *testing.T) {
 	})
 }
 
-// What the request carried is known from its beginning, whatever becomes of its
+// The cookies of a request are those of its beginning, whatever becomes of its
 // header.
 func TestMiddlewareRemembersTheCookieHeaderThatAHandlerChanges(t *testing.T) {
 	for name, change := range map[string]func(r *http.Request){

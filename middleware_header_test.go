@@ -185,7 +185,7 @@ func TestMiddlewareKeepsResponsesOutOfSharedCaches(t *testing.T) {
 	}
 }
 
-// plainWriter can do what every http.ResponseWriter can, and nothing else.
+// plainWriter has the methods of an http.ResponseWriter, and no others.
 type plainWriter struct{ w http.ResponseWriter }
 
 func (p plainWriter) Header() http.Header { return p.w.Header() }

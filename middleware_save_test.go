@@ -30,7 +30,7 @@ func sessionCookies(res *http.Response) (cookies []*http.Cookie) {
 	return cookies
 }
 
-// stored returns what the store has under the ID in a response's cookie.
+// stored returns the session that the store has under the ID in a response's cookie.
 func (st *site) stored(t *testing.T, res *http.Response) *sessions.Session {
 	t.Helper()
 	c := sessionCookie(res)
@@ -136,7 +136,7 @@ func TestSaveStaysThoughTheHandlerPanics(t *testing.T) {
 		if s, err := st.store.Get(t.Context(), id); err != nil || s.Get("a") != "saved" || s.Get("b") != nil {
 			t.Errorf("stored: a = %v, b = %v (%v); want only what Save has saved", s.Get("a"), s.Get("b"), err)
 		}
-		// Somebody around who answers for it tells the browser, too.
+		// A recover around it that answers tells the browser, too.
 		o.around = recovering
 		st = newSiteWith(t, o, panics)
 		res, _ := st.get(t, "/")
@@ -310,8 +310,8 @@ func TestSaveWithoutASession(t *testing.T) {
 	}
 }
 
-// After the first byte, what the browser would need another cookie for is an
-// error, and nothing is done.
+// After the first byte, a change for which the browser would need another cookie is
+// an error, and nothing is done.
 func TestSaveAfterTheFirstByte(t *testing.T) {
 	for _, test := range []struct {
 		first string

@@ -14,7 +14,7 @@ import (
 )
 
 // A handler whose time is over stands between two changes: it has set the owner
-// and not yet renewed the ID, which somebody may have planted.
+// and not yet renewed the ID, which an attacker may have planted.
 func TestTimeoutHandlerInsideDropsWhatACutOffHandlerChanged(t *testing.T) {
 	overBoth(t, func(t *testing.T, o siteOptions) {
 		type outcome struct {

@@ -37,7 +37,7 @@ func TestRenewOnAccessTouchesTheStoredSession(t *testing.T) {
 	}
 }
 
-// A page view neither waits nor fails because somebody saves the session.
+// A page view neither waits nor fails because another request saves the session.
 func TestRenewOnAccessIsLeftOutWhileTheSessionIsLocked(t *testing.T) {
 	for name, hold := range map[string]func(t *testing.T, st *site, id string) (release func()){
 		"in this process":    holdHere,

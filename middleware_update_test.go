@@ -64,7 +64,7 @@ func TestUpdateBeforeTheFirstByteSavesAndSetsTheCookieAtOnce(t *testing.T) {
 
 var errOwn = errors.New("the function's own")
 
-// Of each, what is stored and told to the browser afterwards.
+// Each row has the stored value and the cookie afterwards.
 func TestUpdateAndWhatItsFunctionDoes(t *testing.T) {
 	for name, test := range map[string]struct {
 		first   bool // whether there is a session
@@ -216,7 +216,7 @@ func TestUpdateAndReloadThatCannotBeAreErrors(t *testing.T) {
 	}
 }
 
-// A stream sees what other requests save, keeps what it has not saved itself, and
+// A stream sees the saves of other requests, keeps its own unsaved changes, and
 // learns of the session's end.
 func TestReloadBringsAStreamUpToWhatIsStored(t *testing.T) {
 	var st *site

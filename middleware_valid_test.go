@@ -14,7 +14,7 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// accounts are what an application knows of its users: the version of each one's
+// accounts are an application's users: the version of each one's
 // password, which a session notes at login.
 type accounts struct {
 	version atomic.Int64
@@ -34,7 +34,7 @@ func (a *accounts) valid(_ context.Context, s *sessions.Session) (bool, error) {
 	return s.Owner() == "" || version.Get(s) == a.version.Load(), nil
 }
 
-// ServeHTTP does what the path says to the session.
+// ServeHTTP does to the session the act that the path names.
 func (a *accounts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := sessions.FromContext(r.Context())
 	switch r.URL.Path {
@@ -150,7 +150,7 @@ func TestValidOfADatabaseThatIsDownEndsNothing(t *testing.T) {
 	}
 }
 
-// Somebody else's cookie of the name comes first; the user's own one is valid.
+// Another visitor's cookie of the name comes first; the user's own one is valid.
 func TestValidLooksAtTheSecondCookie(t *testing.T) {
 	a, st, _ := newAccounts(t, nil)
 	old, _ := st.get(t, "/login")

@@ -14,7 +14,7 @@ import (
 	"github.com/sessfs/sessions"
 )
 
-// soon runs what must not wait for a lock that nobody will give back.
+// soon runs an operation that must not wait for a lock that is never given back.
 func soon(t *testing.T, what string, do func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -185,7 +185,7 @@ func TestLookupOfAValueWhoseDecoderPanicsFindsNone(t *testing.T) {
 				if _, ok := key.Pop(s); ok || s.Len() != 0 {
 					t.Errorf("Pop found it, or %d values are left", s.Len())
 				}
-				s.Set("set", panicker{With: "x"}) // held as what it is, asked for as something else
+				s.Set("set", panicker{With: "x"}) // held as one type, asked for as another
 				if _, ok := sessions.Key[string]("set").Lookup(s); ok {
 					t.Error("a value that cannot be encoded was found as a string")
 				}

@@ -34,7 +34,7 @@ func childStore() (*sessions.FilesystemSessionStore, string, error) {
 	return store, os.Getenv(idVariable), err
 }
 
-// together runs act in so many goroutines, and gives all their errors.
+// together runs act in so many goroutines, and returns all their errors.
 func together(act func(g int) error) error {
 	errs := make([]error, goroutines)
 	var wg sync.WaitGroup
@@ -193,7 +193,7 @@ func TestSaveKeepsTheKeysOfEightProcesses(t *testing.T) {
 	}
 }
 
-// childLogout ends the sessions whose IDs it is told, and says when it did.
+// childLogout ends the sessions whose IDs it reads, and answers when it did.
 func childLogout() error {
 	store, _, err := childStore()
 	if err != nil {

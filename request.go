@@ -102,7 +102,8 @@ func (m *Middleware) FromContext(ctx context.Context) *Session {
 	return x.load(ctx)
 }
 
-// LookupContext is FromContext for code that also runs without a session.
+// LookupContext is FromContext for code that also runs without a session: it
+// returns nil and false where FromContext panics.
 func LookupContext(ctx context.Context) (*Session, bool) {
 	x := fromContext(ctx)
 	if x == nil {
@@ -128,11 +129,11 @@ func noSession(function string) error {
 // that has an age is not renewed then.
 //
 // Save does not end with the request: it waits up to 30 seconds for others who
-// save the same session. After an error nothing was saved, and the session is
-// as it was. The middleware tries again before the first byte, and replaces
-// the response if it fails too: a handler that answers the error itself calls
-// [Session.Discard] first, or takes back the changes that were too much. A session that was
-// not loaded is not saved.
+// save the same session. After an error nothing was saved, and the session is as
+// it was. The middleware tries again before the first byte, and replaces the
+// response if it fails too: a handler that answers the error itself calls
+// [Session.Discard] first, or takes back the changes that were too much. A
+// session that was not loaded is not saved.
 func Save(ctx context.Context) error {
 	x := fromContext(ctx)
 	if x == nil {
@@ -175,9 +176,10 @@ var errHeaderOnly = errors.New("sessions: the response has begun, and the sessio
 //
 // Like [Save] it sets the cookie before the first byte of the response, saves
 // earlier changes, and does not end with the request. After the first byte it is
-// for changes that need no other cookie; with sealed cookies there are none. After an error, update's own or one of Save's, nothing was saved, and
-// update's changes are dropped. The error is [errors.ErrUnsupported] with a [Carrier]
-// that is no [CarrierUpdater] or a store that is no [Updater].
+// for changes that need no other cookie; with sealed cookies there are none.
+// After an error, update's own or one of Save's, nothing was saved, and update's
+// changes are dropped. The error is [errors.ErrUnsupported] with a [Carrier] that
+// is no [CarrierUpdater] or a store that is no [Updater].
 //
 // While update runs, an attempt to save is [ErrUpdating]. So is one to begin the
 // response: the ErrorHandler answers, and update's changes are dropped.
@@ -305,7 +307,7 @@ func (noCarrier) Reload(ctx context.Context, s *Session) error {
 	return s.reload(ctx, s.home.Get)
 }
 
-// reachesStore says why the session's store cannot do anything with it.
+// reachesStore returns the reason why the session's store cannot do anything with it.
 func (s *Session) reachesStore() error {
 	if err := s.ready(); err != nil {
 		return err

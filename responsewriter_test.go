@@ -101,7 +101,7 @@ func TestResponseWriterSavesBeforeEveryWayToBegin(t *testing.T) {
 func useProtocol(t *testing.T, st *site, protocol string) {
 	t.Helper()
 	if protocol == "HTTP/1.1" {
-		return // what httptest speaks unless told otherwise
+		return // the protocol of httptest by default
 	}
 	old := st.Server
 	st.Server = httptest.NewUnstartedServer(old.Config.Handler)

@@ -1,7 +1,7 @@
 // Package sessions keeps the sessions of a net/http server in files.
 //
-// Start with [NewFilesystemSessionStore], and either wrap a handler in
-// a [Middleware] and ask [FromContext] for the [Session], or use [NewCookies] to
+// Start with [NewFilesystemSessionStore], and either wrap a handler in a
+// [Middleware] and ask [FromContext] for the [Session], or use [NewCookies] to
 // load and save it by hand. A session is a map from string to value that knows
 // whether it is new, modified and worth saving; a [Key] is one of its values with
 // a type.
@@ -102,9 +102,9 @@ func (s *Session) New() bool {
 
 // Modified reports whether the session was changed since it was loaded or last
 // saved. Setting a value counts, also to the same one; so do deleting a value
-// that is there, Clear, SetAll, Renew, Login, Destroy, and a changed owner, timeout
-// or the like.
-// A change inside a value does not: see [Session.MarkModified].
+// that is there, Clear, SetAll, Renew, Login, Destroy, and a changed owner,
+// timeout or the like. A change inside a value does not: see
+// [Session.MarkModified].
 func (s *Session) Modified() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,8 +139,8 @@ func (s *Session) modifiedAt() (bool, uint64) {
 	return s.modified, s.clock
 }
 
-// Err returns why the session could not be loaded, nil when it could. Such a
-// session is empty, and saving it returns the same error.
+// Err returns the error with which the session could not be loaded, nil when it
+// could. Such a session is empty, and saving it returns the same error.
 func (s *Session) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,7 +148,8 @@ func (s *Session) Err() error {
 }
 
 // Clone returns a flat copy: a session of the same ID and state whose values
-// are set and deleted independently, but are themselves shared.
+// are set and deleted independently, but are themselves shared. Saving both is
+// like saving from two requests.
 func (s *Session) Clone() *Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,8 +163,8 @@ func (s *Session) snapshot() state {
 	return was
 }
 
-// Discard forgets every change that is not saved, and so does a handler that
-// answers an error of [Save] itself.
+// Discard forgets every change that is not saved. A handler that answers an error
+// of [Save] itself calls it, since the middleware would try to save again.
 func (s *Session) Discard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

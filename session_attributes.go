@@ -48,8 +48,13 @@ func (s *Session) renew() {
 // of another owner ends, with its values, timeouts and Meta, and a new one begins.
 //
 // When the session has ended meanwhile, by a logout, a second click on the login
-// or a timeout, the save stores a session of its own, with the owner and the values that this
-// request has set. Login panics when the owner is empty. It does no I/O.
+// or a timeout, the save stores a session of its own, with the owner and the
+// values that this request has set. Not so in the function of an Update: the
+// Update of a session that has ended is [ErrDeleted] before its function is
+// called.
+//
+// Login panics when the owner is empty. It does no I/O, and a second one of the same
+// owner before the save only counts the timeouts anew.
 func (s *Session) Login(owner string) {
 	if owner == "" {
 		panic("sessions: Login: the owner is empty")
@@ -151,7 +156,7 @@ func (s *Session) Owner() string {
 	return s.owner
 }
 
-// SetOwner sets the owner, without a new ID, so that an [OwnerStore]
+// SetOwner sets the owner, "" for none, without a new ID, so that an [OwnerStore]
 // finds all sessions of that owner. At a login, call [Session.Login] instead.
 func (s *Session) SetOwner(owner string) {
 	s.mu.Lock()
@@ -165,16 +170,17 @@ func (s *Session) SetOwner(owner string) {
 // User-Agent and an address.
 const MaxMeta = 1024
 
-// Meta returns the text of SetMeta.
+// Meta returns the text of SetMeta, "" for none.
 func (s *Session) Meta() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.meta
 }
 
-// SetMeta notes a text for pages that list an owner's sessions, the device and the
-// address for example, in any form. It is cut at [MaxMeta] bytes,
-// between two characters, and bytes that are not UTF-8 are left out.
+// SetMeta notes a text, in place of the one before, for pages that list an
+// owner's sessions, the device and the address for example, in any form. It is
+// cut at [MaxMeta] bytes, between two characters, and bytes that are not UTF-8
+// are left out.
 func (s *Session) SetMeta(text string) {
 	text = strings.ToValidUTF8(text, "")
 	if len(text) > MaxMeta {

@@ -54,7 +54,7 @@ func loaded(t testing.TB, data string) *sessions.Session {
 	return loadedBy(t, nowhere, data)
 }
 
-// commitTo saves a session of nowhere, over what is stored.
+// commitTo saves a session of nowhere, over the stored record.
 func commitTo(s *sessions.Session, stored sessions.Record, write func(*sessions.Change) error) error {
 	return nowhere.CommitTo(background, s, applied(stored, write))
 }
@@ -69,7 +69,7 @@ func applied(stored sessions.Record, write func(*sessions.Change) error) backend
 	}
 }
 
-// values collects what All gives.
+// values collects the values of All.
 func values(s *sessions.Session) map[string]any { return maps.Collect(s.All()) }
 
 func TestModifiedAndShouldSaveAreWerkzeugs(t *testing.T) {

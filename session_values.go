@@ -14,6 +14,9 @@ import (
 // inside of other types. A [time.Time] is a string and a struct a map, as
 // encoding/json writes them: a [Key] returns such types, and does not change
 // Get's answer. A value that was set in this request is returned as it was set.
+//
+// A map, slice or pointer is the session's own: each Get returns the same one, and a
+// change in it is saved after [Session.MarkModified].
 func (s *Session) Get(key string) any {
 	v, _ := s.Lookup(key)
 	return v
@@ -87,7 +90,8 @@ func (s *Session) Clear() {
 // Len returns the number of values.
 func (s *Session) Len() int { return len(s.Keys()) }
 
-// Keys returns the keys of all values, sorted. The slice is the caller's.
+// Keys returns the keys of all values, sorted; nil for none. The slice is the
+// caller's.
 func (s *Session) Keys() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

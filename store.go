@@ -65,7 +65,8 @@ type Updater interface {
 	// saved and update's changes to the copy are dropped, nested changes aside;
 	// the error is update's or one of Save's. Changes to the session
 	// itself meanwhile, by another goroutine, are saved with the Update, and
-	// stays when the Update fails.
+	// stay when the Update fails. Of a session that has ended, Update is ErrDeleted
+	// and update is not called, though it would have called Login.
 	//
 	// While update runs, every attempt to save or end the session is
 	// [ErrUpdating], in update and in other goroutines, and so is the

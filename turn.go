@@ -5,9 +5,9 @@ import (
 )
 
 // ErrUpdating is the error of a save or end of a session while the function of an
-// Update of it runs (see [Updater]): waiting for the Update's end
-// inside of it would take for ever. The middleware answers with it when the
-// response begins there. The Update itself goes on.
+// Update of it runs (see [Updater]): waiting for the Update's end inside of it
+// would take for ever. The middleware answers with it when the response begins
+// there. The Update itself goes on.
 var ErrUpdating = errors.New("sessions: an Update of the session is running")
 
 // A turn is the right to save or end a session, which one goroutine has at a
@@ -51,7 +51,7 @@ func (t *turn) leave(w *waiter) {
 	}
 }
 
-// pass gives the turn to the next who waits.
+// pass hands the turn to the next who waits.
 func (t *turn) pass() {
 	w := t.first
 	if w == nil {

@@ -96,8 +96,8 @@ func (s *Session) putBack(was *state, since uint64) {
 	}
 }
 
-// replay repeats the changes of another session since, one that began
-// as the same.
+// replay repeats the changes of another session since, one that began as the
+// same.
 func (s *Session) replay(from *state, since uint64) {
 	s.clock = max(s.clock, from.clock)
 	if from.clock > since {
