@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sessfs/sessions/internal/httpheader"
@@ -146,12 +147,23 @@ func (c *Cookies) isValid(ctx context.Context, s *Session) (bool, error) {
 	return false, c.store.Delete(ctx, s)
 }
 
-// cookieIDs returns the IDs in the request's cookies that count.
+// cookieIDs returns the IDs in the request's cookies that count. It allocates for
+// those alone: http.Request.CookiesNamed takes 300 ns and four allocations more. A
+// value may be in quotes, as there.
 func (c *Cookies) cookieIDs(r *http.Request) (ids []string) {
 	const most = 2
-	for _, cookie := range r.CookiesNamed(c.template.Name) {
-		if len(ids) < most && c.store.IsValidKey(cookie.Value) && !slices.Contains(ids, cookie.Value) {
-			ids = append(ids, cookie.Value)
+	for _, line := range r.Header["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			name, id, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
+			if !ok || strings.Trim(name, " \t") != c.template.Name {
+				continue
+			}
+			if last := len(id) - 1; last > 0 && id[0] == '"' && id[last] == '"' {
+				id = id[1:last]
+			}
+			if len(ids) < most && c.store.IsValidKey(id) && !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
 		}
 	}
 	return ids

@@ -51,6 +51,11 @@ func NoStore(h http.Header) {
 // caches that ignore Vary it sets Cache-Control: private, unless the handler has set
 // a Cache-Control of its own.
 func Personal(h http.Header) {
+	if len(h[vary]) == 0 && len(h[cacheControl]) == 0 { // nearly always: one allocation for both
+		both := []string{"Cookie", "private"}
+		h[vary], h[cacheControl] = both[:1:1], both[1:]
+		return
+	}
 	if !HasToken(h[vary], "cookie") && !HasToken(h[vary], "*") {
 		h[vary] = append(h[vary], "Cookie")
 	}
