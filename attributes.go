@@ -29,6 +29,17 @@ func (a *attributes) equal(b attributes) bool {
 	return times && *a == b
 }
 
+// A cookieAge is the part of attributes that decides how long a browser keeps the
+// session's cookie.
+type cookieAge struct {
+	idleTimeout, lifetime time.Duration
+	persistence           Persistence
+}
+
+func (a *attributes) cookieAge() cookieAge {
+	return cookieAge{a.idleTimeout, a.lifetime, a.persistence}
+}
+
 // A request is a change of the session other than that of one value. The
 // later ones are for its attributes.
 type request int

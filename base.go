@@ -94,7 +94,7 @@ func (b *Base) Load(id, key string, rec Record) (*Session, error) {
 	}
 	a := rec.attributes()
 	s := &Session{state: state{
-		home: b, id: id, key: key, stored: true, values: values{codec: codec, base: rec}, attributes: a, loaded: a,
+		home: b, id: id, key: key, stored: true, values: values{codec: codec, base: rec}, attributes: a, loaded: a.cookieAge(),
 	}}
 	if !b.opts.Intact {
 		s.baseFields()

@@ -377,7 +377,7 @@ func (s *Session) standing(template int) standing {
 		destroyed:    s.asked[toDestroy] > 0,
 		needsCookie:  !s.stored && !s.adopted || s.asked[toRenew] > 0 || s.asked[toDestroy] > 0,
 		cookieMaxAge: cookieMaxAge(s.home.timeouts, &s.attributes, template),
-		ageChanged:   s.idleTimeout != s.loaded.idleTimeout || s.lifetime != s.loaded.lifetime || s.persistence != s.loaded.persistence,
+		ageChanged:   s.cookieAge() != s.loaded,
 		wasSaved:     s.wasSaved,
 	}
 }
@@ -388,7 +388,7 @@ func (s *Session) standing(template int) standing {
 func (s *Session) endIfCleared() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if cleared := s.asked[toClear]; s.stored && cleared > s.asked[toLogin] && s.asked[toDestroy] == 0 && len(s.keys()) == 0 {
+	if cleared := s.asked[toClear]; s.stored && cleared > s.asked[toLogin] && s.asked[toDestroy] == 0 && !s.hasAny() {
 		s.destroy()
 	}
 }

@@ -330,4 +330,4 @@ func (s *Session) takeOver(now *Session) error {
 
 // isEmpty reports whether there is nothing to store. A login is worth storing,
 // with values or without.
-func (s *Session) isEmpty() bool { return s.owner == "" && len(s.keys()) == 0 }
+func (s *Session) isEmpty() bool { return s.owner == "" && !s.hasAny() }

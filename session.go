@@ -68,7 +68,7 @@ type state struct {
 
 	values
 	attributes
-	loaded attributes // which the browser's cookie was made for
+	loaded cookieAge // which the browser's cookie was made for
 
 	carrier any      // the Cookies that found it in a request
 	sent    []string // the IDs that the carrier's cookies had there

@@ -67,6 +67,24 @@ func (s *values) keys() []string {
 	return keys
 }
 
+// hasAny reports whether there is a value.
+func (s *values) hasAny() bool {
+	for _, c := range s.cells {
+		if !c.gone {
+			return true
+		}
+	}
+	if s.asked[toClear] > 0 {
+		return false
+	}
+	for _, f := range s.baseFields() {
+		if s.cells[f.Key] == nil { // the others are gone
+			return true
+		}
+	}
+	return false
+}
+
 // A change is the part of a save for one key.
 type change = fields.Change[changed]
 
