@@ -4,8 +4,10 @@ go 1.26.0
 
 require (
 	github.com/prometheus/client_golang v1.23.2
+	github.com/redis/go-redis/v9 v9.23.0
 	github.com/sessfs/sessions v0.0.0
 	github.com/sessfs/sessions/metrics v0.0.0
+	github.com/sessfs/sessions/redisstore v0.0.0
 )
 
 require (
@@ -17,6 +19,7 @@ require (
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.67.5 // indirect
 	github.com/prometheus/procfs v0.16.1 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 	go.yaml.in/yaml/v2 v2.4.3 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
@@ -25,4 +28,5 @@ require (
 replace (
 	github.com/sessfs/sessions => ../../..
 	github.com/sessfs/sessions/metrics => ../../../metrics
+	github.com/sessfs/sessions/redisstore => ../../../redisstore
 )

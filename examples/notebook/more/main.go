@@ -1,10 +1,12 @@
-// Command more is the notebook with numbers for Prometheus. It needs further
-// modules, and so it is one of its own.
+// Command more is the notebook with its sessions in Redis or Valkey, or with numbers
+// for Prometheus. It needs further modules, and so it is one of its own.
 //
 //	cd examples/notebook/more
 //	go run . -metrics
+//	go run . -store redis://localhost:6379/0
 //
-// It has the flags of the notebook besides.
+// It has the flags of the notebook besides. With Redis any number of instances share
+// the sessions: a second one, with -addr localhost:8081, shows the notes of the first.
 package main
 
 import (
@@ -13,6 +15,7 @@ import (
 	"flag"
 	"log"
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -23,7 +26,7 @@ import (
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
-	where := flag.String("store", "files", "where sessions are kept: files or cookies")
+	where := flag.String("store", "files", "where sessions are kept: files, cookies, or the URL of a Redis or Valkey server, redis://localhost:6379/0")
 	dir := flag.String("dir", "notebook-sessions", "directory of the session files")
 	count := flag.Bool("metrics", false, "show numbers for Prometheus, to everyone, on /metrics")
 	flag.Parse()
@@ -42,8 +45,8 @@ func newHandler(where, dir string, count bool) (http.Handler, error) {
 	mux := http.NewServeMux()
 	var observe func(context.Context, sessions.Event)
 	if count {
-		if where != "files" {
-			return nil, errors.New("-metrics is for -store files: sealed cookies have no events to count")
+		if where == "cookies" {
+			return nil, errors.New("-metrics is for -store files or redis://…: sealed cookies have no events to count")
 		}
 		events := metrics.New("notebook")
 		registry := prometheus.NewRegistry()
@@ -51,7 +54,7 @@ func newHandler(where, dir string, count bool) (http.Handler, error) {
 		observe = events.Observe
 		mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	}
-	store, err := notebook.Open(where, dir, observe)
+	store, err := open(where, dir, observe)
 	if err != nil {
 		return nil, err
 	}
@@ -61,4 +64,11 @@ func newHandler(where, dir string, count bool) (http.Handler, error) {
 	}
 	mux.Handle("/", handler)
 	return mux, nil
+}
+
+func open(where, dir string, observe func(context.Context, sessions.Event)) (notebook.Store, error) {
+	if strings.Contains(where, "://") {
+		return openRedis(where, observe)
+	}
+	return notebook.Open(where, dir, observe)
 }

@@ -132,6 +132,10 @@ func printable(text string, limit int) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
+// Printable is a line of a session for [Stored], escaped and cut at the length that the
+// page shows.
+func Printable(line string) string { return printable(line, maxShown) }
+
 // A hood is the content of the page under the hood.
 type hood struct {
 	Stored
