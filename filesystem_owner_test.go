@@ -182,38 +182,23 @@ func TestDeleteOwnerAndDeleteAllAreNotOutrunByAnotherProcess(t *testing.T) {
 			dir := t.TempDir()
 			store := newStore(t, sessions.FilesystemOptions{Path: dir})
 			others(t, store, 100, all)
-			cmd := child("run", dirVariable+"="+dir)
-			in, err := cmd.StdinPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			out, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			lines := bufio.NewScanner(out)
+			other := startChild(t, "run", dirVariable+"="+dir)
 			expect := func(want string) {
-				if lines.Scan(); lines.Text() != want {
-					t.Fatalf("the other process says %q, want %q: %v", lines.Text(), want, cmd.Wait())
+				if got := other.Line(t); got != want {
+					t.Fatalf("the other process printed %q, want %q", got, want)
 				}
 			}
 			for range n {
 				s := store.New()
 				s.SetOwner("ann")
 				save(t, store, s)
-				fmt.Fprintln(in, s.ID())
+				fmt.Fprintln(other.In, s.ID())
 				expect("started")
 				end(t, store, all)
-				fmt.Fprintln(in, "over")
+				fmt.Fprintln(other.In, "over")
 				expect("ended")
 			}
-			in.Close()
-			if err := cmd.Wait(); err != nil {
-				t.Error(err)
-			}
+			other.End(t)
 		})
 	}
 }

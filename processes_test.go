@@ -218,13 +218,13 @@ func childLogout() error {
 func TestDestroyInAnotherProcessIsNeverUndone(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
-	cmd, in, lines := startChild(t, "logout", dirVariable+"="+dir)
+	other := startChild(t, "logout", dirVariable+"="+dir)
 	refused := 0
 	for i := range 1000 {
 		s := saved(t, store, "user", "ann")
 		slow := get(t, store, s.ID())
-		fmt.Fprintln(in, s.ID())
-		lines.Scan() // both have loaded it
+		fmt.Fprintln(other.In, s.ID())
+		other.Line(t) // both have loaded it
 		slow.Set("i", i)
 		if i%3 > 0 {
 			time.Sleep(time.Duration(rand.IntN(150)) * time.Microsecond)
@@ -236,8 +236,8 @@ func TestDestroyInAnotherProcessIsNeverUndone(t *testing.T) {
 		if err != nil {
 			refused++
 		}
-		if lines.Scan(); lines.Text() != "ended" {
-			t.Fatalf("the other process says %q", lines.Text())
+		if got := other.Line(t); got != "ended" {
+			t.Fatalf("the other process printed %q", got)
 		}
 		if slow.Set("later", i); !errors.Is(store.Save(background, slow), sessions.ErrDeleted) {
 			t.Fatal("a save after the logout was not refused")
@@ -245,10 +245,7 @@ func TestDestroyInAnotherProcessIsNeverUndone(t *testing.T) {
 		gone(t, store, s.ID())
 	}
 	t.Logf("%d of 1000 saves came too late", refused)
-	in.Close()
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
+	other.End(t)
 	if got := names(t, dir); len(got) != 0 {
 		t.Errorf("%d files are left", len(got))
 	}
@@ -275,14 +272,9 @@ func childHold() error {
 // called.
 func holdElsewhere(t *testing.T, dir, id string) (release func()) {
 	t.Helper()
-	cmd, in, lines := startChild(t, "hold", dirVariable+"="+dir, idVariable+"="+id)
-	lines.Scan()
-	return func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Error(err)
-		}
-	}
+	holder := startChild(t, "hold", dirVariable+"="+dir, idVariable+"="+id)
+	holder.Line(t)
+	return func() { holder.End(t) }
 }
 
 func TestSaveWaitsForAnotherProcessAndNoLongerThanItsContext(t *testing.T) {

@@ -3,8 +3,8 @@
 package dirfs_test
 
 import (
-	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -14,57 +14,47 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
+	"github.com/sessfs/sessions/internal/processtest"
 )
 
-// lockChild has the directory in which a child holds the lock of the file a until
-// its standard input ends.
-const lockChild = "DIRFS_LOCK_CHILD"
+// lockPath has the directory in which a child locks a file.
+const lockPath = "DIRFS_LOCK_PATH"
 
-func TestMain(m *testing.M) {
-	if path := os.Getenv(lockChild); path != "" {
-		holdLock(path)
+func TestMain(m *testing.M) { processtest.Main(m, map[string]func() error{"lock": childLock}) }
+
+// childLock holds the lock of the file a until its standard input ends.
+func childLock() error {
+	dir, err := dirfs.Open(os.Getenv(lockPath))
+	if err != nil {
+		return err
 	}
-	os.Exit(m.Run())
+	f, err := dir.OpenWrite("a")
+	if err == nil {
+		err = f.Lock(false)
+	}
+	if err == nil {
+		fmt.Println("held")
+		io.Copy(io.Discard, os.Stdin)
+	}
+	return err
 }
 
-func holdLock(path string) {
-	dir, err := dirfs.Open(path)
-	if err == nil {
-		var f dirfs.File
-		if f, err = dir.OpenWrite("a"); err == nil {
-			err = f.Lock(false)
-		}
-	}
-	if err != nil {
-		println(err.Error())
-		os.Exit(1)
-	}
-	println("held")
-	io.Copy(io.Discard, os.Stdin)
-	os.Exit(0)
+// startLock starts a process that locks the file a.
+func startLock(t *testing.T, path string) *processtest.Process {
+	t.Helper()
+	p := processtest.Start(t, processtest.Command("lock", []string{lockPath + "=" + path}))
+	t.Cleanup(func() { p.In.Close(); p.Wait() })
+	return p
 }
 
 // lockElsewhere has another process hold the lock of the file a.
-func lockElsewhere(t *testing.T, path string) *exec.Cmd {
+func lockElsewhere(t *testing.T, path string) *processtest.Process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), lockChild+"="+path)
-	out, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
+	p := startLock(t, path)
+	if got := p.Line(t); got != "held" {
+		t.Fatalf("the other process printed %q", got)
 	}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { in.Close(); cmd.Wait() })
-	if lines := bufio.NewScanner(out); !lines.Scan() || lines.Text() != "held" {
-		t.Fatalf("the other process reports %q", lines.Text())
-	}
-	return cmd
+	return p
 }
 
 func lockable(t *testing.T) (path string, dir *dirfs.Dir) {
@@ -125,37 +115,20 @@ func TestLockStaysWhenAnotherDescriptorOfTheFileIsClosed(t *testing.T) {
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range []string{"held", "free"} {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), lockChild+"="+path)
-		out, err := cmd.StderrPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		line := make(chan string, 1)
-		go func() {
-			lines := bufio.NewScanner(out)
-			lines.Scan()
-			line <- lines.Text()
-		}()
-		if command == "held" {
-			select {
-			case text := <-line:
-				t.Errorf("another process reports %q while the lock is held", text)
-			case <-time.After(100 * time.Millisecond):
-			}
-			cmd.Process.Kill()
-			cmd.Wait()
-			f.Unlock()
-			continue
-		}
+	waiting := startLock(t, path)
+	line := make(chan string, 1)
+	go func() {
+		waiting.Out.Scan()
+		line <- waiting.Out.Text()
+	}()
+	select {
+	case text := <-line:
+		t.Errorf("another process printed %q while the lock is held", text)
+	case <-time.After(100 * time.Millisecond):
+		f.Unlock()
 		if text := <-line; text != "held" {
-			t.Errorf("another process reports %q after the lock was given up", text)
+			t.Errorf("another process printed %q after the lock was released", text)
 		}
-		cmd.Wait()
 	}
 }
 

@@ -1,13 +1,11 @@
 package dirlock_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -17,28 +15,27 @@ import (
 
 	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/dirlock"
+	"github.com/sessfs/sessions/internal/processtest"
 )
 
 const lockName, turnName = ".test.lock", ".test.turn"
 
-// A test that needs a process starts this binary again, with the directory in
-// this variable. The process streams until its standard input ends.
+// dirVariable has the directory of a process that streams.
 const dirVariable = "DIRLOCK_TEST_DIR"
 
-func TestMain(m *testing.M) {
-	path := os.Getenv(dirVariable)
-	if path == "" {
-		os.Exit(m.Run())
-	}
-	dir, err := dirfs.Open(path)
+func TestMain(m *testing.M) { processtest.Main(m, map[string]func() error{"stream": childStream}) }
+
+// childStream streams until its standard input ends.
+func childStream() error {
+	dir, err := dirfs.Open(os.Getenv(dirVariable))
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return err
 	}
 	end := stream(dirlock.New(dir, lockName, turnName), func(err error) { fmt.Fprintln(os.Stderr, err) })
 	fmt.Println("streaming")
 	io.Copy(io.Discard, os.Stdin)
 	end()
+	return nil
 }
 
 // open opens the lock of a directory as one process would.
@@ -194,27 +191,9 @@ func TestExcludeIsNotStarvedByAStreamInOtherProcesses(t *testing.T) {
 // startStream starts a process that streams.
 func startStream(t *testing.T, path string) (end func()) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), dirVariable+"="+path)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	bufio.NewScanner(out).Scan()
-	return func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("a process: %v", err)
-		}
-	}
+	p := processtest.Start(t, processtest.Command("stream", []string{dirVariable + "=" + path}))
+	p.Line(t)
+	return func() { p.End(t) }
 }
 
 func TestShareIsNotStarvedByAStreamOfExcludes(t *testing.T) {

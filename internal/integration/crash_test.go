@@ -26,12 +26,8 @@ const (
 // saver is a process that saves a session for as long as it lives, and reports
 // each save that has returned.
 var saver = program("saver", func() error {
-	store, err := openStore(sessions.FilesystemOptions{Path: os.Getenv(dirVariable)})
+	store, id, err := storeAndID()
 	if err != nil {
-		return err
-	}
-	var id string
-	if _, err := fmt.Scan(&id); err != nil {
 		return err
 	}
 	s, err := store.Get(background, id)
@@ -113,9 +109,9 @@ func TestKillAtAnyMomentLeavesSessionsWhole(t *testing.T) {
 func killASaver(t *testing.T, dir, id string) (last int64) {
 	t.Helper()
 	p := start(t, saver, dir)
-	fmt.Fprintln(p.in, id)
-	for acknowledged := 0; p.out.Scan(); acknowledged++ {
-		last, _ = strconv.ParseInt(p.out.Text(), 10, 64)
+	fmt.Fprintln(p.In, id)
+	for acknowledged := 0; p.Out.Scan(); acknowledged++ {
+		last, _ = strconv.ParseInt(p.Out.Text(), 10, 64)
 		if acknowledged == 0 {
 			time.AfterFunc(time.Duration(rand.IntN(3000))*time.Microsecond, func() { p.Process.Kill() })
 		}

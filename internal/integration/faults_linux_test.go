@@ -50,7 +50,7 @@ func TestFaultInAnySystemCallLeavesTheSessionWhole(t *testing.T) {
 							}
 						}
 					}
-					h.subject.end(t)
+					h.subject.End(t)
 				}
 			})
 		}
@@ -73,7 +73,7 @@ func TestRenewalThatFailsLeavesNoNewSessionBehind(t *testing.T) {
 			t.Errorf("failed: %v, with the error %q", a.Failed, a.Err)
 		}
 	}
-	h.subject.end(t)
+	h.subject.End(t)
 }
 
 // faultInjection is strace's option. A file system without renameat2 takes
@@ -99,6 +99,6 @@ func TestFaultWithoutRenameat2LeavesTheSessionWhole(t *testing.T) {
 				}
 			}
 		}
-		h.subject.end(t)
+		h.subject.End(t)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/internal/processtest"
 	"github.com/sessfs/sessions/prune"
 )
 
@@ -25,7 +26,7 @@ type harness struct {
 	*testing.T
 	dir     string
 	store   *sessions.FilesystemSessionStore
-	subject *process
+	subject *processtest.Process
 	pid     int
 }
 
@@ -39,7 +40,7 @@ func newHarness(t *testing.T, inject ...string) *harness {
 	}
 	h.subject = start(t, subject, dir, wrap...)
 	var err error
-	if h.pid, err = strconv.Atoi(h.subject.line(t)); err != nil {
+	if h.pid, err = strconv.Atoi(h.subject.Line(t)); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -98,8 +99,8 @@ func (h *harness) tell(d deed) (a answer) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	fmt.Fprintf(h.subject.in, "%s\n", order)
-	if err := json.Unmarshal([]byte(h.subject.line(h.T)), &a); err != nil {
+	fmt.Fprintf(h.subject.In, "%s\n", order)
+	if err := json.Unmarshal([]byte(h.subject.Line(h.T)), &a); err != nil {
 		h.Fatal(err)
 	}
 	return a

@@ -64,7 +64,7 @@ func callsOf(t *testing.T, d deed) map[string]int {
 	detach := attach(t, h.pid, log, "-e", "trace="+callNames())
 	h.tell(d)
 	detach()
-	h.subject.end(t)
+	h.subject.End(t)
 	text, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
@@ -100,9 +100,9 @@ func killAt(t *testing.T, d deed) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(h.subject.in, "%s\n", text)
-	survived := h.subject.out.Scan()
-	h.subject.in.Close()
+	fmt.Fprintf(h.subject.In, "%s\n", text)
+	survived := h.subject.Out.Scan()
+	h.subject.In.Close()
 	h.subject.Wait()
 	if survived && d.Name != "prune" {
 		t.Errorf("%s %d: was not killed", d.Call, d.N)
@@ -236,11 +236,11 @@ func TestKillBetweenLinkAndUnlinkLeavesASessionThatPruneEnds(t *testing.T) {
 		h := newHarness(t)
 		attach(t, h.pid, "/dev/null", "-e", "trace=renameat2,"+row.call, "-e", "inject=renameat2:error=EINVAL",
 			"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", row.call, row.n))
-		fmt.Fprintln(h.subject.in, `{"Name":"save new"}`)
-		if h.subject.out.Scan() {
+		fmt.Fprintln(h.subject.In, `{"Name":"save new"}`)
+		if h.subject.Out.Scan() {
 			t.Errorf("%s: was not killed", row.call)
 		}
-		h.subject.in.Close()
+		h.subject.In.Close()
 		h.subject.Wait()
 		temps := h.temps()
 		if len(temps) != 1 {
@@ -321,7 +321,7 @@ func TestPruneLeavesASessionThatMovesBeforeItsLockIsTaken(t *testing.T) {
 		if got, err := h.store.Get(background, d.ID); err != nil || got.New() {
 			t.Errorf("with a hard link %v: the session that was just saved is %v, %v", linked, got, err)
 		}
-		h.subject.end(t)
+		h.subject.End(t)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/internal/processtest"
 )
 
 const (
@@ -53,7 +54,7 @@ func TestHistoriesOfOneSessionAreLinearizable(t *testing.T) {
 		}
 	}
 	for _, p := range h.processes {
-		p.end(t)
+		p.End(t)
 	}
 	for _, kind := range []string{opGet, opSave, opUpdate, opRenew, opDestroy, opDelete, opRm} {
 		if kinds[kind] == 0 {
@@ -79,7 +80,7 @@ func value(s *string) string {
 type workers struct {
 	store     *sessions.FilesystemSessionStore
 	current   string
-	processes []*process
+	processes []*processtest.Process
 }
 
 func newWorkers(t *testing.T) *workers {
@@ -145,12 +146,12 @@ func (w *workers) play(t *testing.T, number int) []op {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(p.in, "%s\n", order)
+		fmt.Fprintf(p.In, "%s\n", order)
 	}
 	var ops []op
 	for _, p := range w.processes {
 		var some []op
-		if err := json.Unmarshal([]byte(p.line(t)), &some); err != nil {
+		if err := json.Unmarshal([]byte(p.Line(t)), &some); err != nil {
 			t.Fatal(err)
 		}
 		ops = append(ops, some...)

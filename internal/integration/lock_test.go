@@ -61,8 +61,8 @@ func TestLockWaitEndsWithItsContext(t *testing.T) {
 	p := start(t, holder, dir)
 	for name, wait := range waitsFor(store, other) {
 		goroutines, files := runtime.NumGoroutine(), openFiles(t)
-		fmt.Fprintln(p.in, first.ID())
-		p.line(t) // held
+		fmt.Fprintln(p.In, first.ID())
+		p.Line(t) // held
 		fastest := time.Hour
 		for range 5 { // the machine may be busy with others
 			s, err := store.Get(background, first.ID())
@@ -81,8 +81,8 @@ func TestLockWaitEndsWithItsContext(t *testing.T) {
 		if fastest < 50*time.Millisecond || fastest > 100*time.Millisecond {
 			t.Errorf("%s returned after %v, want 50 to 100 ms", name, fastest)
 		}
-		fmt.Fprintln(p.in)
-		p.line(t) // let go
+		fmt.Fprintln(p.In)
+		p.Line(t) // let go
 		eventually(t, name+": goroutines", goroutines, runtime.NumGoroutine)
 		eventually(t, name+": descriptors", files, func() int { return openFiles(t) })
 		s, err := other.Get(background, first.ID())
@@ -96,7 +96,7 @@ func TestLockWaitEndsWithItsContext(t *testing.T) {
 		}
 		cancel()
 	}
-	p.end(t)
+	p.End(t)
 }
 
 // Touch does not wait for the lock: its holder is about to restart the idle timeout.
@@ -111,11 +111,11 @@ func TestTouchLeavesOutASessionThatAnotherProcessHolds(t *testing.T) {
 	p := start(t, holder, dir)
 	for _, held := range []bool{true, false} {
 		if held {
-			fmt.Fprintln(p.in, s.ID())
+			fmt.Fprintln(p.In, s.ID())
 		} else {
-			fmt.Fprintln(p.in)
+			fmt.Fprintln(p.In)
 		}
-		p.line(t)
+		p.Line(t)
 		err := waited(t, "Touch", func() error {
 			touched, err := store.Touch(background, s, 0)
 			if touched == held {
@@ -127,7 +127,7 @@ func TestTouchLeavesOutASessionThatAnotherProcessHolds(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	p.end(t)
+	p.End(t)
 }
 
 // waitsFor are the ways to wait for a session's lock.

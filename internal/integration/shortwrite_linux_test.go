@@ -22,7 +22,7 @@ func TestShortWriteLeavesTheSessionWhole(t *testing.T) {
 			}
 		}
 	}
-	h.subject.end(t)
+	h.subject.End(t)
 	t.Logf("%d deeds were cut short", short)
 	if short < 100 {
 		t.Error("fewer than 100: the limit does not limit")
@@ -76,7 +76,7 @@ func (h *harness) goOn(d deed, size uint64) bool {
 	if a.Err == "" && state != done || state != done && state != untouched {
 		h.Errorf("%s, cut at %d: the session is %s (the error was %q)", d.Name, size, state, a.Err)
 	}
-	h.subject.end(h.T)
+	h.subject.End(h.T)
 	return a.Err == ""
 }
 
@@ -128,5 +128,5 @@ func TestGrowingSaveDoesNotBringBackARemovedSession(t *testing.T) {
 	if files := h.names(); len(files) != 0 {
 		t.Errorf("%d files are left, want none", len(files))
 	}
-	h.subject.end(t)
+	h.subject.End(t)
 }

@@ -5,7 +5,6 @@ package integration
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -22,12 +21,8 @@ const (
 
 // incrementer is a process that counts in the session whose ID it reads.
 var incrementer = program("incrementer", func() error {
-	store, err := openStore(sessions.FilesystemOptions{Path: os.Getenv(dirVariable)})
+	store, id, err := storeAndID()
 	if err != nil {
-		return err
-	}
-	var id string
-	if _, err := fmt.Scan(&id); err != nil {
 		return err
 	}
 	errs := make([]error, stormWorkers)
@@ -64,8 +59,8 @@ func TestSaveIsNotDisturbedByAStormOfSignals(t *testing.T) {
 		t.Fatal(err)
 	}
 	hit, calm := start(t, incrementer, dir), start(t, incrementer, dir)
-	fmt.Fprintln(hit.in, s.ID())
-	fmt.Fprintln(calm.in, s.ID())
+	fmt.Fprintln(hit.In, s.ID())
+	fmt.Fprintln(calm.In, s.ID())
 	stop, sent := make(chan bool), make(chan int)
 	go func() {
 		for n := 0; ; n++ {
@@ -79,11 +74,11 @@ func TestSaveIsNotDisturbedByAStormOfSignals(t *testing.T) {
 			hit.Process.Signal(unix.SIGCHLD)
 		}
 	}()
-	hit.out.Scan() // ends with the process, which until Wait can be sent signals
+	hit.Out.Scan() // ends with the process, which until Wait can be sent signals
 	close(stop)
 	n := 2 * <-sent
-	hit.end(t)
-	calm.end(t)
+	hit.End(t)
+	calm.End(t)
 	got, err := store.Get(background, s.ID())
 	if want := int64(2 * stormWorkers * stormIncrements); err != nil || counter.Get(got) != want {
 		t.Errorf("the counter is %d (%v), want %d", counter.Get(got), err, want)

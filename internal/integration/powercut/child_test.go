@@ -3,18 +3,16 @@
 package powercut
 
 import (
-	"fmt"
-	"os"
 	"os/exec"
 	"testing"
+
+	"github.com/sessfs/sessions/internal/processtest"
 )
 
-// A test that needs a process starts this binary again, with the name of one
-// of children in this variable, and that one's parameters in others.
+// The variables have the parameters of a child.
 const (
-	childVariable = "POWERCUT_CHILD"
-	dirVariable   = "POWERCUT_DIR"
-	idVariable    = "POWERCUT_ID"
+	dirVariable = "POWERCUT_DIR"
+	idVariable  = "POWERCUT_ID"
 )
 
 var children = map[string]func() error{
@@ -25,21 +23,10 @@ var children = map[string]func() error{
 	"run out of descriptors": childRunOutOfDescriptors,
 }
 
-func TestMain(m *testing.M) {
-	if child := children[os.Getenv(childVariable)]; child != nil {
-		if err := child(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { processtest.Main(m, children) }
 
-// childCommand prepares a process, under the program in front if there is one.
+// childCommand returns the command of a process, under the program in front if there is
+// one.
 func childCommand(name, dir, id string, under ...string) *exec.Cmd {
-	line := append(under, os.Args[0])
-	cmd := exec.Command(line[0], line[1:]...)
-	cmd.Env = append(os.Environ(), childVariable+"="+name, dirVariable+"="+dir, idVariable+"="+id)
-	return cmd
+	return processtest.Command(name, []string{dirVariable + "=" + dir, idVariable + "=" + id}, under...)
 }
