@@ -18,6 +18,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		{module + "/prune", []string{module + "/internal/", "github.com/gofrs/flock", "github.com/google/uuid", "golang.org/x/sys/"}},
 		{module + "/internal/dirfs", []string{"github.com/gofrs/flock", "golang.org/x/sys/"}},
 		{module + "/internal/dirlock", []string{module + "/internal/dirfs", "github.com/gofrs/flock", "golang.org/x/sys/"}},
+		{module + "/internal/ownerindex", []string{module + "/internal/", "github.com/gofrs/flock", "github.com/google/uuid", "golang.org/x/sys/"}},
 		{module + "/internal/sessionfile", []string{"github.com/google/uuid"}},
 		{module + "/internal/slotfile", []string{module + "/internal/dirfs", module + "/internal/dirlock", "github.com/gofrs/flock", "golang.org/x/sys/"}},
 	} {

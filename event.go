@@ -43,6 +43,7 @@ const (
 	EndedByLogout EndReason = "logout"  // Session.Destroy, or a login of another owner
 	EndedByDelete EndReason = "delete"  // the store's Delete
 	EndedByOwner  EndReason = "owner"   // DeleteOwner or DeleteAll
+	EndedByLimit  EndReason = "limit"   // a login beyond FilesystemOptions.MaxSessions
 	EndedByExpiry EndReason = "expiry"  // a request came with the ID of a session that had expired
 	EndedInvalid  EndReason = "invalid" // the Valid function of a carrier
 )

@@ -29,7 +29,8 @@ type FilesystemSessionStore struct {
 	template sessionfile.Template
 	form     sessionfile.Form // of the part of a file's name that stands for the session
 
-	owners atomic.Pointer[ownerKey] // nil until it is needed
+	owners  atomic.Pointer[ownerKey] // nil until it is needed
+	indexed atomic.Pointer[ownerIndex]
 
 	damagedMu sync.Mutex
 	damaged   map[string]bool // files, and other causes, that were logged

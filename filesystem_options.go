@@ -81,6 +81,15 @@ type FilesystemOptions struct {
 	// days at most for AAL1, 24 hours for AAL2 and 12 for AAL3; ASVS 5.0 7.3.2.
 	Lifetime time.Duration
 
+	// MaxSessions is how many sessions an owner has at most (ASVS 5.0 7.1.2); zero
+	// means any number. A login beyond ends the oldest one, by [Session.Created]. It is
+	// [ErrTooManySessions], and stores nothing, when that is younger than five seconds,
+	// perhaps the session of the first of two clicks.
+	MaxSessions int
+
+	// RefuseLogin makes every login beyond MaxSessions ErrTooManySessions.
+	RefuseLogin bool
+
 	// MaxSize is how many bytes the values of a session may take, encoded and
 	// sealed. A save of more is [ErrTooLarge]. The default is 1 MiB.
 	MaxSize int

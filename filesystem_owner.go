@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"slices"
 	"time"
@@ -17,23 +18,18 @@ import (
 // until all files were looked at. DeleteAll does not wait for saves and updates
 // that are under way.
 func (st *FilesystemSessionStore) DeleteAll(ctx context.Context) (int, error) {
-	n, err := st.removeWhere(ctx, func(*dirfs.Dir, sessionfile.Name) (bool, error) { return true, nil })
-	return n, deleteError(err)
-}
-
-// removeWhere ends the sessions of the files that match, and goes on after errors.
-func (st *FilesystemSessionStore) removeWhere(ctx context.Context, match func(dir *dirfs.Dir, name sessionfile.Name) (bool, error)) (int, error) {
 	started := st.base.now()
-	n, err := st.walkAlone(ctx, match)
+	n, err := st.walkAlone(ctx, func(*dirfs.Dir, sessionfile.Name) (bool, error) { return true, nil })
 	for range n {
 		st.base.observe(ctx, started, nil, EventEnded, EndedByOwner)
 	}
-	return n, err
+	return n, deleteError(err)
 }
 
-// walkAlone is removeWhere. While it runs no file gets the name of a session: one
-// that renews itself would otherwise pass from a name that is still to come to one
-// that the walk through the directory has left behind.
+// walkAlone ends the sessions of the files that match, and goes on after errors. While
+// it runs no file gets the name of a session: one that renews itself would otherwise
+// pass from a name that is still to come to one that the walk through the directory
+// has left behind.
 func (st *FilesystemSessionStore) walkAlone(ctx context.Context, match func(dir *dirfs.Dir, name sessionfile.Name) (bool, error)) (n int, err error) {
 	dir, release, err := st.files.Exclude(ctx)
 	if err != nil {
@@ -60,8 +56,9 @@ func (st *FilesystemSessionStore) walkAlone(ctx context.Context, match func(dir 
 	return n, errors.Join(errs...)
 }
 
-// ListOwner returns the sessions of an owner; see [OwnerStore]. It reads every
-// file, so that it takes as long as a Get of each.
+// ListOwner returns the sessions of an owner; see [OwnerStore]. It reads the files that
+// the index names. The first one after the index was lost makes it anew from the files
+// of all sessions, some microseconds for each.
 //
 // The last error counts the sessions that the Sealer does not open and that may
 // be the owner's.
@@ -75,7 +72,7 @@ func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) i
 			yield(SessionInfo{}, fmt.Errorf("sessions: list: %w", err))
 			return
 		}
-		for name, err := range st.names(ctx) {
+		for name, err := range o.names(ctx) {
 			var rec *Record
 			if err == nil {
 				rec, err = o.load(ctx, name)
@@ -95,9 +92,10 @@ func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) i
 }
 
 // DeleteOwner ends the sessions of an owner, those that have expired among them;
-// see [OwnerStore]. Like DeleteAll, it keeps sessions from beginning until it
-// has looked into the header of every file, some microseconds for each. A
-// session that begins after that stays.
+// see [OwnerStore]. It leaves a mark in the index: a login that began before, by the
+// time of [Session.Login] or [Session.SetOwner], is [ErrDeleted] when it is saved
+// afterwards, unless the public ID of its session, as it was then, is one to keep.
+// DeleteOwner waits for no save and no update.
 //
 // It ends sessions that the Sealer does not open as well, unless the secret in the
 // file .owners.key was lost: then only the seal tells whose they are. The error
@@ -106,7 +104,8 @@ func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string,
 	if owner == "" {
 		return 0, nil
 	}
-	return st.deleteOwned(ctx, owner, func(publicID string) bool { return !slices.Contains(keep, publicID) })
+	match := func(publicID string) bool { return !slices.Contains(keep, publicID) }
+	return st.deleteOwned(ctx, owner, match, &endMark{keep})
 }
 
 // DeleteOne ends one session of an owner; see [OwnerStore].
@@ -114,22 +113,41 @@ func (st *FilesystemSessionStore) DeleteOne(ctx context.Context, owner, publicID
 	if owner == "" {
 		return false, nil
 	}
-	n, err := st.deleteOwned(ctx, owner, func(id string) bool { return id == publicID })
+	n, err := st.deleteOwned(ctx, owner, func(id string) bool { return id == publicID }, nil)
 	return n > 0, err
 }
 
-// deleteOwned ends the sessions of an owner whose public IDs match.
-func (st *FilesystemSessionStore) deleteOwned(ctx context.Context, owner string, match func(publicID string) bool) (int, error) {
+// An endMark is left in the index by an end of an owner's sessions.
+type endMark struct{ keep []string }
+
+// deleteOwned ends the sessions of an owner whose public IDs match, and leaves a mark,
+// if there is one.
+func (st *FilesystemSessionStore) deleteOwned(ctx context.Context, owner string, match func(publicID string) bool, mark *endMark) (int, error) {
+	if mark != nil {
+		if err := st.makeOwnerKey(ctx); err != nil {
+			return 0, deleteError(err)
+		}
+	}
 	o, err := st.ownerSearch(ctx, owner)
 	if err != nil {
 		return 0, deleteError(err)
 	}
-	n, err := st.removeWhere(ctx, func(dir *dirfs.Dir, name sessionfile.Name) (bool, error) {
+	started, n := st.base.now(), 0
+	matches := func(dir *dirfs.Dir, name sessionfile.Name) (bool, error) {
 		if !match(st.publicID(name)) {
 			return false, nil
 		}
-		return o.owns(dir, name)
-	})
+		found, err := o.owns(dir, name)
+		return found.is, err
+	}
+	if o.secret == nil {
+		n, err = st.walkAlone(ctx, matches)
+	} else {
+		n, err = o.deleteListed(ctx, matches, mark)
+	}
+	for range n {
+		st.base.observe(ctx, started, nil, EventEnded, EndedByOwner)
+	}
 	return n, deleteError(errors.Join(err, o.err()))
 }
 
@@ -156,7 +174,8 @@ type ownerSearch struct {
 	secret *ownerKey // nil when the directory has none that can be read
 	tag    string    // of the owner, under the secret
 	buf    []byte
-	missed int // sessions that may be the owner's
+	missed int  // sessions that may be the owner's
+	lost   bool // the last file was gone: its session may have been renewed
 }
 
 func (st *FilesystemSessionStore) ownerSearch(ctx context.Context, owner string) (*ownerSearch, error) {
@@ -178,7 +197,7 @@ func (o *ownerSearch) tagged(h sessionfile.Header) (is, certain bool) {
 // not expired.
 func (o *ownerSearch) load(ctx context.Context, name sessionfile.Name) (*Record, error) {
 	file, err := o.files.Read(ctx, name.File)
-	if isMissingOrDamaged(err) {
+	if o.lost = errors.Is(err, fs.ErrNotExist); isMissingOrDamaged(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -202,37 +221,50 @@ func (o *ownerSearch) load(ctx context.Context, name sessionfile.Name) (*Record,
 	return &rec, nil
 }
 
+// An ownedFile is the answer of owns.
+type ownedFile struct {
+	is, ended bool
+	created   time.Time
+}
+
 // owns reports whether the session of that file is the owner's. It waits for no
 // lock.
-func (o *ownerSearch) owns(dir *dirfs.Dir, name sessionfile.Name) (bool, error) {
+func (o *ownerSearch) owns(dir *dirfs.Dir, name sessionfile.Name) (found ownedFile, err error) {
 	h, info, err := readHeader(dir, name.File, &o.buf)
 	if isMissingOrDamaged(err) {
-		return false, nil
+		return found, nil
 	}
 	if err != nil {
-		return false, err
+		return found, err
 	}
+	found.created, found.ended = h.Created, o.hasEnded(h, info.ModTime)
 	is, certain := o.tagged(h)
 	if certain {
-		return is, nil
+		found.is = is
+		return found, nil
 	}
 	file, err := o.files.ReadNow(dir, name.File)
 	if isMissingOrDamaged(err) {
-		return false, nil
+		return found, nil
 	}
 	if err != nil {
-		return false, err
+		return found, err
 	}
 	rec, err := o.decode(h, file.Meta, name, file.Payload)
 	if isSealError(err) {
 		o.miss(h, info.ModTime)
 	}
-	return err == nil && rec.Owner == o.owner, nil
+	found.is = err == nil && rec.Owner == o.owner
+	return found, nil
+}
+
+func (st *FilesystemSessionStore) hasEnded(h sessionfile.Header, modTime time.Time) bool {
+	return st.timeouts.With(h.Own).Ended(time.Now(), h.Created, modTime)
 }
 
 // miss counts a session that may be the owner's, unless it has ended.
 func (o *ownerSearch) miss(h sessionfile.Header, modTime time.Time) {
-	if !o.timeouts.With(h.Own).Ended(time.Now(), h.Created, modTime) {
+	if !o.hasEnded(h, modTime) {
 		o.missed++
 	}
 }

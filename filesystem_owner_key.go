@@ -45,8 +45,14 @@ func (k *ownerKey) tag(owner string) string {
 }
 
 // made reports whether a tag was made under the key.
-func (k *ownerKey) made(tag string) bool {
-	return k != nil && len(tag) > len(k.id) && tag[len(k.id)] == '.' && strings.HasPrefix(tag, k.id)
+func (k *ownerKey) made(tag string) bool { return k != nil && isTag(k.id, tag) }
+
+// isTag reports whether a tag has the form of one that was made under the key of that
+// id.
+func isTag(id, tag string) bool {
+	mac, ok := strings.CutPrefix(tag, id+".")
+	_, err := hex.DecodeString(mac)
+	return ok && err == nil && len(mac) == hex.EncodedLen(ownerTagSize)
 }
 
 // ownerTag returns the tag of an owner, "" for none.

@@ -348,10 +348,9 @@ func TestSavesThatMakeASessionObeyTheirContextsWhileAllAreEnded(t *testing.T) {
 	}
 	s.Renew()
 	for what, act := range map[string]func(context.Context) error{
-		"a renewal":   func(ctx context.Context) error { return store.Save(ctx, s) },
-		"a new one":   func(ctx context.Context) error { return store.Save(ctx, store.New()) },
-		"DeleteOwner": func(ctx context.Context) error { _, err := store.DeleteOwner(ctx, "ann"); return err },
-		"DeleteAll":   func(ctx context.Context) error { _, err := store.DeleteAll(ctx); return err },
+		"a renewal": func(ctx context.Context) error { return store.Save(ctx, s) },
+		"a new one": func(ctx context.Context) error { return store.Save(ctx, store.New()) },
+		"DeleteAll": func(ctx context.Context) error { _, err := store.DeleteAll(ctx); return err },
 	} {
 		if err := act(briefly()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v, want context.DeadlineExceeded", what, err)
@@ -359,6 +358,38 @@ func TestSavesThatMakeASessionObeyTheirContextsWhileAllAreEnded(t *testing.T) {
 	}
 	if got := names(t, dir); len(got) != 1 {
 		t.Errorf("%d files, want the session's", len(got))
+	}
+}
+
+// Another process has the owner's lock, and is stopped.
+func TestLoginsObeyTheirContextsWhileTheirOwnerIsLocked(t *testing.T) {
+	dir := t.TempDir()
+	store := newStore(t, sessions.FilesystemOptions{Path: dir})
+	s, tag := owned(t, store, dir, "ann")
+	lockFile(t, filepath.Join(dir, ".owners", tag))
+	s.Set("a", 1)
+	save(t, store, s)
+	owned(t, store, dir, "bob")
+	if got := len(listOwner(t, store, "ann")); got != 1 {
+		t.Errorf("%d sessions are listed", got)
+	}
+	s.Renew()
+	login := store.New()
+	login.Login("ann")
+	for name, act := range map[string]func(context.Context) error{
+		"a renewal":   func(ctx context.Context) error { return store.Save(ctx, s) },
+		"a login":     func(ctx context.Context) error { return store.Save(ctx, login) },
+		"DeleteOwner": func(ctx context.Context) error { _, err := store.DeleteOwner(ctx, "ann"); return err },
+		"DeleteOne":   func(ctx context.Context) error { _, err := store.DeleteOne(ctx, "ann", s.PublicID()); return err },
+	} {
+		ctx, cancel := context.WithTimeout(background, 50*time.Millisecond)
+		if err := act(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v, want context.DeadlineExceeded", name, err)
+		}
+		cancel()
+	}
+	if got := len(names(t, dir)); got != 2 {
+		t.Errorf("%d files, want the sessions'", got)
 	}
 }
 

@@ -49,8 +49,10 @@ type transaction struct {
 	name   sessionfile.Name // of the session's file; after put, of the file it then has
 	meta   string           // the text of that file's header, "" for none
 	file   slotfile.Lock
-	locked bool   // file is a lock; otherwise the session has no file
-	record Record // the stored one
+	locked bool           // file is a lock; otherwise the session has no file
+	record Record         // the stored one
+	by     slotfile.Namer // of a new file
+	naming naming         // by's
 	text   [256]byte
 }
 
@@ -132,6 +134,7 @@ func (t *transaction) put(rec *Record) error {
 	if err != nil {
 		return err
 	}
+	t.setNaming(rec, tag)
 	h := t.header(rec, tag)
 	meta := h.Append(t.text[:0])
 	if t.c.Fresh() {
@@ -163,9 +166,33 @@ func (t *transaction) tag(owner string) (string, error) {
 	if owner == "" || owner != t.record.Owner {
 		return t.ownerTag(t.ctx, owner)
 	}
+	return t.storedTag(), nil
+}
+
+// storedTag returns the tag of the owner in the header of the stored record.
+func (t *transaction) storedTag() string {
 	_, rest, _ := strings.Cut(t.meta, " owner=")
 	tag, _, _ := strings.Cut(rest, " ")
-	return tag, nil
+	return tag
+}
+
+// setNaming sets how a new file for the record gets its name.
+func (t *transaction) setNaming(rec *Record, tag string) {
+	if rec.Owner == "" && t.record.Owner == "" {
+		return
+	}
+	n := &t.naming
+	*n = naming{
+		FilesystemSessionStore: t.FilesystemSessionStore,
+		ctx:                    t.ctx,
+		name:                   t.name,
+		before:                 t.template.Name(t.c.Key()),
+		owner:                  ownerTag{rec.Owner, tag},
+	}
+	if n.login, _ = t.c.Login(); t.record.Owner != "" {
+		n.was = ownerTag{t.record.Owner, t.storedTag()}
+	}
+	t.by = n.run
 }
 
 // overwrite stores the record in place of the stored one.
@@ -181,6 +208,7 @@ func (t *transaction) overwrite(rec *Record, meta []byte) error {
 	}
 	payload, err := t.payload(rec, text, t.name)
 	if err == nil {
+		t.file.By = t.by
 		err = endedError(t.file.Write(t.ctx, meta, payload, hasOwnTimeouts(rec)))
 	}
 	if err == nil {
@@ -197,9 +225,10 @@ func (t *transaction) create(rec *Record, meta []byte) error {
 		return err
 	}
 	if t.c.Renewed() {
+		t.file.By = t.by
 		err = endedError(t.files.CreateFor(t.ctx, &t.file, t.name.File, meta, payload, hasOwnTimeouts(rec)))
 	} else {
-		err = t.files.Create(t.ctx, t.name.File, meta, payload, hasOwnTimeouts(rec))
+		err = t.files.CreateBy(t.ctx, t.by, t.name.File, meta, payload, hasOwnTimeouts(rec))
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return ErrExists
@@ -320,6 +349,10 @@ func (st *FilesystemSessionStore) remake(ctx context.Context, file *slotfile.Loc
 	payload, err := st.sealed(&rec, string(meta), name)
 	if err != nil {
 		return err
+	}
+	if rec.Owner != "" {
+		owner := ownerTag{rec.Owner, h.Owner}
+		file.By = (&naming{FilesystemSessionStore: st, ctx: ctx, name: name, owner: owner, was: owner}).run
 	}
 	return file.Write(ctx, meta, payload, hasOwnTimeouts(&rec))
 }

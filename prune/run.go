@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
+	"github.com/sessfs/sessions/internal/ownerindex"
 	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
@@ -64,6 +65,11 @@ func (p *pruning) run(parent context.Context, report *Report) error {
 		})
 	}
 	running.Wait()
+	if !p.o.DryRun && ctx.Err() == nil {
+		if err := ownerindex.New(p.dir, false).Tidy(ctx); err != nil && ctx.Err() == nil {
+			p.errs = append(p.errs, err)
+		}
+	}
 	report.addBuckets()
 	for i := range workers {
 		report.add(&workers[i].report)

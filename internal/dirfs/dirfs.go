@@ -38,9 +38,10 @@ type Info struct {
 	Links   uint64 // number of names; zero when the file was removed or replaced
 
 	// Zero where the system has nothing of the kind.
-	UID    uint32 // owner
-	Device uint64 // with Inode: the file's identity
-	Inode  uint64
+	UID     uint32 // owner
+	Device  uint64 // with Inode: the file's identity
+	Inode   uint64
+	Changed time.Time // of the last change of the content or of any of these
 }
 
 // Entry is one name in a directory.

@@ -116,6 +116,18 @@ func (d *Dir) open(name string, flag int, mode fs.FileMode) (File, error) {
 	return File{f: f, dir: d, name: name}, nil
 }
 
+// Mkdir makes a directory in the directory.
+func (d *Dir) Mkdir(name string) error { return d.wrapOS("mkdir", d.root.Mkdir(name, 0o700)) }
+
+// OpenDir opens a directory in the directory.
+func (d *Dir) OpenDir(name string) (*Dir, error) {
+	root, err := d.root.OpenRoot(name)
+	if err != nil {
+		return nil, d.wrapOS("open", err)
+	}
+	return &Dir{path: d.path, root: root}, nil
+}
+
 // Rename renames the file old to new, and replaces a file of that name.
 func (d *Dir) Rename(old, new string) error { return d.wrapOS("rename", d.root.Rename(old, new)) }
 

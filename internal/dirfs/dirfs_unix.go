@@ -184,6 +184,24 @@ func (d *Dir) open(name string, flags int, mode uint32) (File, error) {
 	}
 }
 
+// Mkdir makes a directory in the directory, mode 0700 before the umask.
+func (d *Dir) Mkdir(name string) error {
+	return d.at("mkdirat", func(fd int) error { return unix.Mkdirat(fd, name, 0o700) })
+}
+
+// OpenDir opens a directory in the directory.
+func (d *Dir) OpenDir(name string) (*Dir, error) {
+	sub := &Dir{path: d.path, fd: -1, closed: fs.ErrClosed}
+	err := d.at("openat", func(fd int) (err error) {
+		sub.fd, err = unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sub, nil
+}
+
 // Rename renames the file old to new, and replaces a file of that name.
 func (d *Dir) Rename(old, new string) error {
 	return d.at("renameat", func(fd int) error { return unix.Renameat(fd, old, fd, new) })
@@ -379,5 +397,6 @@ func infoOf(st *unix.Stat_t) Info {
 		UID:     st.Uid,
 		Device:  uint64(st.Dev),
 		Inode:   uint64(st.Ino),
+		Changed: time.Unix(st.Ctim.Unix()),
 	}
 }

@@ -292,7 +292,7 @@ func (h *harness) names() (names []string) {
 		h.Fatal(err)
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".owners.") {
+		if !strings.HasPrefix(e.Name(), ".owners") {
 			names = append(names, e.Name())
 		}
 	}

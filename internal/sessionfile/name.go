@@ -25,6 +25,7 @@ const (
 	OwnersLock = ".owners.lock"    // see package dirlock
 	OwnersTurn = ".owners.turn"    // see package dirlock
 	OwnersKey  = ".owners.key"     // the secret under which headers name owners
+	OwnersDir  = ".owners"         // see package ownerindex
 	PruneLock  = ".sessprune.lock" // where a directory cannot be locked
 	FilesLock  = ".sessions.lock"  // dirfs.LockName, where a file cannot be locked
 )
@@ -32,7 +33,7 @@ const (
 // IsOwn reports whether a name is one of the files that stores and pruners make for
 // themselves. No session's file has such a name, whatever the template.
 func IsOwn(name string) bool {
-	return name == OwnersLock || name == OwnersTurn || name == OwnersKey || name == PruneLock || name == FilesLock
+	return name == OwnersDir || name == OwnersLock || name == OwnersTurn || name == OwnersKey || name == PruneLock || name == FilesLock
 }
 
 // A Name is the name of a session's file.

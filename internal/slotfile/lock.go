@@ -14,6 +14,8 @@ import (
 // in this process or another, can write or remove the record. It is for one
 // goroutine, and lives in a variable of the caller's.
 type Lock struct {
+	By Namer // of the new files of Write and CreateFor; nil for none. Lock resets it.
+
 	files *Files
 	name  string
 	sem   *semaphore
@@ -66,6 +68,9 @@ func (s *Files) lock(ctx context.Context, name string, l *Lock) error {
 	}
 	l.buf = buffers.Get().(*[]byte)
 	l.img, l.err = s.readImage(l.file, l.buf)
+	if l.err == nil && s.Strict && l.img.torn {
+		l.err = ErrCorrupt
+	}
 	if l.err != nil && !errors.Is(l.err, ErrCorrupt) {
 		l.Unlock()
 		return l.err
@@ -181,23 +186,34 @@ func (l *Lock) ModTime() time.Time { return l.info.ModTime }
 // A record that has become much smaller (see isRoomy) also gets a new file. If
 // that fails, on a full disk for one, Write writes into the old file.
 func (l *Lock) Write(ctx context.Context, meta []byte, payload string, marked bool) error {
-	newest := l.img.newest
-	seq := l.img.slots[newest].seq + 1
-	// 2^64 saves are impossible, but a file can claim them: then a new one begins at 1.
-	fits := seq > 0 && bytes.Equal(meta, l.img.meta) && slotHead+len(payload)+1 <= l.img.slotSize
+	fits := l.Fits(meta, payload)
 	if !fits || isRoomy(l.img.slotSize, len(payload)) {
-		err := l.move(ctx, meta, max(seq, 1), payload, marked)
+		err := l.move(ctx, meta, max(l.nextSeq(), 1), payload, marked)
 		if err == nil || l.moved || !fits || errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	return l.overwrite(1-newest, seq, false, payload)
+	return l.WriteInPlace(payload)
 }
+
+// WriteInPlace is Write, of a record that Fits, without moving a small one.
+func (l *Lock) WriteInPlace(payload string) error {
+	return l.overwrite(1-l.img.newest, l.nextSeq(), false, payload)
+}
+
+// Fits reports whether a record can be written in place.
+func (l *Lock) Fits(meta []byte, payload string) bool {
+	return l.nextSeq() > 0 && bytes.Equal(meta, l.img.meta) && slotHead+len(payload)+1 <= l.img.slotSize
+}
+
+// nextSeq is zero after 2^64 saves, which are impossible. But a file can claim them:
+// then a new one begins at 1.
+func (l *Lock) nextSeq() uint64 { return l.img.slots[l.img.newest].seq + 1 }
 
 // move writes the record into a new file and renames that to the name. It sets
 // l.moved when the new file has the name, which it may in spite of an error.
 func (l *Lock) move(ctx context.Context, meta []byte, seq uint64, payload string, marked bool) error {
-	return l.files.writeNew(ctx, l.dir, meta, seq, payload, marked, func(temp string) error {
+	return l.files.writeNew(ctx, l.dir, l.By, meta, seq, payload, marked, func(temp string) error {
 		if err := l.check(); err != nil {
 			return err
 		}

@@ -34,6 +34,11 @@ func (s *Files) namingLock(dir *dirfs.Dir) *dirlock.Lock {
 	return lock.Lock
 }
 
+// A Namer has a new file renamed to its name in the directory: it calls rename once, in
+// the middle of work of its own, or returns an error. It runs outside of the naming
+// lock.
+type Namer func(dir *dirfs.Dir, rename func() error) error
+
 // shareNaming calls rename while it shares the lock.
 func (s *Files) shareNaming(ctx context.Context, dir *dirfs.Dir, rename func() error) error {
 	if s.Naming == (Naming{}) {

@@ -37,6 +37,10 @@ type Files struct {
 	Times      bool        // Read fills in Record.ModTime, for one system call more
 	Naming     Naming      // the names of a lock's files; see Exclude
 
+	// Strict makes a file that was cut off, and one with a torn slot, ErrCorrupt. By
+	// default its older slot is the record: a save was broken off.
+	Strict bool
+
 	// Reopen opens the directory again after it was removed, and makes it if
 	// there is none. Several goroutines may call it at once; Reopened is then
 	// called for the one directory that is used. With a nil Reopen, operations in
@@ -93,6 +97,9 @@ func (s *Files) readUnlocked(f dirfs.File, buf *[]byte) (rec Record, torn bool, 
 			return Record{}, false, err
 		}
 		newest := img.newest
+		if s.Strict && img.torn {
+			break
+		}
 		if !img.torn || newest >= 0 && img.slots[newest].seq == before {
 			rec, err = img.record(modTime)
 			return rec, false, err
@@ -130,6 +137,9 @@ func (s *Files) readLocked(ctx context.Context, name string, f dirfs.File, buf *
 		return Record{}, err
 	}
 	img, err := s.readImage(f, buf)
+	if err == nil && s.Strict && img.torn {
+		err = ErrCorrupt
+	}
 	if err != nil {
 		return Record{}, err
 	}
@@ -151,10 +161,15 @@ func (s *Files) modTime(f dirfs.File) (time.Time, error) {
 // fs.ErrExist. A marked file is a sector longer, see [SizeOf]. A reader sees all of
 // the record or none. Create waits for the end of an Exclude, until ctx ends.
 func (s *Files) Create(ctx context.Context, name string, meta []byte, payload string, marked bool) error {
+	return s.CreateBy(ctx, nil, name, meta, payload, marked)
+}
+
+// CreateBy is Create, by a Namer.
+func (s *Files) CreateBy(ctx context.Context, by Namer, name string, meta []byte, payload string, marked bool) error {
 	dir := s.Dir()
-	err := s.createIn(ctx, dir, name, meta, payload, marked, nil)
+	err := s.createIn(ctx, dir, by, name, meta, payload, marked, nil)
 	if dir, err = s.inPlaceOf(dir, err); dir != nil {
-		err = s.createIn(ctx, dir, name, meta, payload, marked, nil)
+		err = s.createIn(ctx, dir, by, name, meta, payload, marked, nil)
 	}
 	return err
 }
@@ -162,12 +177,12 @@ func (s *Files) Create(ctx context.Context, name string, meta []byte, payload st
 // CreateFor is Create for a record that takes the place of a locked one of another
 // name. The error is fs.ErrNotExist when that one was removed without its lock.
 func (s *Files) CreateFor(ctx context.Context, old *Lock, name string, meta []byte, payload string, marked bool) error {
-	return s.createIn(ctx, old.dir, name, meta, payload, marked, old)
+	return s.createIn(ctx, old.dir, old.By, name, meta, payload, marked, old)
 }
 
-func (s *Files) createIn(ctx context.Context, dir *dirfs.Dir, name string, meta []byte, payload string, marked bool, old *Lock) error {
+func (s *Files) createIn(ctx context.Context, dir *dirfs.Dir, by Namer, name string, meta []byte, payload string, marked bool, old *Lock) error {
 	placed := false
-	err := s.writeNew(ctx, dir, meta, 1, payload, marked, func(temp string) error {
+	err := s.writeNew(ctx, dir, by, meta, 1, payload, marked, func(temp string) error {
 		if old != nil {
 			if err := old.check(); err != nil {
 				return err
@@ -180,14 +195,23 @@ func (s *Files) createIn(ctx context.Context, dir *dirfs.Dir, name string, meta 
 	if err != nil && placed {
 		// The sync of the name failed. The record is not acknowledged, and another
 		// try must not find the name taken.
-		err = errors.Join(err, dir.Remove(name))
+		err = errors.Join(err, removeAny(dir, name))
 	}
 	return err
 }
 
-// writeNew writes a new file under a temporary name and calls rename with that name,
-// under the naming lock. When rename fails, it removes the file.
-func (s *Files) writeNew(ctx context.Context, dir *dirfs.Dir, meta []byte, seq uint64, payload string, marked bool, rename func(temp string) error) (err error) {
+// removeAny removes a file, if there is one.
+func removeAny(dir *dirfs.Dir, name string) error {
+	err := dir.Remove(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// writeNew writes a new file under a temporary name and has rename called with that
+// name, by the Namer and under the naming lock. When that fails, it removes the file.
+func (s *Files) writeNew(ctx context.Context, dir *dirfs.Dir, by Namer, meta []byte, seq uint64, payload string, marked bool, rename func(temp string) error) (err error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	*buf, err = appendFile((*buf)[:0], meta, seq, payload, marked)
@@ -200,8 +224,14 @@ func (s *Files) writeNew(ctx context.Context, dir *dirfs.Dir, meta []byte, seq u
 	if err := s.writeTemp(dir, temp, *buf); err != nil {
 		return err
 	}
-	if err := s.shareNaming(ctx, dir, func() error { return rename(temp) }); err != nil {
-		return errors.Join(err, dir.Remove(temp))
+	named := func() error { return s.shareNaming(ctx, dir, func() error { return rename(temp) }) }
+	if by != nil {
+		err = by(dir, named)
+	} else {
+		err = named()
+	}
+	if err != nil {
+		return errors.Join(err, removeAny(dir, temp))
 	}
 	if s.Sync {
 		return dir.Sync()
@@ -269,6 +299,7 @@ func readImage(dir *dirfs.Dir, f dirfs.File, buf *[]byte, maxSlot int) (image, e
 		return noImage, dir.Error("pread", err)
 	}
 	img.parseSlots(b[:min(n, size)])
+	img.torn = img.torn || n < size
 	return img, nil
 }
 

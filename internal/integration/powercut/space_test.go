@@ -82,7 +82,7 @@ func (p *place) names(t *testing.T) []string {
 func sessionFiles(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".owners.") {
+		if !strings.HasPrefix(e.Name(), ".owners") {
 			names = append(names, e.Name())
 		}
 	}
