@@ -278,3 +278,29 @@ func TestSecurityTablesAreCompleteAndEachRowNamesItsTest(t *testing.T) {
 		}
 	}
 }
+
+// ARCHITECTURE names files that exist, and in its table the functions of those files.
+func TestArchitectureNamesFilesAndFunctionsThatExist(t *testing.T) {
+	text := readText(t, "ARCHITECTURE.md")
+	file := regexp.MustCompile("[a-z_/]+\\.go")
+	inFile := regexp.MustCompile("([a-z_/]+\\.go), ((?:`\\w+`(?: and )?)+)")
+	for _, path := range file.FindAllString(text, -1) {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	_, table, _ := strings.Cut(text, "## Where to change")
+	found := 0
+	for _, m := range inFile.FindAllStringSubmatch(table, -1) {
+		source := readText(t, m[1])
+		for _, name := range strings.Fields(strings.NewReplacer("`", "", " and ", " ").Replace(m[2])) {
+			found++
+			if !regexp.MustCompile(`(?m)^(func|type) (\([^)]*\) )?` + name + `\b`).MatchString(source) {
+				t.Errorf("%s has no %s", m[1], name)
+			}
+		}
+	}
+	if found < 15 {
+		t.Errorf("found %d names", found)
+	}
+}
