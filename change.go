@@ -134,8 +134,7 @@ func (c *Change) Same() bool { return c.plan.same }
 func (c *Change) Record() *Record {
 	p := &c.plan
 	if !p.encoded {
-		var buf [1024]byte // on the stack: most sessions fit
-		p.record.Data, p.encoded = string(formatOf(c.s.codec).Encode(buf[:0], p.fields)), true
+		p.record.Data, p.encoded = formatOf(c.s.codec).Text(p.fields), true
 	}
 	return &p.record
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // ErrSyntax is the error of a text that no Encode wrote.
@@ -47,6 +48,16 @@ func (f Format) Encode(dst []byte, fields []Field) []byte {
 		dst = append(append(AppendString(dst, f.Key), ':'), f.Value...)
 	}
 	return append(dst, '}')
+}
+
+// Text is Encode for a text of its own, which it allocates at once.
+func (f Format) Text(fields []Field) string {
+	size := len("{}")
+	for _, f := range fields {
+		size += len(f.Key) + len(f.Value) + len(`"":,`)
+	}
+	text := f.Encode(make([]byte, 0, size), fields)
+	return unsafe.String(unsafe.SliceData(text), len(text)) // which nobody changes any more
 }
 
 // Parse splits a text into its fields, in the order of their keys, without
@@ -95,30 +106,31 @@ type Change[M any] struct {
 // Merge returns the stored fields with the changes made. Both must be sorted.
 func Merge[M any](stored []Field, changes []Change[M]) []Field {
 	merged := make([]Field, 0, len(stored)+len(changes))
-	for len(stored) > 0 || len(changes) > 0 {
-		switch {
-		case len(changes) == 0 || len(stored) > 0 && stored[0].Key < changes[0].Key:
-			merged, stored = append(merged, stored[0]), stored[1:]
-		default:
-			if len(stored) > 0 && stored[0].Key == changes[0].Key {
-				stored = stored[1:]
-			}
-			if !changes[0].Gone {
-				merged = append(merged, changes[0].Field)
-			}
-			changes = changes[1:]
+	for _, c := range changes {
+		at, found := search(stored, c.Key)
+		merged = append(merged, stored[:at]...)
+		if stored = stored[at:]; found {
+			stored = stored[1:]
+		}
+		if !c.Gone {
+			merged = append(merged, c.Field)
 		}
 	}
-	return merged
+	return append(merged, stored...)
 }
 
 // Find returns the value of a key.
 func Find(fields []Field, key string) (string, bool) {
-	i, ok := slices.BinarySearchFunc(fields, key, func(f Field, key string) int { return strings.Compare(f.Key, key) })
+	at, ok := search(fields, key)
 	if !ok {
 		return "", false
 	}
-	return fields[i].Value, true
+	return fields[at].Value, true
+}
+
+// search returns where the key stands, or would stand.
+func search(fields []Field, key string) (at int, found bool) {
+	return slices.BinarySearchFunc(fields, key, func(f Field, key string) int { return strings.Compare(f.Key, key) })
 }
 
 func parsePairs(data string) (fields []Field, err error) {
