@@ -179,7 +179,7 @@ func (st *FilesystemSessionStore) record(name sessionfile.Name, file slotfile.Re
 	if !ok {
 		return Record{}, corrupt("the header is of no known version")
 	}
-	rec, err := st.decode(h, file.Meta, name, file.Payload)
+	rec, err := st.decode(h, name, file)
 	rec.Used = file.ModTime
 	if h.Own.Idle > 0 && !st.files.Times {
 		// In a store without an idle timeout, for sessions alone that have one.

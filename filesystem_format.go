@@ -99,14 +99,14 @@ func isSealError(err error) bool {
 // decode is the inverse of payload. The owner is the payload's: the checksum, or
 // the seal, vouches for both, and the header's tag is there to find a session by.
 // With an error the record is damaged and has the header's times.
-func (f *fileFormat) decode(h sessionfile.Header, meta string, name sessionfile.Name, payload string) (Record, error) {
+func (f *fileFormat) decode(h sessionfile.Header, name sessionfile.Name, file slotfile.Record) (Record, error) {
 	damaged := Record{Created: h.Created, IdleTimeout: h.Own.Idle, Lifetime: h.Own.Lifetime, Damaged: true}
-	data, err := f.unsealed(h, meta, name, payload)
+	data, err := f.unsealed(h, file.Meta, name, file.Payload)
 	if err != nil {
 		return damaged, err
 	}
 	rec := Record{
-		Version: meta, Codec: h.Codec, Created: h.Created, IdleTimeout: h.Own.Idle, Lifetime: h.Own.Lifetime,
+		Version: file.Meta, Codec: h.Codec, Created: h.Created, IdleTimeout: h.Own.Idle, Lifetime: h.Own.Lifetime,
 		AuthenticatedAt: h.AuthenticatedAt, Persistence: Persistence(h.Persistence), Data: data,
 	}
 	if h.Private {
@@ -116,8 +116,17 @@ func (f *fileFormat) decode(h sessionfile.Header, meta string, name sessionfile.
 		}
 		rec.Data = data
 	}
+	if f.hidesChanges(&rec) {
+		rec.Version = file.Text
+	}
 	return rec, nil
 }
+
+// hidesChanges reports whether Data and the header are not all of a record's payload.
+// Its Version is then the header's text and the payload, by which a save finds out
+// that nobody has saved meanwhile, and need not open a seal. Otherwise it is the
+// header's text.
+func (f *fileFormat) hidesChanges(rec *Record) bool { return f.sealer != nil || rec.isPrivate() }
 
 // unsealed is the inverse of sealed. Bytes that are sealed when they should not be,
 // or the other way round, are refused like any others that do not open.

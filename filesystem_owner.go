@@ -250,7 +250,7 @@ func (o *ownerSearch) owns(dir *dirfs.Dir, name sessionfile.Name) (found ownedFi
 	if err != nil {
 		return found, err
 	}
-	rec, err := o.decode(h, file.Meta, name, file.Payload)
+	rec, err := o.decode(h, name, file)
 	if isSealError(err) {
 		o.miss(h, info.ModTime)
 	}

@@ -176,7 +176,7 @@ func (st *FilesystemSessionStore) tagIn(dir *dirfs.Dir, file string, key *ownerK
 	if err != nil {
 		return "", false, err
 	}
-	rec, err := st.decode(h, stored.Meta, name, stored.Payload)
+	rec, err := st.decode(h, name, stored)
 	switch {
 	case isSealError(err):
 		return "", ended, nil

@@ -1,12 +1,12 @@
 package sessions
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sessfs/sessions/internal/sessionfile"
@@ -15,7 +15,12 @@ import (
 
 // Commit carries out a change.
 func (st fileBackend) Commit(ctx context.Context, c *Change) error {
-	t := &transaction{FilesystemSessionStore: st.FilesystemSessionStore, ctx: ctx, c: c, name: st.template.Name(c.Key())}
+	t := transactions.Get().(*transaction)
+	defer func() {
+		*t = transaction{}
+		transactions.Put(t)
+	}()
+	t.FilesystemSessionStore, t.ctx, t.c, t.name = st.FilesystemSessionStore, ctx, c, st.template.Name(c.Key())
 	if !c.New() {
 		if err := t.lock(ctx); err != nil {
 			return err
@@ -33,7 +38,7 @@ func (st fileBackend) Commit(ctx context.Context, c *Change) error {
 		if err := t.put(c.Record()); err != nil {
 			return err
 		}
-		c.SetVersion(t.meta)
+		c.SetVersion(t.version)
 	}
 	if c.Ended() != "" {
 		return t.end()
@@ -44,17 +49,21 @@ func (st fileBackend) Commit(ctx context.Context, c *Change) error {
 // A transaction is one change, from lock to unlock.
 type transaction struct {
 	*FilesystemSessionStore
-	ctx    context.Context // of the change
-	c      *Change
-	name   sessionfile.Name // of the session's file; after put, of the file it then has
-	meta   string           // the text of that file's header, "" for none
-	file   slotfile.Lock
-	locked bool           // file is a lock; otherwise the session has no file
-	record Record         // the stored one
-	by     slotfile.Namer // of a new file
-	naming naming         // by's
-	text   [256]byte
+	ctx     context.Context // of the change
+	c       *Change
+	name    sessionfile.Name // of the session's file; after put, of the file it then has
+	meta    string           // the text of that file's header, "" for none
+	file    slotfile.Lock
+	locked  bool           // file is a lock; otherwise the session has no file
+	version string         // of the record in that file, like meta
+	record  Record         // the stored one
+	by      slotfile.Namer // of a new file
+	text    [256]byte
 }
+
+// transactions are for the next changes. A Namer brings them to the heap, and they have a
+// kilobyte.
+var transactions = sync.Pool{New: func() any { return new(transaction) }}
 
 // lock locks the session's file. Without one that is no error.
 func (t *transaction) lock(ctx context.Context) error {
@@ -104,25 +113,28 @@ func (t *transaction) stored() (*Record, error) {
 func (t *transaction) read() (err error) {
 	if base := t.c.Base(); base != nil && t.unchanged(base) {
 		// No save since: no copy to make, and nothing to take apart.
-		t.meta, t.record = base.Version, *base
+		t.meta, t.version, t.record = base.Version[:len(t.file.Meta())], base.Version, *base
 		return nil
 	}
-	t.meta = string(t.file.Meta())
+	file := t.file.Record()
+	t.meta = file.Meta
 	h, ok := sessionfile.ParseHeader(t.meta)
 	if !ok {
 		return ErrCorrupt
 	}
-	t.record, err = t.decode(h, t.meta, t.name, string(t.file.Payload()))
+	t.record, err = t.decode(h, t.name, file)
+	t.version = t.record.Version
 	return err
 }
 
 // unchanged reports whether the file holds the record that the session was loaded from.
 func (t *transaction) unchanged(base *Record) bool {
-	data := t.file.Payload()
-	if base.isPrivate() {
-		_, data, _ = bytes.Cut(data, []byte("\n"))
+	meta, payload := t.file.Meta(), t.file.Payload()
+	if !t.hidesChanges(base) {
+		return string(meta) == base.Version && string(payload) == base.Data
 	}
-	return t.sealer == nil && string(t.file.Meta()) == base.Version && string(data) == base.Data
+	return len(meta)+len(payload) == len(base.Version) &&
+		string(meta) == base.Version[:len(meta)] && string(payload) == base.Version[len(meta):]
 }
 
 // put stores a record under the change's key.
@@ -181,8 +193,7 @@ func (t *transaction) setNaming(rec *Record, tag string) {
 	if rec.Owner == "" && t.record.Owner == "" {
 		return
 	}
-	n := &t.naming
-	*n = naming{
+	n := &naming{
 		FilesystemSessionStore: t.FilesystemSessionStore,
 		ctx:                    t.ctx,
 		name:                   t.name,
@@ -212,18 +223,27 @@ func (t *transaction) overwrite(rec *Record, meta []byte) error {
 		err = endedError(t.file.Write(t.ctx, meta, payload, hasOwnTimeouts(rec)))
 	}
 	if err == nil {
-		t.meta = text
+		t.noteStored(rec, text, payload)
 	}
 	return err
 }
 
+// noteStored notes the text of a file that was written.
+func (t *transaction) noteStored(rec *Record, meta, payload string) {
+	t.meta, t.version = meta, meta
+	if t.hidesChanges(rec) {
+		t.version = meta + payload
+	}
+}
+
 // create stores the record where nothing is.
 func (t *transaction) create(rec *Record, meta []byte) error {
-	t.meta = string(meta)
-	payload, err := t.payload(rec, t.meta, t.name)
+	text := string(meta)
+	payload, err := t.payload(rec, text, t.name)
 	if err != nil {
 		return err
 	}
+	t.noteStored(rec, text, payload)
 	if t.c.Renewed() {
 		t.file.By = t.by
 		err = endedError(t.files.CreateFor(t.ctx, &t.file, t.name.File, meta, payload, hasOwnTimeouts(rec)))
@@ -340,8 +360,7 @@ func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock
 // remake writes the session of a file whose lock is held anew, into that file or,
 // with another header, into a new one.
 func (st *FilesystemSessionStore) remake(ctx context.Context, file *slotfile.Lock, h sessionfile.Header, name sessionfile.Name) error {
-	was := string(file.Meta())
-	rec, err := st.decode(h, was, name, string(file.Payload()))
+	rec, err := st.decode(h, name, file.Record())
 	if err != nil {
 		return err
 	}

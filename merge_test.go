@@ -295,3 +295,24 @@ func TestSaveOfOneSessionBySeveralGoroutines(t *testing.T) {
 		t.Errorf("%v, %d values, want %d", err, got, goroutines*50)
 	}
 }
+
+// Neither header nor values of the file tell that another request has set Meta.
+func TestSaveKeepsTheMetaOfAnotherRequest(t *testing.T) {
+	for name, sealer := range map[string]sessions.Sealer{"plain": nil, "sealed": xorSealer{}} {
+		t.Run(name, func(t *testing.T) {
+			store := newStore(t, sessions.FilesystemOptions{Sealer: sealer})
+			s := store.New()
+			s.SetOwner("ann")
+			s.SetMeta("one")
+			save(t, store, s)
+			slow, fast := get(t, store, s.ID()), get(t, store, s.ID())
+			fast.SetMeta("two")
+			save(t, store, fast)
+			slow.Set("a", 1)
+			save(t, store, slow)
+			if got := get(t, store, s.ID()); got.Meta() != "two" || got.Get("a") != int64(1) {
+				t.Errorf("Meta %q and a %v, want that of one request and the value of the other", got.Meta(), got.Get("a"))
+			}
+		})
+	}
+}

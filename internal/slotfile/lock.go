@@ -173,6 +173,12 @@ func (l *Lock) Meta() []byte { return l.img.meta }
 // Payload returns the record's payload, valid until Unlock. Err must be nil.
 func (l *Lock) Payload() []byte { return l.img.slots[l.img.newest].payload }
 
+// Record returns a copy of the record. Err must be nil.
+func (l *Lock) Record() Record {
+	meta := l.Meta()
+	return newRecord(string(meta)+string(l.Payload()), len(meta), l.info.ModTime)
+}
+
 // ModTime returns the file's modification time when the lock was taken.
 func (l *Lock) ModTime() time.Time { return l.info.ModTime }
 

@@ -55,6 +55,7 @@ type Files struct {
 
 // A Record is the content of a file.
 type Record struct {
+	Text    string // Meta and Payload in one
 	Meta    string // the header's text, the same for the life of the file
 	Payload string
 	ModTime time.Time // zero from a Read without Files.Times
@@ -328,7 +329,12 @@ func (img *image) record(modTime time.Time) (Record, error) {
 	// One allocation for both: they are joined in the buffer, which is not read
 	// again.
 	both := string(append(img.meta, img.slots[img.newest].payload...))
-	return Record{both[:len(img.meta)], both[len(img.meta):], modTime}, nil
+	return newRecord(both, len(img.meta), modTime), nil
+}
+
+// newRecord splits a text, of which meta bytes are Meta.
+func newRecord(text string, meta int, modTime time.Time) Record {
+	return Record{text, text[:meta], text[meta:], modTime}
 }
 
 func irregularIsCorrupt(err error) error {
