@@ -282,7 +282,7 @@ func TestSecurityTablesAreCompleteAndEachRowNamesItsTest(t *testing.T) {
 // ARCHITECTURE names files that exist, and in its table the functions of those files.
 func TestArchitectureNamesFilesAndFunctionsThatExist(t *testing.T) {
 	text := readText(t, "ARCHITECTURE.md")
-	file := regexp.MustCompile("[a-z_/]+\\.go")
+	file := regexp.MustCompile(`[a-z_/]+\.go`)
 	inFile := regexp.MustCompile("([a-z_/]+\\.go), ((?:`\\w+`(?: and )?)+)")
 	for _, path := range file.FindAllString(text, -1) {
 		if _, err := os.Stat(path); err != nil {
