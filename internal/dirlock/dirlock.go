@@ -222,7 +222,7 @@ func (a *attempt) failed() {
 	a.hasTurn = false
 }
 
-// abandon gives up the attempt, unless it has ended. It frees the turn at once
+// abandon ends the attempt, unless it has ended. It frees the turn at once
 // rather than with the lock, which a stopped process may share.
 func (a *attempt) abandon() bool {
 	a.mu.Lock()

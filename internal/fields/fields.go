@@ -57,7 +57,7 @@ func (f Format) Text(fields []Field) string {
 		size += len(f.Key) + len(f.Value) + len(`"":,`)
 	}
 	text := f.Encode(make([]byte, 0, size), fields)
-	return unsafe.String(unsafe.SliceData(text), len(text)) // which nobody changes any more
+	return unsafe.String(unsafe.SliceData(text), len(text)) // text is not changed any more
 }
 
 // Parse splits a text into its fields, in the order of their keys, without

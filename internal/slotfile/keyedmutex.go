@@ -17,11 +17,11 @@ type keyedMutex struct {
 // most processes make at once.
 const maxUnused = 64
 
-// A semaphore holds one token. It lives in keyed.used while it is held or
+// A semaphore holds one token. It lives in keyedMutex.used while it is held or
 // waited for.
 type semaphore struct {
 	token chan struct{}
-	users int // guarded by keyed.mu
+	users int // guarded by keyedMutex.mu
 }
 
 // lock waits for the name's lock until ctx ends.
