@@ -43,6 +43,8 @@
 // A server that is down, slow, a replica, full or starting is an error of the call, which
 // returns no later than its context ends, and never a new session. The save
 // may have been carried out all the same; the session stays modified, and may be saved again.
+// One that was sent again because the connection broke is ErrDeleted when the session ends
+// between the two, whether or not the first was carried out before.
 //
 // # Failover
 //

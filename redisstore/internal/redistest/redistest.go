@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,10 +21,11 @@ type Server struct {
 	Addr string
 	Dir  string // of its files; they stay when it is stopped
 
-	args []string
-	cmd  *exec.Cmd
-	out  *bytes.Buffer
-	done chan error
+	program     string
+	first, args []string // arguments, before and after those that all servers get
+	cmd         *exec.Cmd
+	out         *bytes.Buffer
+	done        chan error
 }
 
 // Start starts a server that is stopped at the end of the test. It writes nothing to
@@ -31,20 +33,38 @@ type Server struct {
 // Without a redis-server the test is skipped.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("skipped: there is no redis-server")
+	return start(t, Server{program: Redis, args: args})
+}
+
+// The programs that can be a server.
+const (
+	Redis  = "redis-server"
+	Valkey = "valkey-server"
+)
+
+// StartProgram is Start for one of the programs.
+func StartProgram(t testing.TB, program string, args ...string) *Server {
+	t.Helper()
+	return start(t, Server{program: program, args: args})
+}
+
+func start(t testing.TB, template Server) *Server {
+	t.Helper()
+	if _, err := exec.LookPath(template.program); err != nil {
+		t.Skip("skipped: there is no " + template.program)
 	}
 	dir := t.TempDir()
 	for range 10 {
-		s := &Server{Addr: freeAddr(t), Dir: dir, args: args}
+		s := new(template)
+		s.Addr, s.Dir = freeAddr(t), dir
 		if err := s.start(); err == nil {
 			t.Cleanup(func() { s.Kill() })
 			return s
 		} else if !bytes.Contains(s.out.Bytes(), []byte("Address already in use")) {
-			t.Fatalf("redis-server: %v\n%s", err, s.out)
+			t.Fatalf("%s: %v\n%s", s.program, err, s.out)
 		}
 	}
-	t.Fatal("redis-server: no free port")
+	t.Fatal(template.program + ": no free port")
 	return nil
 }
 
@@ -75,8 +95,9 @@ func freeAddr(t testing.TB) string {
 func (s *Server) start() error {
 	host, port, _ := net.SplitHostPort(s.Addr)
 	s.out = new(bytes.Buffer)
-	args := append([]string{"--bind", host, "--port", port, "--dir", s.Dir, "--save", "", "--appendonly", "no", "--daemonize", "no", "--repl-diskless-sync-delay", "0"}, s.args...)
-	s.cmd = exec.Command("redis-server", args...)
+	args := append(slices.Clone(s.first), "--bind", host, "--port", port, "--dir", s.Dir, "--save", "", "--appendonly", "no", "--daemonize", "no", "--repl-diskless-sync-delay", "0")
+	args = append(args, s.args...)
+	s.cmd = exec.Command(s.program, args...)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.cmd.Env = append(os.Environ(), "HOME="+filepath.Join(s.Dir))
 	if err := s.cmd.Start(); err != nil {
@@ -122,7 +143,7 @@ func (s *Server) Kill() {
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
 	if err := s.start(); err != nil {
-		t.Fatalf("redis-server: %v\n%s", err, s.out)
+		t.Fatalf("%s: %v\n%s", s.program, err, s.out)
 	}
 }
 
