@@ -330,3 +330,21 @@ func (st *FilesystemSessionStore) Prune(ctx context.Context, o prune.Options) (p
 	}
 	return report, err
 }
+
+// publicID returns the public ID of the session of a file.
+func (st *FilesystemSessionStore) publicID(name sessionfile.Name) string {
+	if st.opts.HashNames {
+		return name.Key
+	}
+	return PublicID(name.Key)
+}
+
+// logLeftover takes the outcome of a removal. A file that stays although its session
+// is gone is logged: no caller could act on it.
+func (st *FilesystemSessionStore) logLeftover(gone bool, err error) (bool, error) {
+	if gone && err != nil {
+		st.opts.Logger.Warn("sessions: the file of an ended session could not be removed", "error", err)
+		err = nil
+	}
+	return gone, err
+}

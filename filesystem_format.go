@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/sessionfile"
@@ -179,4 +180,9 @@ func readHeader(dir *dirfs.Dir, name string, buf *[]byte) (h sessionfile.Header,
 
 func isMissingOrDamaged(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, slotfile.ErrCorrupt)
+}
+
+// hasEnded reports whether a session has expired, by its header and last use.
+func (f *fileFormat) hasEnded(h sessionfile.Header, modTime time.Time) bool {
+	return f.timeouts.With(h.Own).Ended(time.Now(), h.Created, modTime)
 }

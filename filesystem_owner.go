@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/sessionfile"
@@ -117,9 +115,6 @@ func (st *FilesystemSessionStore) DeleteOne(ctx context.Context, owner, publicID
 	return n > 0, err
 }
 
-// An endMark is left in the index by an end of an owner's sessions.
-type endMark struct{ keep []string }
-
 // deleteOwned ends the sessions of an owner whose public IDs match, and leaves a mark,
 // if there is one.
 func (st *FilesystemSessionStore) deleteOwned(ctx context.Context, owner string, match func(publicID string) bool, mark *endMark) (int, error) {
@@ -151,128 +146,10 @@ func (st *FilesystemSessionStore) deleteOwned(ctx context.Context, owner string,
 	return n, deleteError(errors.Join(err, o.err()))
 }
 
-// publicID returns the public ID of the session of a file.
-func (st *FilesystemSessionStore) publicID(name sessionfile.Name) string {
-	if st.opts.HashNames {
-		return name.Key
-	}
-	return PublicID(name.Key)
-}
-
 // deleteError puts one prefix before all errors of a DeleteAll or DeleteOwner.
 func deleteError(err error) error {
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("sessions: delete: %w", err)
-}
-
-// An ownerSearch finds the sessions of an owner.
-type ownerSearch struct {
-	*FilesystemSessionStore
-	owner  string
-	secret *ownerKey // nil when the directory has none that can be read
-	tag    string    // of the owner, under the secret
-	buf    []byte
-	missed int  // sessions that may be the owner's
-	lost   bool // the last file was gone: its session may have been renewed
-}
-
-func (st *FilesystemSessionStore) ownerSearch(ctx context.Context, owner string) (*ownerSearch, error) {
-	o := &ownerSearch{FilesystemSessionStore: st, owner: owner}
-	var err error
-	if o.secret, err = st.ownerKey(ctx, false); o.secret != nil {
-		o.tag = o.secret.tag(owner)
-	}
-	return o, err
-}
-
-// tagged reports whether a header is that of a session of the owner, and whether
-// its tag tells. It does not when it was made under another key.
-func (o *ownerSearch) tagged(h sessionfile.Header) (is, certain bool) {
-	return h.Owner != "" && h.Owner == o.tag, h.Owner == "" || o.secret.made(h.Owner)
-}
-
-// load returns the record of that file if it is a session of the owner's that has
-// not expired.
-func (o *ownerSearch) load(ctx context.Context, name sessionfile.Name) (*Record, error) {
-	file, err := o.files.Read(ctx, name.File)
-	if o.lost = errors.Is(err, fs.ErrNotExist); isMissingOrDamaged(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	h, ok := sessionfile.ParseHeader(file.Meta)
-	is, certain := o.tagged(h)
-	if !ok || certain && !is {
-		return nil, nil
-	}
-	rec, err := o.record(name, file)
-	switch {
-	case isSealError(err):
-		if info, err := o.files.Dir().Lstat(name.File); err == nil {
-			o.miss(h, info.ModTime)
-		}
-		return nil, nil
-	case err != nil, rec.Owner != o.owner, o.base.Expired(&rec): // err is ErrCorrupt
-		return nil, nil
-	}
-	return &rec, nil
-}
-
-// An ownedFile is the answer of owns.
-type ownedFile struct {
-	is, ended bool
-	created   time.Time
-}
-
-// owns reports whether the session of that file is the owner's. It waits for no
-// lock.
-func (o *ownerSearch) owns(dir *dirfs.Dir, name sessionfile.Name) (found ownedFile, err error) {
-	h, info, err := readHeader(dir, name.File, &o.buf)
-	if isMissingOrDamaged(err) {
-		return found, nil
-	}
-	if err != nil {
-		return found, err
-	}
-	found.created, found.ended = h.Created, o.hasEnded(h, info.ModTime)
-	is, certain := o.tagged(h)
-	if certain {
-		found.is = is
-		return found, nil
-	}
-	file, err := o.files.ReadNow(dir, name.File)
-	if isMissingOrDamaged(err) {
-		return found, nil
-	}
-	if err != nil {
-		return found, err
-	}
-	rec, err := o.decode(h, name, file)
-	if isSealError(err) {
-		o.miss(h, info.ModTime)
-	}
-	found.is = err == nil && rec.Owner == o.owner
-	return found, nil
-}
-
-func (st *FilesystemSessionStore) hasEnded(h sessionfile.Header, modTime time.Time) bool {
-	return st.timeouts.With(h.Own).Ended(time.Now(), h.Created, modTime)
-}
-
-// miss counts a session that may be the owner's, unless it has ended.
-func (o *ownerSearch) miss(h sessionfile.Header, modTime time.Time) {
-	if !o.hasEnded(h, modTime) {
-		o.missed++
-	}
-}
-
-// err counts the sessions that were missed; nil for none.
-func (o *ownerSearch) err() error {
-	if o.missed == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d sessions that may be the owner's do not open with this store's Sealer", o.missed)
 }

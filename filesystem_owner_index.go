@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/ownerindex"
 	"github.com/sessfs/sessions/internal/sessionfile"
+	"github.com/sessfs/sessions/internal/slotfile"
 )
 
 const (
@@ -203,4 +205,58 @@ func enter(ctx context.Context, x *ownerIndex, found map[string][]string) error 
 		}
 	}
 	return nil
+}
+
+// makeOwnerKey makes the directory's secret where there is none, and leaves one that
+// cannot be read alone.
+func (st *FilesystemSessionStore) makeOwnerKey(ctx context.Context) error {
+	dir, err := st.files.PresentDir()
+	if err != nil {
+		return err
+	}
+	if _, err = dir.Lstat(sessionfile.OwnersKey); errors.Is(err, fs.ErrNotExist) {
+		_, err = st.ownerKey(ctx, true)
+	}
+	return err
+}
+
+// ownerTag returns the tag of an owner, "" for none.
+func (st *FilesystemSessionStore) ownerTag(ctx context.Context, owner string) (string, error) {
+	if owner == "" {
+		return "", nil
+	}
+	key, err := st.ownerKey(ctx, true)
+	if err != nil {
+		return "", err
+	}
+	return key.tag(owner), nil
+}
+
+// ownerKey returns the directory's key. Without one that can be read, a new one is
+// written, or nil returned. It is remembered when it was written, or could have
+// been: until then it may have to be sealed anew.
+//
+// A process may go on with a key whose file was lost or replaced. A header names
+// the key that it was made under, and where that is not the one at hand, the
+// owner is found in the payload. So no session is missed.
+func (st *FilesystemSessionStore) ownerKey(ctx context.Context, write bool) (*ownerKey, error) {
+	if key := st.owners.Load(); key != nil {
+		return key, nil
+	}
+	dir, err := st.files.PresentDir()
+	if err != nil {
+		return nil, err
+	}
+	file := ownerKeyFile{format: &st.fileFormat, log: st.opts.Logger, files: slotfile.Files{
+		Opened:     dir,
+		Mode:       ownersKeyMode,
+		Sync:       st.files.Sync,
+		MaxPayload: ownersKeyMax,
+		TempSuffix: sessionfile.TempSuffix,
+	}}
+	key, err := file.load(ctx, write)
+	if err == nil && key != nil && write {
+		st.owners.Store(key)
+	}
+	return key, err
 }

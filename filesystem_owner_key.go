@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
 	"strings"
 
 	"github.com/sessfs/sessions/internal/sessionfile"
@@ -55,51 +56,11 @@ func isTag(id, tag string) bool {
 	return ok && err == nil && len(mac) == hex.EncodedLen(ownerTagSize)
 }
 
-// ownerTag returns the tag of an owner, "" for none.
-func (st *FilesystemSessionStore) ownerTag(ctx context.Context, owner string) (string, error) {
-	if owner == "" {
-		return "", nil
-	}
-	key, err := st.ownerKey(ctx, true)
-	if err != nil {
-		return "", err
-	}
-	return key.tag(owner), nil
-}
-
-// ownerKey returns the directory's key. Without one that can be read, a new one is
-// written, or nil returned. It is remembered when it was written, or could have
-// been: until then it may have to be sealed anew.
-//
-// A process may go on with a key whose file was lost or replaced. A header names
-// the key that it was made under, and where that is not the one at hand, the
-// owner is found in the payload. So no session is missed.
-func (st *FilesystemSessionStore) ownerKey(ctx context.Context, write bool) (*ownerKey, error) {
-	if key := st.owners.Load(); key != nil {
-		return key, nil
-	}
-	dir, err := st.files.PresentDir()
-	if err != nil {
-		return nil, err
-	}
-	file := ownerKeyFile{st: st, files: slotfile.Files{
-		Opened:     dir,
-		Mode:       ownersKeyMode,
-		Sync:       st.files.Sync,
-		MaxPayload: ownersKeyMax,
-		TempSuffix: sessionfile.TempSuffix,
-	}}
-	key, err := file.load(ctx, write)
-	if err == nil && key != nil && write {
-		st.owners.Store(key)
-	}
-	return key, err
-}
-
 // An ownerKeyFile is the file that has the directory's key.
 type ownerKeyFile struct {
-	st    *FilesystemSessionStore
-	files slotfile.Files
+	format *fileFormat // of the sessions, for its Sealer
+	log    *slog.Logger
+	files  slotfile.Files
 }
 
 // load reads the key. With write, one that cannot be read is replaced, and one
@@ -155,7 +116,7 @@ func (f *ownerKeyFile) replace(ctx context.Context) (*ownerKey, error) {
 	}
 	defer file.Unlock()
 	if file.Err() != nil {
-		f.st.logOwnerKey()
+		f.logUnreadable()
 		_, err := file.Remove()
 		return nil, err
 	}
@@ -164,7 +125,7 @@ func (f *ownerKeyFile) replace(ctx context.Context) (*ownerKey, error) {
 	case current: // another process was faster
 		return key, nil
 	case key == nil:
-		f.st.logOwnerKey()
+		f.logUnreadable()
 		key = newOwnerKey(randomSecret())
 	}
 	payload, err := f.seal(key)
@@ -174,8 +135,8 @@ func (f *ownerKeyFile) replace(ctx context.Context) (*ownerKey, error) {
 	return key, file.Write(ctx, []byte(ownersKeyMeta), payload, false)
 }
 
-func (st *FilesystemSessionStore) logOwnerKey() {
-	st.opts.Logger.Warn("sessions: the secret that owners are found by cannot be read, and is made anew; it is damaged, or was sealed under a key that is not known any more. No session is lost, but finding the older ones of an owner takes longer")
+func (f *ownerKeyFile) logUnreadable() {
+	f.log.Warn("sessions: the secret that owners are found by cannot be read, and is made anew; it is damaged, or was sealed under a key that is not known any more. No session is lost, but finding the older ones of an owner takes longer")
 }
 
 func randomSecret() []byte {
@@ -186,10 +147,10 @@ func randomSecret() []byte {
 
 // seal returns the file's payload for a key.
 func (f *ownerKeyFile) seal(key *ownerKey) (string, error) {
-	if f.st.opts.Sealer == nil {
+	if f.format.sealer == nil {
 		return hex.EncodeToString(key.secret), nil
 	}
-	sealed, err := f.st.opts.Sealer.Seal(key.secret, sessionfile.OwnersKey)
+	sealed, err := f.format.sealer.Seal(key.secret, sessionfile.OwnersKey)
 	return string(sealed), err
 }
 
@@ -199,13 +160,13 @@ func (f *ownerKeyFile) seal(key *ownerKey) (string, error) {
 func (f *ownerKeyFile) open(payload string) (key *ownerKey, current bool) {
 	var secret []byte
 	var err error
-	if f.st.opts.Sealer == nil {
+	if f.format.sealer == nil {
 		secret, err = hex.DecodeString(payload)
 	} else {
-		secret, err = f.st.opts.Sealer.Open([]byte(payload), sessionfile.OwnersKey)
+		secret, err = f.format.sealer.Open([]byte(payload), sessionfile.OwnersKey)
 	}
 	if err != nil || len(secret) != ownersKeySize {
 		return nil, false
 	}
-	return newOwnerKey(secret), f.st.isSealedNow([]byte(payload))
+	return newOwnerKey(secret), f.format.isSealedNow([]byte(payload))
 }

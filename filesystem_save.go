@@ -278,16 +278,6 @@ func (t *transaction) end() error {
 	return err
 }
 
-// logLeftover takes the outcome of a removal. A file that stays although its session
-// is gone is logged: no caller could act on it.
-func (st *FilesystemSessionStore) logLeftover(gone bool, err error) (bool, error) {
-	if gone && err != nil {
-		st.opts.Logger.Warn("sessions: the file of an ended session could not be removed", "error", err)
-		err = nil
-	}
-	return gone, err
-}
-
 // Touch restarts the idle timeout of a stored session; see [Toucher].
 func (st *FilesystemSessionStore) Touch(ctx context.Context, s *Session, interval time.Duration) (bool, error) {
 	key, err := st.base.KeyOf(s)
@@ -334,7 +324,7 @@ func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock
 	if !ok {
 		return ErrCorrupt
 	}
-	if st.timeouts.With(h.Own).Ended(now, h.Created, file.ModTime()) {
+	if st.hasEnded(h, file.ModTime()) {
 		return ErrDeleted
 	}
 	var wanted []sessionfile.Header // the better first

@@ -3,13 +3,35 @@ package sessions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"iter"
+	"time"
 
 	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/ownerindex"
 	"github.com/sessfs/sessions/internal/sessionfile"
 )
+
+// An ownerSearch finds the sessions of an owner.
+type ownerSearch struct {
+	*FilesystemSessionStore
+	owner  string
+	secret *ownerKey // nil when the directory has none that can be read
+	tag    string    // of the owner, under the secret
+	buf    []byte
+	missed int  // sessions that may be the owner's
+	lost   bool // the last file was gone: its session may have been renewed
+}
+
+func (st *FilesystemSessionStore) ownerSearch(ctx context.Context, owner string) (*ownerSearch, error) {
+	o := &ownerSearch{FilesystemSessionStore: st, owner: owner}
+	var err error
+	if o.secret, err = st.ownerKey(ctx, false); o.secret != nil {
+		o.tag = o.secret.tag(owner)
+	}
+	return o, err
+}
 
 // names returns the names of files among which those of the owner's sessions are.
 func (o *ownerSearch) names(ctx context.Context) iter.Seq2[sessionfile.Name, error] {
@@ -83,6 +105,95 @@ func (o *ownerSearch) whole(ctx context.Context, x *ownerIndex) (since ownerinde
 	return o.complete(ctx, x, o.secret)
 }
 
+// load returns the record of that file if it is a session of the owner's that has
+// not expired.
+func (o *ownerSearch) load(ctx context.Context, name sessionfile.Name) (*Record, error) {
+	file, err := o.files.Read(ctx, name.File)
+	if o.lost = errors.Is(err, fs.ErrNotExist); isMissingOrDamaged(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	h, ok := sessionfile.ParseHeader(file.Meta)
+	is, certain := o.tagged(h)
+	if !ok || certain && !is {
+		return nil, nil
+	}
+	rec, err := o.record(name, file)
+	switch {
+	case isSealError(err):
+		if info, err := o.files.Dir().Lstat(name.File); err == nil {
+			o.miss(h, info.ModTime)
+		}
+		return nil, nil
+	case err != nil, rec.Owner != o.owner, o.base.Expired(&rec): // err is ErrCorrupt
+		return nil, nil
+	}
+	return &rec, nil
+}
+
+// An ownedFile is the answer of owns.
+type ownedFile struct {
+	is, ended bool
+	created   time.Time
+}
+
+// owns reports whether the session of that file is the owner's. It waits for no
+// lock.
+func (o *ownerSearch) owns(dir *dirfs.Dir, name sessionfile.Name) (found ownedFile, err error) {
+	h, info, err := readHeader(dir, name.File, &o.buf)
+	if isMissingOrDamaged(err) {
+		return found, nil
+	}
+	if err != nil {
+		return found, err
+	}
+	found.created, found.ended = h.Created, o.hasEnded(h, info.ModTime)
+	is, certain := o.tagged(h)
+	if certain {
+		found.is = is
+		return found, nil
+	}
+	file, err := o.files.ReadNow(dir, name.File)
+	if isMissingOrDamaged(err) {
+		return found, nil
+	}
+	if err != nil {
+		return found, err
+	}
+	rec, err := o.decode(h, name, file)
+	if isSealError(err) {
+		o.miss(h, info.ModTime)
+	}
+	found.is = err == nil && rec.Owner == o.owner
+	return found, nil
+}
+
+// tagged reports whether a header is that of a session of the owner, and whether
+// its tag tells. It does not when it was made under another key.
+func (o *ownerSearch) tagged(h sessionfile.Header) (is, certain bool) {
+	return h.Owner != "" && h.Owner == o.tag, h.Owner == "" || o.secret.made(h.Owner)
+}
+
+// miss counts a session that may be the owner's, unless it has ended.
+func (o *ownerSearch) miss(h sessionfile.Header, modTime time.Time) {
+	if !o.hasEnded(h, modTime) {
+		o.missed++
+	}
+}
+
+// err counts the sessions that were missed; nil for none.
+func (o *ownerSearch) err() error {
+	if o.missed == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d sessions that may be the owner's do not open with this store's Sealer", o.missed)
+}
+
+// An endMark is left in the index by an end of an owner's sessions.
+type endMark struct{ keep []string }
+
 // deleteListed ends the sessions that match, with the owner's lock, and leaves the
 // mark. When the index was begun anew meanwhile, in which a session may have been
 // entered beside it, it begins again.
@@ -130,7 +241,8 @@ func (o *ownerSearch) deleteLocked(ctx context.Context, x *ownerIndex, whole boo
 			is, err = match(x.dir, name)
 		}
 		if is {
-			// Without waiting for its lock, whose holder may be waiting for the owner's.
+			// Without waiting for its lock, whose holder may be waiting for the
+			// owner's.
 			gone[name.File], err = o.logLeftover(o.files.RemoveNow(x.dir, name.File))
 		}
 		if gone[name.File] {
@@ -161,17 +273,4 @@ func (st *FilesystemSessionStore) parsed(ctx context.Context, files []string) it
 			}
 		}
 	}
-}
-
-// makeOwnerKey makes the directory's secret where there is none, and leaves one that
-// cannot be read alone.
-func (st *FilesystemSessionStore) makeOwnerKey(ctx context.Context) error {
-	dir, err := st.files.PresentDir()
-	if err != nil {
-		return err
-	}
-	if _, err = dir.Lstat(sessionfile.OwnersKey); errors.Is(err, fs.ErrNotExist) {
-		_, err = st.ownerKey(ctx, true)
-	}
-	return err
 }
