@@ -1,6 +1,7 @@
 // Command notebook is a small web application with its sessions in files, or
-// in cookies: notes, login, logout, flash messages, "remember me", and a page
-// that shows a visitor's session as it is stored.
+// in cookies: notes, login, logout, flash messages, "remember me", a page that
+// shows a visitor's session as it is stored, and one on which users see and end
+// their sessions.
 //
 //	go run ./examples/notebook
 //	go run ./examples/notebook -store cookies

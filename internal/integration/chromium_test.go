@@ -178,6 +178,56 @@ func (b *tab) submit(action string) {
 	b.leave(func() { b.run(fmt.Sprintf("document.querySelector('form[action=%q] button').click()", action), nil) })
 }
 
+// press moves the focus by Tab, from the page's beginning, to the link or button
+// of a name, and presses Enter. The focus is visible on its way.
+func (b *tab) press(name string) {
+	b.t.Helper()
+	b.run("document.activeElement.blur()", nil)
+	var passed []string
+	for range 60 {
+		b.key("Tab", 9, "")
+		var focus struct {
+			Name, Outline string
+			Width         float64
+		}
+		b.run(`(() => {
+			const e = document.activeElement, style = getComputedStyle(e);
+			const labels = (e.getAttribute("aria-labelledby") || "").split(" ").map(id => document.getElementById(id)?.innerText);
+			return {name: labels[0] ? labels.join(" ") : e.innerText || e.name || "", outline: style.outlineStyle, width: parseFloat(style.outlineWidth)};
+		})()`, &focus)
+		if focus.Outline == "none" || focus.Width < 2 {
+			b.t.Errorf("the focus is not visible on %q: %+v", focus.Name, focus)
+		}
+		if strings.TrimSpace(focus.Name) == name {
+			b.leave(func() { b.key("Enter", 13, "\r") })
+			return
+		}
+		passed = append(passed, focus.Name)
+	}
+	b.t.Fatalf("Tab does not come to %q, but to %q", name, passed)
+}
+
+// key presses a key.
+func (b *tab) key(name string, code int, text string) {
+	b.t.Helper()
+	for _, kind := range []string{"keyDown", "keyUp"} {
+		b.call("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": name, "code": name, "windowsVirtualKeyCode": code, "text": text}, nil)
+		text = ""
+	}
+}
+
+// wants fails unless the page has all of these texts.
+func (b *tab) wants(texts ...string) {
+	b.t.Helper()
+	var page string
+	b.run("document.body.innerText", &page)
+	for _, text := range texts {
+		if !strings.Contains(page, text) {
+			b.t.Errorf("no %q in %s", text, page)
+		}
+	}
+}
+
 // fill writes into the field of an ID.
 func (b *tab) fill(id, text string) {
 	b.t.Helper()

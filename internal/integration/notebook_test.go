@@ -62,9 +62,72 @@ func TestNotebookIsForAllVisitors(t *testing.T) {
 	b.submit("/notes")
 	check("refused")
 
+	openTab(t, browser).login(url)
+	b.press("Where you are logged in")
+	check("sessions")
+	b.press("End Chrome on Linux, 127.0.0.1")
+	check("sessions-question")
+	b.press("Yes, end it")
+	b.submit("/logout")
+	b.press("Where you are logged in")
+	check("sessions-none")
+
 	b.open(inCookies + "/hood")
 	b.submit("/hood/twenty")
 	check("hood-cookies")
+	b.login(inCookies)
+	b.press("Where you are logged in")
+	check("sessions-cookies")
+}
+
+// Two browsers of one user: each sees the other, and ends it by the keyboard
+// alone, without a script of the page.
+func TestNotebookEndsTheSessionsOfAnotherBrowser(t *testing.T) {
+	browser := chromium(t)
+	url := startNotebook(t, buildNotebook(t), "files")
+	here, there := openTab(t, browser), openTab(t, browser)
+	here.login(url)
+	there.login(url)
+	here.press("Where you are logged in")
+	here.wants("Chrome on Linux, 127.0.0.1\n", "this browser", "Ends unused in")
+	here.press("End Chrome on Linux, 127.0.0.1")
+	here.wants("End this session?")
+	there.press("Notes")
+	there.wants("You are Ann")
+	here.press("Yes, end it")
+	here.wants("The session is ended.")
+	there.press("Notes") // its next click
+	there.wants("Log in")
+	here.press("Notes")
+	here.wants("You are Ann")
+
+	there.login(url)
+	here.press("Where you are logged in")
+	here.press("Log out everywhere but here")
+	here.press("Yes, log out everywhere else")
+	here.wants("Sessions that were ended: 1.")
+	there.fill("text", "written too late")
+	there.submit("/notes")
+	there.wants("Log in", "written too late") // in a notebook without an owner
+	here.press("Notes")
+	here.wants("You are Ann", "None yet.")
+
+	there.login(url)
+	here.press("Where you are logged in")
+	here.press("Log out everywhere")
+	here.press("Yes, log out everywhere")
+	here.wants("You are logged out everywhere", "Nowhere, as far as this browser knows")
+	there.press("Where you are logged in")
+	there.wants("Nowhere, as far as this browser knows")
+}
+
+// login logs in as Ann.
+func (b *tab) login(url string) {
+	b.t.Helper()
+	b.open(url)
+	b.fill("name", "Ann")
+	b.submit("/login")
+	b.wants("You are Ann")
 }
 
 // The button in a browser, which keeps the cookies by its own rules.

@@ -1,6 +1,6 @@
 // Package notebook is the application of the command notebook: notes, login,
-// logout, flash messages, "remember me", and a page that shows a visitor's
-// session as it is stored.
+// logout, flash messages, "remember me", a page that shows a visitor's session as
+// it is stored, and one where a user sees and ends all of theirs.
 package notebook
 
 import (
@@ -85,6 +85,9 @@ func New(store Store) (http.Handler, error) {
 	mux.HandleFunc("POST /notes", nb.addNote)
 	mux.HandleFunc("POST /login", nb.login)
 	mux.HandleFunc("POST /logout", logout)
+	mux.HandleFunc("GET /sessions", nb.showPlaces)
+	mux.HandleFunc("GET /sessions/end", nb.ask)
+	mux.HandleFunc("POST /sessions/end", nb.endPlaces)
 	mux.HandleFunc("GET /hood", nb.showHood)
 	mux.HandleFunc("POST /hood/count", nb.count)
 	mux.HandleFunc("POST /hood/twenty", nb.sendTwenty)
@@ -190,6 +193,9 @@ func begin(r *http.Request) *sessions.Session {
 func (nb *notebook) show(w http.ResponseWriter, r *http.Request, status int, v view) {
 	s := sessions.FromContext(r.Context())
 	v.Open, v.User, v.Opened, v.Notes = true, userName.Get(s), opened.Get(s), notesOf(s)
+	if end := s.Deadline(); v.User != "" && !end.IsZero() && time.Until(end) < warning {
+		v.Left = left(end)
+	}
 	if r.Method != http.MethodHead { // HEAD shows no page: the messages wait for one
 		v.Flashes = s.Flashes()
 	}
@@ -202,6 +208,7 @@ const (
 	maxName  = 50  // the same
 
 	slowness = 5 * time.Second
+	warning  = time.Hour // is how long before its end a page tells that a session ends
 )
 
 func (nb *notebook) addNote(w http.ResponseWriter, r *http.Request) {
@@ -241,14 +248,20 @@ func (nb *notebook) login(w http.ResponseWriter, r *http.Request) {
 		nb.show(w, r, http.StatusUnprocessableEntity, view{Problem: problem, Name: name})
 		return
 	}
-	s.Login(name) // a new ID, and the end of another user's session
-	userName.Set(s, name)
+	authenticate(s, r, name)
 	s.SetIdleTimeout(0)
 	if r.PostFormValue("remember") != "" {
 		s.SetIdleTimeout(Lifetime)
 	}
 	s.AddFlash("Welcome, " + name + ".")
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// authenticate makes the session that of a user who has just told their name.
+func authenticate(s *sessions.Session, r *http.Request, name string) {
+	s.Login(name) // a new ID, and the end of another user's session
+	s.SetMeta(device(r))
+	userName.Set(s, name)
 }
 
 func logout(w http.ResponseWriter, r *http.Request) {
@@ -276,23 +289,39 @@ type view struct {
 
 	Open    bool // the session is at hand, and the rest is from it
 	User    string
+	Left    string // until the session ends, if that is soon
 	Opened  time.Time
 	Flashes []any
 	Notes   []note
-	Hood    *hood // of the page under the hood, nil on the others
 
+	// One of these at the most, of the page of its own.
+	Hood     *hood
+	Places   *places
+	Question *question
+
+	Page, Title      string
 	MaxNote, MaxName int
+}
+
+// page names the page of a view, and its template.
+func (v view) page() (name, title string) {
+	switch {
+	case v.Hood != nil:
+		return "hood", "Under the hood"
+	case v.Places != nil:
+		return "sessions", "Where you are logged in"
+	case v.Question != nil:
+		return "sessions", "Log out?"
+	}
+	return "notes", ""
 }
 
 // render writes the page whole or not at all.
 func (nb *notebook) render(w http.ResponseWriter, status int, v view) {
 	v.Store, v.MaxNote, v.MaxName = nb.store, maxNote, maxName
-	page := "notes.html"
-	if v.Hood != nil {
-		page = "hood.html"
-	}
+	v.Page, v.Title = v.page()
 	var html bytes.Buffer
-	if err := pages[page].Execute(&html, v); err != nil {
+	if err := pages[v.Page].Execute(&html, v); err != nil {
 		log.Print("notebook: ", err)
 		http.Error(w, "The page could not be made.", http.StatusInternalServerError)
 		return
@@ -310,7 +339,8 @@ var (
 	style string
 
 	pages = map[string]*template.Template{
-		"notes.html": template.Must(template.ParseFS(templates, "layout.html", "notes.html")),
-		"hood.html":  template.Must(template.ParseFS(templates, "layout.html", "hood.html")),
+		"notes":    template.Must(template.ParseFS(templates, "layout.html", "notes.html")),
+		"hood":     template.Must(template.ParseFS(templates, "layout.html", "hood.html")),
+		"sessions": template.Must(template.ParseFS(templates, "layout.html", "sessions.html")),
 	}
 )

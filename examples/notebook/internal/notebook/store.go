@@ -21,6 +21,10 @@ type Store struct {
 	Form    string // the form in which they keep a session, in a sentence or two
 	Carrier sessions.Carrier
 
+	// Owners finds the sessions of a user. It is nil where none can be found, and
+	// the pages tell so.
+	Owners sessions.OwnerStore
+
 	// Merges reports whether the changes of requests that overlap are all kept.
 	Merges bool
 
@@ -83,6 +87,7 @@ func files(dir string, observe func(context.Context, sessions.Event)) (Store, er
 		Place:   dir,
 		Form:    "Two slots: a save overwrites the older one, so that a process that dies in it leaves the other as it was. The name of the file is a hash of your session ID, and not the ID.",
 		Carrier: carrier,
+		Owners:  store,
 		Merges:  true,
 		Show:    show,
 	}, err
