@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/sessfs/sessions"
@@ -41,22 +43,46 @@ func (st *Store) List(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// DeleteAll ends every stored session; see [sessions.Clearer].
+// gateKey is the key of the gate that a walk to end all sessions closes for renewals.
+func (st *Store) gateKey() string { return st.opts.Prefix + "gate" }
+
+// DeleteAll ends every stored session; see [sessions.Clearer]. A session that is renewed
+// meanwhile, or within some seconds afterwards, is ended by that.
 func (st *Store) DeleteAll(ctx context.Context) (n int, err error) {
+	started := time.Now()
+	walk := newVersion()
+	gate := func(ctx context.Context, step string) error {
+		_, err := st.client.integer(ctx, gateScript, nil, st.gateKey(), step, walk)
+		return err
+	}
 	var errs []error
-	err = st.walk(ctx, func(master redis.Cmdable, keys []string) error {
-		ended, err := await(ctx, st.client, func() (int, error) { return deleteKeys(ctx, master, keys) })
-		n += ended
-		if err != nil {
-			errs = append(errs, err)
-		}
-		return ctx.Err()
-	})
+	if err = gate(ctx, "walk"); err == nil {
+		trusted := time.Now()
+		err = st.walk(ctx, func(master redis.Cmdable, keys []string) error {
+			ended, err := await(ctx, st.client, func() (int, error) { return deleteKeys(ctx, master, keys) })
+			n += ended
+			for range ended {
+				st.observeEnd(ctx, started)
+			}
+			if err != nil {
+				errs = append(errs, err)
+			}
+			if time.Since(trusted) > maxTrust {
+				return errors.New("the walk was too slow: sessions may have passed it by a renewal")
+			}
+			trusted = time.Now()
+			return cmp.Or(ctx.Err(), gate(ctx, "walk"))
+		})
+		err = errors.Join(err, gate(context.WithoutCancel(ctx), "done"))
+	}
 	if err = errors.Join(append(errs, err)...); err != nil {
 		err = fmt.Errorf("sessions: delete: %w", err)
 	}
 	return n, err
 }
+
+// maxTrust is less than the time for which gate.lua believes that a walk goes on.
+const maxTrust = 20 * time.Second
 
 // deleteKeys deletes the keys on a master, and returns how many there were.
 func deleteKeys(ctx context.Context, master redis.Cmdable, keys []string) (n int, err error) {

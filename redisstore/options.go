@@ -33,6 +33,9 @@ type Options struct {
 
 	// Sealer encrypts the sessions, so that the server can neither read nor change them,
 	// each bound to its key. All values are then sent with each save. The default is not to.
+	// Sessions under a key that was dropped are lost, as in files (see [sessions.FilesystemOptions]).
+	// When all keys were lost, so is the secret by which owners are named, in the key
+	// "secret" after the prefix; a login is an error until that key is deleted.
 	Sealer sessions.Sealer
 
 	// IdleTimeout and Lifetime are as in [sessions.FilesystemOptions], with the same defaults,
@@ -70,7 +73,7 @@ type Options struct {
 
 // ACL is the rules that the server's user of a Store needs, besides its keys, after -@all; see
 // the package comment.
-const ACL = "+hgetall +evalsha +eval +hmget +hget +hkeys +exists +hset +hdel +del +rename +pexpireat +persist +time" +
+const ACL = "+hgetall +evalsha +eval +hmget +hget +hkeys +exists +hset +hdel +del +rename +pexpire +pexpireat +persist +pttl +time +get +set" +
 	" +scan" // of List and DeleteAll
 
 const (

@@ -23,6 +23,9 @@ const (
 	metaField          = "m"
 	sealedField        = "d"
 
+	tagField     = "h" // of the owner; see owner.go
+	horizonField = "e" // until when the owner's index has the session (ms)
+
 	valuePrefix = "=" // before the key of a value
 )
 
@@ -114,7 +117,7 @@ func parseTime(text string) (time.Time, error) {
 type edit struct {
 	deleted  []string
 	set      []string // a field, its value, and so on
-	timeouts bool     // are among them
+	timeouts bool     // are among them, or the horizon
 }
 
 // put sets a field, or deletes it when the text is empty.

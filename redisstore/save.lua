@@ -2,7 +2,7 @@
 -- KEYS  1 the session; 2 the key that it moves to, if it does.
 -- ARGV  1 the version that the save makes; 2 the version that it builds on;
 --       3 flags: f nothing is stored yet, x only on that version, r the request is
---         repeated, c the values go first, t a timeout is among the fields;
+--         repeated, c the values go first, t one of i, l, e is among the fields;
 --       4, 5 the store's idle timeout and lifetime, in milliseconds, 0 for none;
 --       6 when the session was made, '' for now; 7 its codec;
 --       8 the number of fields to delete; these; then the fields to set, with values.
@@ -21,7 +21,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local stamp = string.format('%.0f', now)
 local fresh, merged = flag('f'), false
-local was = redis.call('HMGET', key, 'v', 's', 'i', 'l')
+local was = redis.call('HMGET', key, 'v', 's', 'i', 'l', 'e')
 if made(was[1]) then return all(1, key) end
 if fresh then
 	if redis.call('EXISTS', key) == 1 then return -1 end
@@ -66,12 +66,12 @@ for i = first + 998, #ARGV, 1000 do
 end
 
 if flag('t') then
-	local own = redis.call('HMGET', to, 'i', 'l')
-	was[3], was[4] = own[1], own[2]
+	local own = redis.call('HMGET', to, 'i', 'l', 'e')
+	was[3], was[4], was[5] = own[1], own[2], own[3]
 end
 idle, lifetime = tonumber(was[3] or idle), tonumber(was[4] or lifetime)
-local ends = math.huge
-if idle > 0 then ends = now + idle end
+local ends = tonumber(was[5] or math.huge)
+if idle > 0 then ends = math.min(ends, now + idle) end
 if lifetime > 0 then ends = math.min(ends, tonumber(string.match(s, '%d+$')) + lifetime) end
 if ends == math.huge then
 	redis.call('PERSIST', to)

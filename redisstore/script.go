@@ -25,7 +25,15 @@ var (
 	//go:embed reseal.lua
 	resealText string
 
+	//go:embed owner.lua
+	ownerText string
+	//go:embed end.lua
+	endText string
+	//go:embed gate.lua
+	gateText string
+
 	saveScript, touchScript, resealScript = newScript(saveText), newScript(touchText), newScript(resealText)
+	ownerScript, endScript, gateScript    = newScript(ownerText), newScript(endText), newScript(gateText)
 )
 
 // command returns the command that runs the script, by its hash or, for a server that does not
@@ -68,4 +76,17 @@ func (cl *client) run(ctx context.Context, s script, wait *wait, keys []string, 
 		return nil, err
 	}
 	return cmd.Val(), nil
+}
+
+// integer is run for a script that returns a number, with the same arguments each time.
+func (cl *client) integer(ctx context.Context, s script, wait *wait, key string, args ...string) (int64, error) {
+	reply, err := cl.run(ctx, s, wait, []string{key}, func(bool) []string { return args })
+	if err != nil {
+		return 0, err
+	}
+	n, ok := reply.(int64)
+	if !ok {
+		return 0, errReply
+	}
+	return n, nil
 }

@@ -16,47 +16,55 @@
 //	session:{3f9a1c02}b6d8…e1       prefix, the first 8 characters of the ID, its SHA-256
 //	  s   1 json 1763756400000      format, codec, when it was made or renewed (ms)
 //	  v   1763756460000 Tq3… x0A…   when it was last used (ms), the versions of the last saves
-//	  i l a p o m                   its own timeouts (ms), login (µs), persistence, owner, Meta; if set
+//	  i l a p o m                   own timeouts (ms), login (µs), persistence, owner, Meta
+//	  h e                           the owner's tag; until when the owner's index has it (ms)
 //	  =cart [1,2]                   the value of the key "cart", as the codec encodes it
+//
+// Fields of the third and fourth lines are there when they are set. With a Sealer all but s, v,
+// i, l, h and e are in one sealed field, d, and the times that count are those inside it.
 //
 // The server knows 4 bytes of an ID, and its hash; the rest cannot be found from that. A
 // renewed ID begins with the same 4 bytes, so that both keys are in one slot of a cluster and
-// one script changes both; the other 28 are new. With a Sealer all of it but s, v, i and l is in one sealed field, d,
-// and the times that count are those inside it.
+// one script changes both; its other 28 are new.
+//
+// session:owner:{tag} is the index of an owner: the names of the sessions. The tag is a hash
+// of the owner, or, with a Sealer, an HMAC under session:secret, which is sealed.
+// session:gate keeps renewals from passing a DeleteAll.
+//
+// # Commands
 //
 // A load is one command, HGETALL. A save is one script that is sent what the request
-// changed, and answers with all fields only when another request has saved since. Each
-// save has a version of its own, 64 random bits. A client whose connection broke sends it
-// again, and the script knows the version. When it cannot be told whether a save was carried
-// out, among dozens of others on the session, that is an error.
+// changed, and answers with all fields only when another request has saved since. A renewal asks
+// session:gate as well. A session that gets an owner, or is renewed with one, is entered into the index before,
+// and looked for there afterwards; a logout leaves it.
 //
-// # What the server may do
+// Each save has a version of its own, 64 random bits. When the connection breaks it is sent
+// again, and the script knows the version. When it cannot be told whether it was carried
+// out, since several others have saved meanwhile, that is an error.
 //
-// The user of the client needs the rules of [ACL] for the keys of the prefix,
+// The server's user needs the rules of [ACL] for the keys of the prefix,
 //
 //	~session:* -@all +hgetall +evalsha …
 //
-// and +wait +set for WaitReplicas, +info +config|get for the checks of New, which are left out
-// when they are refused, and +cluster|slots +cluster|shards +command in a cluster. What the client
-// itself sends when it connects (HELLO, CLIENT SETINFO) is optional.
+// and +wait for WaitReplicas, +info +config|get for the checks of [New], which are left out
+// when they are refused, and +cluster|slots +cluster|shards +command in a cluster. The
+// client's own commands when it connects (HELLO, CLIENT SETINFO) are optional.
+//
+// # Errors
 //
 // A server that is down, slow, a replica, full or starting is an error of the call, which
-// returns no later than its context ends, and never a new session. The save
+// returns no later than its context ends, and never a new session. A save that failed
 // may have been carried out all the same; the session stays modified, and may be saved again.
 // One that was sent again because the connection broke is ErrDeleted when the session ends
 // between the two, whether or not the first was carried out before.
 //
-// # Failover
-//
 // Redis and Valkey acknowledge a write before a replica has it. A failover may take the last
-// ones back: a save, and an end of a session as well, unless WaitReplicas is set. Nothing is
-// ever half done.
+// ones back: a save, and the end of a session and the entry in an owner's index as well, unless
+// WaitReplicas is set. Nothing is ever half done.
 package redisstore
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -78,6 +86,7 @@ type Store struct {
 	lifetime       time.Duration // zero for none
 	idle, lifeText string        // the timeouts, for the scripts
 	damaged        damagedLog
+	ended          recentEnds
 }
 
 var (
@@ -127,18 +136,27 @@ type backend struct{ *Store }
 
 // Load reads the record of a key in one round trip.
 func (st backend) Load(ctx context.Context, key string) (sessions.Record, error) {
+	hash, err := st.hash(ctx, key)
+	if err != nil {
+		return sessions.Record{}, err
+	}
+	if len(hash) == 0 {
+		return sessions.Record{}, sessions.ErrNotStored
+	}
+	return st.record(key, hash)
+}
+
+// hash reads a hash, which is empty when there is none.
+func (st *Store) hash(ctx context.Context, key string) (map[string]string, error) {
 	var cmd *redis.MapStringStringCmd
 	err := st.client.do(ctx, nil, func(bool) redis.Cmder {
 		cmd = redis.NewMapStringStringCmd(ctx, "hgetall", key)
 		return mapCommand{cmd}
 	})
 	if err != nil {
-		return sessions.Record{}, err
+		return nil, err
 	}
-	if len(cmd.Val()) == 0 {
-		return sessions.Record{}, sessions.ErrNotStored
-	}
-	return st.record(key, cmd.Val())
+	return cmd.Val(), nil
 }
 
 // Commit carries out a change.
@@ -221,154 +239,25 @@ func (st backend) try(ctx context.Context, c *sessions.Change) (stored *sessions
 		}
 	}
 	if c.NewKey() == "" {
-		return nil, true, nil
+		return nil, true, st.leave(ctx, c)
 	}
 	s, err := st.newSave(c)
 	if err != nil {
 		return nil, true, err
 	}
+	owned, err := st.enter(ctx, c, s)
+	if err != nil {
+		return nil, !errors.Is(err, errEnded), err
+	}
 	reply, err := st.client.run(ctx, saveScript, st.waitFor(c), s.keys, s.args)
 	if err != nil {
 		return nil, true, err
 	}
-	return st.outcome(c, s, reply)
-}
-
-// errUnknown is the error of a save whose answer was lost, in the crowd of others.
-var errUnknown = errors.New("the connection broke during the save, others have saved since, and it cannot be told whether it was carried out")
-
-// outcome takes the reply of the save script.
-func (st backend) outcome(c *sessions.Change, s *save, reply any) (stored *sessions.Record, done bool, err error) {
-	switch reply := reply.(type) {
-	case int64:
-		switch reply {
-		case 0:
-			return nil, false, nil
-		case -1:
-			return nil, true, sessions.ErrExists
-		case -2:
-			return &sessions.Record{Damaged: true}, false, nil
-		case -3:
-			return nil, true, errUnknown
-		}
-		if reply < 0 {
-			return nil, true, errReply
-		}
-		if c.Fresh() && s.created == "" {
-			c.SetCreated(time.UnixMilli(reply).UTC())
-		}
-		c.SetVersion(s.makes)
-		return nil, true, nil
-	case []any:
-		carriedOut, hash, err := st.everything(reply)
-		if err != nil {
-			return nil, true, err
-		}
-		key := s.keys[0]
-		if carriedOut {
-			key = c.NewKey()
-		}
-		rec, err := st.record(key, hash)
-		switch {
-		case carriedOut && err == nil:
-			return nil, true, c.SetStored(rec)
-		case carriedOut:
-			return nil, true, err
-		}
-		stored, err = found(rec, err)
-		return stored, err != nil, err
+	if stored, done, err = st.outcome(c, s, reply); !done || err != nil {
+		return stored, done, err
 	}
-	return nil, true, errReply
-}
-
-var errReply = errors.New("the server's answer is not that of the script")
-
-// everything reads a reply that has all fields of a session.
-func (st *Store) everything(reply []any) (carriedOut bool, hash map[string]string, err error) {
-	if len(reply) != 2 {
-		return false, nil, errReply
-	}
-	code, ok := reply[0].(int64)
-	list, ok2 := reply[1].([]any)
-	if !ok || !ok2 || len(list)%2 != 0 {
-		return false, nil, errReply
-	}
-	hash = make(map[string]string, len(list)/2)
-	for i := 0; i < len(list); i += 2 {
-		field, ok := list[i].(string)
-		value, ok2 := list[i+1].(string)
-		if !ok || !ok2 {
-			return false, nil, errReply
-		}
-		hash[field] = value
-	}
-	return code == 1, hash, nil
-}
-
-// A save is a change as it is sent.
-type save struct {
-	keys           []string
-	makes, on      string // versions
-	flags, created string
-	codec          string
-	idle, lifetime string // the store's
-	edit           *edit
-}
-
-func (st *Store) newSave(c *sessions.Change) (*save, error) {
-	rec, _ := c.Attributes()
-	s := &save{keys: []string{c.NewKey()}, makes: newVersion(), idle: st.idle, lifetime: st.lifeText, codec: rec.Codec}
-	var exact bool
-	s.on, exact = c.BuildsOn()
-	var err error
-	if st.opts.Sealer != nil {
-		exact, s.created = true, formatTime(rec.Created)
-		s.edit, err = st.newSealedEdit(c)
-	} else {
-		s.edit = newEdit(c)
-	}
-	if err != nil {
-		return nil, err
-	}
-	size := c.Size()
-	if st.opts.Sealer != nil {
-		size = len(s.edit.set[len(s.edit.set)-1])
-	}
-	if size > st.opts.MaxSize {
-		return nil, fmt.Errorf("%w: %d bytes, limit %d", sessions.ErrTooLarge, size, st.opts.MaxSize)
-	}
-	if c.Renewed() {
-		s.keys = []string{c.Key(), c.NewKey()}
-	}
-	s.flag('f', c.Fresh() && !c.Renewed())
-	s.flag('x', exact)
-	s.flag('c', c.Cleared() && st.opts.Sealer == nil)
-	s.flag('t', s.edit.timeouts)
-	return s, nil
-}
-
-func (s *save) flag(f byte, is bool) {
-	if is {
-		s.flags += string(f)
-	}
-}
-
-// args returns the arguments of the save script.
-func (s *save) args(repeated bool) []string {
-	flags := s.flags
-	if repeated {
-		flags += "r"
-	}
-	args := make([]string, 0, 8+len(s.edit.deleted)+len(s.edit.set))
-	args = append(args, s.makes, s.on, flags, s.idle, s.lifetime, s.created, s.codec, strconv.Itoa(len(s.edit.deleted)))
-	return append(append(args, s.edit.deleted...), s.edit.set...)
-}
-
-// newVersion makes the version of a save: 64 random bits.
-func newVersion() string {
-	var b [8]byte
-	rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	done, err = st.confirm(ctx, c, owned, s.now)
+	return nil, done, err
 }
 
 // waitFor returns the wait for replicas of a save: for a renewal, which ends the old ID.

@@ -8,13 +8,13 @@
 local key = KEYS[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local was = redis.call('HMGET', key, 'v', 's', 'i', 'l')
+local was = redis.call('HMGET', key, 'v', 's', 'i', 'l', 'e')
 if not was[1] or not was[2] then return -1 - redis.call('EXISTS', key) end
 local used, versions = string.match(was[1], '^(%d+)(.*)')
 if now - used < tonumber(ARGV[1]) then return 0 end
-local ends = math.huge
+local ends = tonumber(was[5] or math.huge)
 local idle, lifetime = tonumber(was[3] or ARGV[2]), tonumber(was[4] or ARGV[3])
-if idle > 0 then ends = now + idle end
+if idle > 0 then ends = math.min(ends, now + idle) end
 if lifetime > 0 then ends = math.min(ends, tonumber(string.match(was[2], '%d+$')) + lifetime) end
 if ends <= now then
 	redis.call('DEL', key)

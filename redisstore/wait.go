@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -40,8 +41,8 @@ func (cl *client) canWait(o Options) error {
 // errReplicas is the error of an end or a renewal that a failover may take back.
 var errReplicas = errors.New("it was carried out, and fewer replicas than WaitReplicas have it")
 
-// writtenKey is a key in the slot of a session's.
-func writtenKey(key string) string { return key[:len(key)-publicIDLength] + "written" }
+// writtenKey is a key in the slot of another one.
+func writtenKey(key string) string { return key[:strings.IndexByte(key, '}')+1] + "written" }
 
 // answerAfter sends a command and waits for replicas to have it, on one connection: WAIT is
 // for the writes of its own. Before that it writes a key that ends by itself, so that
