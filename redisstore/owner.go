@@ -101,6 +101,10 @@ func (st *Store) DeleteOne(ctx context.Context, owner, publicID string) (bool, e
 func (st *Store) endOwned(ctx context.Context, owner string, step []string) (n int, err error) {
 	started := time.Now()
 	index, tag, err := st.indexKey(ctx, owner)
+	whose := []string{ownerField, owner}
+	if st.opts.Sealer != nil {
+		whose = []string{tagField, tag}
+	}
 	var names []string
 	if err == nil {
 		names, err = st.names(ctx, index, step)
@@ -112,7 +116,7 @@ func (st *Store) endOwned(ctx context.Context, owner string, step []string) (n i
 		again := false
 		reply, err := st.client.run(ctx, endScript, st.ends(key), []string{key}, func(repeated bool) []string {
 			again = repeated
-			return []string{tag}
+			return whose
 		})
 		if reply == int64(1) || err == nil && again { // it was there before
 			n++

@@ -108,10 +108,12 @@ func (st *Store) enterIndex(ctx context.Context, e *entry, place string, rec *se
 	return 0, errReply
 }
 
-// putOwner sets the fields by which the server knows the owner's sessions and ends them before
-// their entries.
+// putOwner sets the fields by which the server knows the owner's sessions, where the owner is
+// sealed, and ends them before their entries.
 func (s *save) putOwner(tag string, horizon int64) {
-	s.edit.put(tagField, tag, s.fresh)
+	if s.sealed {
+		s.edit.put(tagField, tag, s.fresh)
+	}
 	s.edit.put(horizonField, positive(horizon), s.fresh)
 	s.edit.timeouts = true
 }

@@ -5,7 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base64"
 	"errors"
 
 	"github.com/redis/go-redis/v9"
@@ -25,7 +25,7 @@ func (st *Store) tag(ctx context.Context, owner string) (string, error) {
 		mac = hmac.New(sha256.New, secret)
 	}
 	mac.Write([]byte(owner))
-	return hex.EncodeToString(mac.Sum(nil)[:16]), nil
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16]), nil
 }
 
 // secret returns the owners' secret, and makes it if there is none. It is asked for

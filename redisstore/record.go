@@ -23,7 +23,7 @@ const (
 	metaField          = "m"
 	sealedField        = "d"
 
-	tagField     = "h" // of the owner; see owner.go
+	tagField     = "h" // of an owner that is sealed; see owner_tag.go
 	horizonField = "e" // until when the owner's index has the session (ms)
 
 	valuePrefix = "=" // before the key of a value

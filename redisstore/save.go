@@ -19,7 +19,7 @@ type save struct {
 	codec          string
 	idle, lifetime string // the store's
 	edit           *edit
-	fresh          bool      // nothing is stored yet
+	fresh, sealed  bool      // nothing is stored yet; the edit is sealed
 	now            time.Time // of the server, when it was carried out
 }
 
@@ -27,12 +27,12 @@ func (st *Store) newSave(c *sessions.Change) (*save, error) {
 	rec, _ := c.Attributes()
 	s := &save{
 		keys: []string{c.NewKey()}, makes: newVersion(), codec: rec.Codec, idle: st.idle, lifetime: st.lifeText,
-		fresh: c.Fresh() && !c.Renewed(),
+		fresh: c.Fresh() && !c.Renewed(), sealed: st.opts.Sealer != nil,
 	}
 	var exact bool
 	s.on, exact = c.BuildsOn()
 	var err error
-	if st.opts.Sealer != nil {
+	if s.sealed {
 		exact, s.created = true, formatTime(rec.Created)
 		s.edit, err = st.newSealedEdit(c)
 	} else {
@@ -42,7 +42,7 @@ func (st *Store) newSave(c *sessions.Change) (*save, error) {
 		return nil, err
 	}
 	size := c.Size()
-	if st.opts.Sealer != nil {
+	if s.sealed {
 		size = len(s.edit.set[len(s.edit.set)-1])
 	}
 	if size > st.opts.MaxSize {
@@ -53,7 +53,7 @@ func (st *Store) newSave(c *sessions.Change) (*save, error) {
 	}
 	s.flag('f', s.fresh)
 	s.flag('x', exact)
-	s.flag('c', c.Cleared() && st.opts.Sealer == nil)
+	s.flag('c', c.Cleared() && !s.sealed)
 	return s, nil
 }
 

@@ -17,11 +17,12 @@
 //	  s   1 json 1763756400000      format, codec, when it was made or renewed (ms)
 //	  v   1763756460000 Tq3… x0A…   when it was last used (ms), the versions of the last saves
 //	  i l a p o m                   own timeouts (ms), login (µs), persistence, owner, Meta
-//	  h e                           the owner's tag; until when the owner's index has it (ms)
+//	  e                             until when the owner's index has the session (ms)
 //	  =cart [1,2]                   the value of the key "cart", as the codec encodes it
 //
 // Fields of the third and fourth lines are there when they are set. With a Sealer all but s, v,
-// i, l, h and e are in one sealed field, d, and the times that count are those inside it.
+// i, l and e are in one sealed field, d, and the times that count are those inside it; h is then
+// the owner's tag.
 //
 // The server knows 4 bytes of an ID, and its hash; the rest cannot be found from that. A
 // renewed ID begins with the same 4 bytes, so that both keys are in one slot of a cluster and
