@@ -89,7 +89,7 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 	if err != nil {
 		return nil, errors.Join(err, st.files.Close())
 	}
-	st.fileFormat = fileFormat{st.base.timeouts, o.Sealer, o.MaxSize}
+	st.fileFormat = fileFormat{timeouts: st.base.timeouts, sealer: o.Sealer, maxSize: o.MaxSize}
 	st.files.Times = st.timeouts.Idle > 0
 	return st, nil
 }
@@ -175,7 +175,7 @@ func (st fileBackend) Load(ctx context.Context, key string) (Record, error) {
 
 // record returns the record of a file.
 func (st *FilesystemSessionStore) record(name sessionfile.Name, file slotfile.Record) (Record, error) {
-	h, ok := sessionfile.ParseHeader(file.Meta)
+	h, ok := st.headers.Parse(file.Meta)
 	if !ok {
 		return Record{}, corrupt("the header is of no known version")
 	}

@@ -18,6 +18,7 @@ type fileFormat struct {
 	timeouts sessionfile.Timeouts // the store's
 	sealer   Sealer               // nil for none
 	maxSize  int                  // bytes of a payload
+	headers  sessionfile.Parser
 }
 
 // header returns the header of a record that this store is the first to write.

@@ -118,7 +118,7 @@ func (t *transaction) read() (err error) {
 	}
 	file := t.file.Record()
 	t.meta = file.Meta
-	h, ok := sessionfile.ParseHeader(t.meta)
+	h, ok := t.headers.Parse(t.meta)
 	if !ok {
 		return ErrCorrupt
 	}
