@@ -185,7 +185,8 @@ func (c *Cookies) sentIDs(r *http.Request, s *Session) []string {
 // session. It takes the place of the request's own end: when the browser goes
 // away, the handler's changes are saved all the same.
 func commitContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	c := &saveContext{Context: context.WithoutCancel(ctx)}
+	return c, c.end
 }
 
 // Commit saves the session if it should be saved and is not empty and new, and
