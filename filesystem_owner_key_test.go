@@ -69,11 +69,10 @@ func tagOf(t testing.TB, file string) string {
 	return string(match[1])
 }
 
-// keyFile is the file of the secret, which with no store in the directory is
-// nobody's.
+// keyFile is the file of the secret. It may be there without a store.
 func keyFile(dir string) string { return filepath.Join(dir, ".owners.key") }
 
-// Owners are numbers often. Whoever has the files, and not the key that seals
+// Owners are numbers often. A thief of the files, who has not the key that seals
 // them, must not be able to try all.
 func TestOwnersCannotBeTriedAgainstTheHeaders(t *testing.T) {
 	const owner = "123456"
