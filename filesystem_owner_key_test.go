@@ -129,7 +129,7 @@ func secretIsIn(t *testing.T, file, tag, owner string) bool {
 	return false
 }
 
-func TestTheOwnersKeyIsMadeByTheFirstOwnerOrEnd(t *testing.T) {
+func TestOwnersKeyIsMadeByTheFirstOwnerOrEnd(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	s := saved(t, store, "a", 1)
@@ -157,7 +157,7 @@ func TestTheOwnersKeyIsMadeByTheFirstOwnerOrEnd(t *testing.T) {
 	}
 }
 
-func TestTheOwnersKeyIsOneForAllWhoComeAtOnce(t *testing.T) {
+func TestOwnersKeyIsOneForAllAtOnce(t *testing.T) {
 	for range 20 {
 		dir := t.TempDir()
 		tags := make(chan string, 8)
@@ -257,7 +257,7 @@ func listOwner(t testing.TB, store *sessions.FilesystemSessionStore, owner strin
 }
 
 // A save of a session whose owner stays needs no secret.
-func TestOnlyWhatSetsAnOwnerNeedsTheOwnersKey(t *testing.T) {
+func TestOwnersKeyIsNeededOnlyByASaveThatSetsAnOwner(t *testing.T) {
 	o := sessions.FilesystemOptions{Path: t.TempDir()}
 	s, tag := owned(t, newStore(t, o), o.Path, "ann")
 	if err := errors.Join(os.Remove(keyFile(o.Path)), os.Mkdir(keyFile(o.Path), 0o700)); err != nil {
@@ -289,7 +289,7 @@ func TestOnlyWhatSetsAnOwnerNeedsTheOwnersKey(t *testing.T) {
 	}
 }
 
-func TestTheOwnersKeyIsSealedAnewWhenKeysRotate(t *testing.T) {
+func TestOwnersKeyIsSealedAnewWhenKeysRotate(t *testing.T) {
 	o := sessions.FilesystemOptions{Path: t.TempDir(), Sealer: ringSealer{"old"}}
 	_, tag := owned(t, newStore(t, o), o.Path, "ann")
 	for _, ring := range []ringSealer{{"new", "old"}, {"new"}, {"newer", "new"}, {"newer"}} {
@@ -305,7 +305,7 @@ func TestTheOwnersKeyIsSealedAnewWhenKeysRotate(t *testing.T) {
 
 // A secret that stood in clear is not used where sessions are sealed, and where
 // they are not sealed any more a new one is made.
-func TestTheOwnersKeyIsAnotherOneWhenTheSealerIsSwitchedOnOrOff(t *testing.T) {
+func TestOwnersKeyIsAnotherOneWhenTheSealerIsSwitchedOnOrOff(t *testing.T) {
 	var log safeBuffer
 	o := sessions.FilesystemOptions{Path: t.TempDir(), Logger: textLogger(&log)}
 	tags := make(map[string]bool)
@@ -382,7 +382,7 @@ func childOwn() error {
 	return nil
 }
 
-func TestTheOwnersKeyIsOneForAllProcesses(t *testing.T) {
+func TestOwnersKeyIsOneForAllProcesses(t *testing.T) {
 	for _, damaged := range []bool{false, true} {
 		dir := t.TempDir()
 		if err := os.Chmod(dir, 0o700); err != nil {

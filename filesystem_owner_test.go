@@ -393,7 +393,7 @@ func TestLoginsObeyTheirContextsWhileTheirOwnerIsLocked(t *testing.T) {
 }
 
 // Who cleans the directory may take the store's own files too.
-func TestTheOwnersLockIsMadeAgainWhenItWasRemoved(t *testing.T) {
+func TestOwnersLockIsMadeAgainWhenItWasRemoved(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	for range 3 {
