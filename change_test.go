@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sessfs/sessions"
@@ -435,5 +436,32 @@ func TestChangeTellsOfALoginAndWhenItWasCalled(t *testing.T) {
 				t.Errorf("%s, ended %v: %v", test.name, ended, err)
 			}
 		}
+	}
+}
+
+// The record of a session that is touched keeps its Version: only a store that is
+// SelfExpiring, or that passes the stored record, takes note of it.
+func TestChangeOnBaseIsJudgedByTheUseThatWasLoaded(t *testing.T) {
+	for _, selfExpiring := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b, v := newVersioned(t, sessions.BaseOptions{IdleTimeout: time.Hour, SelfExpiring: selfExpiring})
+			s, err := b.Get(background, stored(t, b).ID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Minute)
+			touched := v.records[s.ID()]
+			touched.Used = time.Now()
+			v.records[s.ID()] = touched
+			time.Sleep(50 * time.Minute)
+			s.Set("a", 2)
+			var want error
+			if !selfExpiring {
+				want = sessions.ErrDeleted
+			}
+			if err := b.Save(background, s); !errors.Is(err, want) {
+				t.Errorf("SelfExpiring %v: Save = %v, want %v", selfExpiring, err, want)
+			}
+		})
 	}
 }

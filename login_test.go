@@ -111,6 +111,22 @@ func TestLoginOfASessionThatHasEndedStoresOneOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestLoginInAnUpdateOfASessionThatHasEndedIsErrDeleted(t *testing.T) {
+	store := newStore(t, sessions.FilesystemOptions{})
+	s := saved(t, store, "a", 1)
+	if _, err := store.DeleteAll(background); err != nil {
+		t.Fatal(err)
+	}
+	login := func(s *sessions.Session) error {
+		t.Error("the function was called")
+		s.Login("ann")
+		return nil
+	}
+	if err := store.Update(background, s, login); !errors.Is(err, sessions.ErrDeleted) {
+		t.Errorf("Update = %v, want ErrDeleted", err)
+	}
+}
+
 func TestLoginWithoutAnOwnerPanics(t *testing.T) {
 	defer func() {
 		if recover() == nil {
