@@ -268,9 +268,12 @@ func (n tally) check(t *testing.T, kinds ...kind) {
 func TestHistoriesAreLinearizableWhenTheServerIsKilled(t *testing.T) {
 	count := times(t, 10_000, 100_000)
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	var stores []*redisstore.Store
+	var plain, sealed []*redisstore.Store
+	ring := keyRing(t)
 	for range historyStores {
-		stores = append(stores, newStore(t, hasty(t, server), redisstore.Options{}))
+		client := hasty(t, server)
+		plain = append(plain, newStore(t, client, redisstore.Options{}))
+		sealed = append(sealed, newStore(t, client, redisstore.Options{Sealer: ring}))
 	}
 	total := make(tally)
 	for n := 0; total["all"] < count && !t.Failed(); n++ {
@@ -284,13 +287,17 @@ func TestHistoriesAreLinearizableWhenTheServerIsKilled(t *testing.T) {
 				time.Sleep(250 * time.Millisecond)
 			}
 			server.Restart(t)
-			for _, store := range stores {
+			for _, store := range plain {
 				awaitServer(t, store)
 			}
 			return down
 		}
 		if n%4 != 0 {
 			disturb = nil
+		}
+		stores := plain
+		if n/4%3 == 2 {
+			stores = sealed
 		}
 		_, ops := play(t, stores, disturb)
 		total.add(ops)

@@ -27,11 +27,7 @@ var prefixes atomic.Int64
 // kit runs the kit, in the store and with sealed sessions, on the clients that newClient makes.
 func kit(t *testing.T, newClient func(t testing.TB) redis.UniversalClient) {
 	t.Helper()
-	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{Keys: []securecookie.Key{securecookie.GenerateKey()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, sealer := range map[string]sessions.Sealer{"plain": nil, "sealed": ring} {
+	for name, sealer := range map[string]sessions.Sealer{"plain": nil, "sealed": keyRing(t)} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T, k storetest.Options) sessions.SessionStore {
 				o := redisstore.Options{Sealer: sealer, IdleTimeout: k.IdleTimeout, Lifetime: sessions.Never}
@@ -56,4 +52,13 @@ func TestStoreKeepsEveryRuleOnACluster(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 3)
 	kit(t, func(t testing.TB) redis.UniversalClient { return cluster.Client(t) })
+}
+
+func keyRing(t *testing.T) *securecookie.KeyRing {
+	t.Helper()
+	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{Keys: []securecookie.Key{securecookie.GenerateKey()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
 }
