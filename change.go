@@ -10,9 +10,10 @@ import (
 // A Change is one save, or end, of a session on its way to a [Backend]. It is
 // valid during the call of Commit that it was given to, for one goroutine.
 type Change struct {
-	s       *Session
-	update  func(*Session) error // nil for a save
-	deletes bool                 // it ends the session, whatever was changed
+	s        *Session
+	update   func(*Session) error // nil for a save
+	imported *imported            // nil but for an import
+	deletes  bool                 // it ends the session, whatever was changed
 
 	applied bool
 	err     error       // Apply's
@@ -60,7 +61,10 @@ var errLost = errors.New("sessions: the damaged record is to end first")
 func (c *Change) apply(stored *Record) error {
 	c.end() // of an Update, the function's changes before
 	c.plan = plan{key: c.Key(), expired: stored != nil && !stored.Damaged && c.s.home.Expired(stored)}
-	if c.deletes {
+	switch {
+	case c.imported != nil:
+		return c.imported.plan(&c.plan, c.s.home, stored)
+	case c.deletes:
 		c.s.planEnd(&c.plan, stored)
 		return nil
 	}
@@ -231,7 +235,8 @@ type Backend interface {
 	// other request may change the record; a store that cannot lock compares
 	// versions, and calls Apply again when another has changed the record.
 	// Apply runs code of the application, which may panic: locks are released
-	// by defer.
+	// by defer. The session is used now, unless Record has a time of last use: it is
+	// one of another store then (see [Mover]), and its idle timeout goes on.
 	//
 	// It returns Apply's error as it is. Its own are [ErrExists] when NewKey is
 	// taken, [ErrDeleted] when the session is gone, [ErrTooLarge], and the

@@ -89,7 +89,7 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 	if err != nil {
 		return nil, errors.Join(err, st.files.Close())
 	}
-	st.fileFormat = fileFormat{timeouts: st.base.timeouts, sealer: o.Sealer, maxSize: o.MaxSize}
+	st.fileFormat = fileFormat{timeouts: st.base.timeouts, sealer: o.Sealer, maxSize: o.MaxSize, hashed: o.HashNames}
 	st.files.Times = st.timeouts.Idle > 0
 	return st, nil
 }

@@ -18,6 +18,7 @@ type fileFormat struct {
 	timeouts sessionfile.Timeouts // the store's
 	sealer   Sealer               // nil for none
 	maxSize  int                  // bytes of a payload
+	hashed   bool                 // the files are named by hashes of IDs
 	headers  sessionfile.Parser
 }
 
@@ -34,6 +35,7 @@ func (f *fileFormat) header(rec *Record, tag string) sessionfile.Header {
 		Persistence:     uint8(rec.Persistence),
 		Codec:           rec.Codec,
 		Sealed:          f.sealer != nil,
+		Hashed:          f.hashed,
 	}
 }
 
@@ -126,7 +128,7 @@ func (f *fileFormat) decode(h sessionfile.Header, name sessionfile.Name, file sl
 
 // hidesChanges reports whether Data and the header are not all of a record's payload.
 // Its Version is then the header's text and the payload, by which a save finds out
-// that there was no other one meanwhile, and need not open a seal. Otherwise it is the
+// that nobody has saved meanwhile, and need not open a seal. Otherwise it is the
 // header's text.
 func (f *fileFormat) hidesChanges(rec *Record) bool { return f.sealer != nil || rec.isPrivate() }
 

@@ -164,9 +164,9 @@ type Sealer interface {
 	Open(sealed []byte, context string) ([]byte, error)
 }
 
-// A RotatingSealer is a [Sealer] of several keys: one seals, and all open. A
-// session is sealed anew, under that one, when it is saved or touched (see
-// [CookieOptions].RenewOnAccess), also where nothing else changes.
+// A RotatingSealer is a [Sealer] that opens what several keys have sealed, one of
+// which seals. A session is sealed anew, under that one, when it is saved or
+// touched (see [CookieOptions].RenewOnAccess), also where nothing else changes.
 //
 // So an old key may be dropped one lifetime after the last process has stopped
 // sealing with it: as long as a session can go unused, which is the longest idle

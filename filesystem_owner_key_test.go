@@ -69,10 +69,11 @@ func tagOf(t testing.TB, file string) string {
 	return string(match[1])
 }
 
-// keyFile is the file of the secret. It may be there without a store.
+// keyFile is the file of the secret, which with no store in the directory is
+// nobody's.
 func keyFile(dir string) string { return filepath.Join(dir, ".owners.key") }
 
-// Owners are numbers often. A thief of the files, who has not the key that seals
+// Owners are numbers often. Whoever has the files, and not the key that seals
 // them, must not be able to try all.
 func TestOwnersCannotBeTriedAgainstTheHeaders(t *testing.T) {
 	const owner = "123456"
@@ -129,7 +130,7 @@ func secretIsIn(t *testing.T, file, tag, owner string) bool {
 	return false
 }
 
-func TestOwnersKeyIsMadeByTheFirstOwnerOrEnd(t *testing.T) {
+func TestTheOwnersKeyIsMadeByTheFirstOwnerOrEnd(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	s := saved(t, store, "a", 1)
@@ -157,7 +158,7 @@ func TestOwnersKeyIsMadeByTheFirstOwnerOrEnd(t *testing.T) {
 	}
 }
 
-func TestOwnersKeyIsOneForAllAtOnce(t *testing.T) {
+func TestTheOwnersKeyIsOneForAllWhoComeAtOnce(t *testing.T) {
 	for range 20 {
 		dir := t.TempDir()
 		tags := make(chan string, 8)
@@ -257,7 +258,7 @@ func listOwner(t testing.TB, store *sessions.FilesystemSessionStore, owner strin
 }
 
 // A save of a session whose owner stays needs no secret.
-func TestOwnersKeyIsNeededOnlyByASaveThatSetsAnOwner(t *testing.T) {
+func TestOnlyWhatSetsAnOwnerNeedsTheOwnersKey(t *testing.T) {
 	o := sessions.FilesystemOptions{Path: t.TempDir()}
 	s, tag := owned(t, newStore(t, o), o.Path, "ann")
 	if err := errors.Join(os.Remove(keyFile(o.Path)), os.Mkdir(keyFile(o.Path), 0o700)); err != nil {
@@ -289,7 +290,7 @@ func TestOwnersKeyIsNeededOnlyByASaveThatSetsAnOwner(t *testing.T) {
 	}
 }
 
-func TestOwnersKeyIsSealedAnewWhenKeysRotate(t *testing.T) {
+func TestTheOwnersKeyIsSealedAnewWhenKeysRotate(t *testing.T) {
 	o := sessions.FilesystemOptions{Path: t.TempDir(), Sealer: ringSealer{"old"}}
 	_, tag := owned(t, newStore(t, o), o.Path, "ann")
 	for _, ring := range []ringSealer{{"new", "old"}, {"new"}, {"newer", "new"}, {"newer"}} {
@@ -305,7 +306,7 @@ func TestOwnersKeyIsSealedAnewWhenKeysRotate(t *testing.T) {
 
 // A secret that stood in clear is not used where sessions are sealed, and where
 // they are not sealed any more a new one is made.
-func TestOwnersKeyIsAnotherOneWhenTheSealerIsSwitchedOnOrOff(t *testing.T) {
+func TestTheOwnersKeyIsAnotherOneWhenTheSealerIsSwitchedOnOrOff(t *testing.T) {
 	var log safeBuffer
 	o := sessions.FilesystemOptions{Path: t.TempDir(), Logger: textLogger(&log)}
 	tags := make(map[string]bool)
@@ -382,7 +383,7 @@ func childOwn() error {
 	return nil
 }
 
-func TestOwnersKeyIsOneForAllProcesses(t *testing.T) {
+func TestTheOwnersKeyIsOneForAllProcesses(t *testing.T) {
 	for _, damaged := range []bool{false, true} {
 		dir := t.TempDir()
 		if err := os.Chmod(dir, 0o700); err != nil {

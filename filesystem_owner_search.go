@@ -40,6 +40,9 @@ func (o *ownerSearch) names(ctx context.Context) iter.Seq2[sessionfile.Name, err
 	}
 	return func(yield func(sessionfile.Name, error) bool) {
 		dir, err := o.files.PresentDir()
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			yield(sessionfile.Name{}, err)
 			return
@@ -63,7 +66,8 @@ func (o *ownerSearch) names(ctx context.Context) iter.Seq2[sessionfile.Name, err
 					continue
 				}
 				seen[file] = true
-				if !yield(name, ctx.Err()) || ctx.Err() != nil {
+				err := ctx.Err()
+				if !yield(name, err) || err != nil {
 					return
 				}
 				again = again || o.lost

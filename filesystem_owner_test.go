@@ -33,8 +33,8 @@ func rounds(t *testing.T) int {
 	return endRounds
 }
 
-// runners are the acts of a session that tries to outrun its end: by each its file
-// gets a name, the same or another one.
+// runners are what a session does that tries to outrun its end: each gives its
+// file a name, the same or another one.
 var runners = map[string]func(*sessions.FilesystemSessionStore, *sessions.Session, int) error{
 	"renews": func(store *sessions.FilesystemSessionStore, s *sessions.Session, _ int) error {
 		s.Renew()
@@ -60,8 +60,8 @@ var runners = map[string]func(*sessions.FilesystemSessionStore, *sessions.Sessio
 	},
 }
 
-// run repeats an act of a session until that is ErrDeleted. Any other error is its
-// own, and so is an act that succeeds though over was set before it began.
+// run has a session do something until it is told that it has ended. It reports
+// what went wrong: nothing may succeed that began after over was set.
 func run(act func(i int) error, started chan<- bool, over *atomic.Bool) error {
 	defer close(started)
 	for i := 0; ; i++ {
@@ -262,7 +262,8 @@ func TestDeleteOwnerIsNotOutrunByRequests(t *testing.T) {
 	}
 }
 
-// An Update that is under way keeps only those waiting who want the same session.
+// An Update that is under way keeps nobody waiting but those who want the same
+// session.
 func TestDeleteOwnerDoesNotWaitForAnUpdate(t *testing.T) {
 	for name, act := range map[string]func(*sessions.Session){
 		"that changes a value":   func(s *sessions.Session) { s.Set("a", 2) },
@@ -301,8 +302,8 @@ func TestDeleteOwnerDoesNotWaitForAnUpdate(t *testing.T) {
 			if calls != 1 {
 				t.Errorf("the function was called %d times", calls)
 			}
-			// The change of a value may have come before the end. An act that
-			// makes a file has not.
+			// The change of a value may have come before the end. What makes a
+			// file has not.
 			if err != nil && !errors.Is(err, sessions.ErrDeleted) {
 				t.Errorf("Update = %v", err)
 			}
@@ -330,7 +331,7 @@ func TestDeleteOwnerEndsWhatHasExpiredToo(t *testing.T) {
 	gone(t, longer, s.ID())
 }
 
-// Another holder has the lock, for which the store waits in vain.
+// Somebody else has the lock, to whom the store comes in vain.
 func TestSavesThatMakeASessionObeyTheirContextsWhileAllAreEnded(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
@@ -393,7 +394,7 @@ func TestLoginsObeyTheirContextsWhileTheirOwnerIsLocked(t *testing.T) {
 }
 
 // Who cleans the directory may take the store's own files too.
-func TestOwnersLockIsMadeAgainWhenItWasRemoved(t *testing.T) {
+func TestTheOwnersLockIsMadeAgainWhenItWasRemoved(t *testing.T) {
 	dir := t.TempDir()
 	store := newStore(t, sessions.FilesystemOptions{Path: dir})
 	for range 3 {

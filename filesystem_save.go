@@ -248,7 +248,7 @@ func (t *transaction) create(rec *Record, meta []byte) error {
 		t.file.By = t.by
 		err = endedError(t.files.CreateFor(t.ctx, &t.file, t.name.File, meta, payload, hasOwnTimeouts(rec)))
 	} else {
-		err = t.files.CreateBy(t.ctx, t.by, t.name.File, meta, payload, hasOwnTimeouts(rec))
+		err = t.files.CreateBy(t.ctx, t.by, t.name.File, meta, payload, hasOwnTimeouts(rec), rec.Used)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return ErrExists

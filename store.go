@@ -11,7 +11,7 @@ import (
 // also by those.
 //
 // The further abilities of a store are found by asking whether it implements
-// [Updater], [Toucher], [Clearer] or [OwnerStore].
+// [Updater], [Toucher], [Clearer], [OwnerStore] or [Mover].
 //
 // A store of one's own is a [Backend], two methods, and a [Base], which does the
 // rest. The example of package storetest is one, and the package finds the

@@ -1,6 +1,7 @@
 package storetest_test
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"maps"
@@ -49,7 +50,7 @@ func (m *mapStore) Commit(_ context.Context, c *sessions.Change) error {
 	delete(m.records, c.Ended())
 	if key := c.NewKey(); key != "" {
 		rec := *c.Record()
-		rec.Used = time.Now()
+		rec.Used = cmp.Or(rec.Used, time.Now()) // that of a session from another store goes on
 		m.records[key] = rec
 	}
 	return nil

@@ -32,6 +32,7 @@ var (
 	_ sessions.Toucher      = (*Memory)(nil)
 	_ sessions.Clearer      = (*Memory)(nil)
 	_ sessions.OwnerStore   = (*Memory)(nil)
+	_ sessions.Mover        = (*Memory)(nil)
 )
 
 // NewMemory returns an empty store. Zero means that sessions do not expire.
@@ -113,7 +114,7 @@ func (m *Memory) commit(c *sessions.Change) error {
 	delete(m.kept, c.Ended())
 	if key := c.NewKey(); key != "" {
 		rec := *c.Record()
-		rec.Used = time.Now()
+		rec.Used = cmp.Or(rec.Used, time.Now())
 		m.kept[key] = rec
 	}
 	return nil
@@ -225,6 +226,23 @@ func (m *Memory) deleteOwned(ctx context.Context, owner string, match func(publi
 		}
 	}
 	return n, nil
+}
+
+// Export passes on a session, and ends it.
+func (m *Memory) Export(ctx context.Context, key string, f func(sessions.Record) error) error {
+	if err := m.lock(ctx); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	rec := m.find(key)
+	if rec == nil {
+		return sessions.ErrNotStored
+	}
+	err := f(*rec)
+	if err == nil {
+		delete(m.kept, key)
+	}
+	return err
 }
 
 // Close makes every later call fail.

@@ -115,13 +115,14 @@ func (st *Store) Commit(ctx context.Context, c *sessions.Change) error {
 	if key := c.NewKey(); key != "" {
 		rec, _ := c.Attributes()
 		owner := rec.Owner
+		used := cmp.Or(rec.Used, time.Now())
 		rec.Owner = "" // has a column: JSON would change bytes that are not UTF-8
 		attributes, err := json.Marshal(rec)
 		if err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO sessions (key, used, owner, attributes, data) VALUES (?, ?, ?, ?, ?)",
-			key, time.Now().UnixNano(), owner, attributes, []byte(c.Record().Data))
+			key, used.UnixNano(), owner, attributes, []byte(c.Record().Data))
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ const (
 
 // A Header is the line of text at the beginning of a session file:
 //
-//	sessions 1 created=2026-11-20T21:56:59.123456789Z idle-timeout=1209600s lifetime=0s own-idle-timeout=2592000s authenticated=2026-11-20T21:56:59Z owner=<tag> private=true codec=json sealed=true
+//	sessions 1 created=2026-11-20T21:56:59.123456789Z idle-timeout=1209600s lifetime=0s own-idle-timeout=2592000s authenticated=2026-11-20T21:56:59Z owner=<tag> private=true codec=json sealed=true hashed=true
 //
 // followed by the fields of package slotfile. The last fields stand there only
 // when they are set.
@@ -41,6 +41,7 @@ type Header struct {
 	Private bool   // the payload begins with a line of its own
 	Codec   string
 	Sealed  bool
+	Hashed  bool // the file is named by the hash of the session's ID
 }
 
 // Append appends the text to dst.
@@ -70,6 +71,9 @@ func (h Header) Append(dst []byte) []byte {
 	dst = append(append(dst, " codec="...), h.Codec...)
 	if h.Sealed {
 		dst = append(dst, " sealed=true"...)
+	}
+	if h.Hashed {
+		dst = append(dst, " hashed=true"...)
 	}
 	return dst
 }
@@ -171,6 +175,8 @@ func (h *Header) set(name, value string) bool {
 		h.Codec = value
 	case "sealed":
 		h.Sealed = value == "true"
+	case "hashed":
+		h.Hashed = value == "true"
 	}
 	return err == nil
 }

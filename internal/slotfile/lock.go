@@ -311,6 +311,30 @@ func (l *Lock) SetModTime(t time.Time) error {
 	return err
 }
 
+// RemoveAfter calls f and removes the record, unless f returns an error. In between no
+// RemoveNow can remove it. The error is fs.ErrNotExist when the file was removed before,
+// without its lock; f is not called then.
+func (l *Lock) RemoveAfter(ctx context.Context, f func() error) (gone bool, err error) {
+	remove := func() error {
+		return l.files.shareNaming(ctx, l.dir, func() error {
+			err := l.check()
+			if err == nil {
+				err = f()
+			}
+			if err == nil {
+				gone, err = l.Remove()
+			}
+			return err
+		})
+	}
+	if l.By != nil {
+		err = l.By(l.dir, remove)
+	} else {
+		err = remove()
+	}
+	return gone, err
+}
+
 // Remove removes the record and its file. It first writes a tombstone. With it the
 // record is gone for readers that have the file open and, with Files.Sync, after a
 // power cut that undoes the removal of the name. So the record can be gone although

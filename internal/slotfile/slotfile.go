@@ -162,15 +162,23 @@ func (s *Files) modTime(f dirfs.File) (time.Time, error) {
 // fs.ErrExist. A marked file is a sector longer, see [SizeOf]. A reader sees all of
 // the record or none. Create waits for the end of an Exclude, until ctx ends.
 func (s *Files) Create(ctx context.Context, name string, meta []byte, payload string, marked bool) error {
-	return s.CreateBy(ctx, nil, name, meta, payload, marked)
+	return s.CreateBy(ctx, nil, name, meta, payload, marked, time.Time{})
 }
 
-// CreateBy is Create, by a Namer.
-func (s *Files) CreateBy(ctx context.Context, by Namer, name string, meta []byte, payload string, marked bool) error {
+// CreateBy is Create, by a Namer, with a modification time that is now when it is zero.
+func (s *Files) CreateBy(ctx context.Context, by Namer, name string, meta []byte, payload string, marked bool, modTime time.Time) error {
 	dir := s.Dir()
-	err := s.createIn(ctx, dir, by, name, meta, payload, marked, nil)
+	create := func() error {
+		return s.createIn(ctx, dir, by, name, meta, payload, marked, func(temp string) error {
+			if modTime.IsZero() {
+				return nil
+			}
+			return dir.SetModTime(temp, modTime)
+		})
+	}
+	err := create()
 	if dir, err = s.inPlaceOf(dir, err); dir != nil {
-		err = s.createIn(ctx, dir, by, name, meta, payload, marked, nil)
+		err = create()
 	}
 	return err
 }
@@ -178,16 +186,15 @@ func (s *Files) CreateBy(ctx context.Context, by Namer, name string, meta []byte
 // CreateFor is Create for a record that takes the place of a locked one of another
 // name. The error is fs.ErrNotExist when that one was removed without its lock.
 func (s *Files) CreateFor(ctx context.Context, old *Lock, name string, meta []byte, payload string, marked bool) error {
-	return s.createIn(ctx, old.dir, old.By, name, meta, payload, marked, old)
+	return s.createIn(ctx, old.dir, old.By, name, meta, payload, marked, func(string) error { return old.check() })
 }
 
-func (s *Files) createIn(ctx context.Context, dir *dirfs.Dir, by Namer, name string, meta []byte, payload string, marked bool, old *Lock) error {
+// createIn is CreateBy. It calls ready before the file, which has a temporary name, gets its own.
+func (s *Files) createIn(ctx context.Context, dir *dirfs.Dir, by Namer, name string, meta []byte, payload string, marked bool, ready func(temp string) error) error {
 	placed := false
 	err := s.writeNew(ctx, dir, by, meta, 1, payload, marked, func(temp string) error {
-		if old != nil {
-			if err := old.check(); err != nil {
-				return err
-			}
+		if err := ready(temp); err != nil {
+			return err
 		}
 		err := dir.RenameNew(temp, name)
 		placed = err == nil
