@@ -318,3 +318,45 @@ func FuzzJSONTree(f *testing.F) {
 		}
 	})
 }
+
+// The default codec has short ways, which a codec of one's own has not.
+func TestGetDecodesByItsShortWaysAsByTheCodec(t *testing.T) {
+	dir := t.TempDir()
+	short := newStore(t, sessions.FilesystemOptions{Path: dir})
+	long := newStore(t, sessions.FilesystemOptions{Path: dir, Codec: jsonOfMine{sessions.JSON(), "json"}})
+	for _, text := range []string{
+		`""`, `"ann"`, `"\u0061"`, `"a\"b"`, `"é"`, `"1"`, `"<&>"`,
+		"0", "-0", "7", "-12", "9223372036854775807", "-9223372036854775808", "9223372036854775808", "1e3", "2.0", "2.5", "1E400",
+		"true", "false", "null", "[]", `["a"]`, "{}", `{"a":1}`,
+	} {
+		id := saved(t, short, "k", json.RawMessage(text)).ID()
+		sameLookups[any](t, text, get(t, short, id), get(t, long, id))
+		sameLookups[string](t, text, get(t, short, id), get(t, long, id))
+		sameLookups[int](t, text, get(t, short, id), get(t, long, id))
+		sameLookups[int64](t, text, get(t, short, id), get(t, long, id))
+		sameLookups[int8](t, text, get(t, short, id), get(t, long, id))
+		sameLookups[bool](t, text, get(t, short, id), get(t, long, id))
+	}
+}
+
+func sameLookups[T any](t *testing.T, text string, a, b *sessions.Session) {
+	t.Helper()
+	got, ok := sessions.Key[T]("k").Lookup(a)
+	want, wantOK := sessions.Key[T]("k").Lookup(b)
+	if !reflect.DeepEqual(got, want) || ok != wantOK {
+		t.Errorf("%s as %T is %#v, %v, want %#v, %v", text, got, got, ok, want, wantOK)
+	}
+}
+
+func TestJSONRefusesNumbersOfGoThatAreNotJSON(t *testing.T) {
+	for _, text := range []string{"007", "-01", "+5", "0x1", "1_0", "-", ""} {
+		var n int
+		var n64 int64
+		if err := sessions.JSON().Unmarshal([]byte(text), &n); err == nil {
+			t.Errorf("%q is the int %d", text, n)
+		}
+		if err := sessions.JSON().Unmarshal([]byte(text), &n64); err == nil {
+			t.Errorf("%q is the int64 %d", text, n64)
+		}
+	}
+}

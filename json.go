@@ -168,24 +168,67 @@ func (jsonCodec) Unmarshal(data []byte, v any) error {
 func unmarshalScalar(data string, v any) bool {
 	switch v := v.(type) {
 	case *string:
-		if last := len(data) - 1; last > 0 && data[0] == '"' && data[last] == '"' && fields.Plain(data[1:last]) {
-			*v = strings.Clone(data[1:last])
-			return true
+		text, ok := plainText(data)
+		if ok {
+			*v = text
 		}
+		return ok
 	case *int:
-		n, err := strconv.Atoi(data)
-		if err == nil {
-			*v = n
+		n, ok := plainInteger(data)
+		if ok && int64(int(n)) == n {
+			*v = int(n)
 		}
-		return err == nil
+		return ok && int64(int(n)) == n
 	case *int64:
-		n, err := strconv.ParseInt(data, 10, 64)
-		if err == nil {
+		n, ok := plainInteger(data)
+		if ok {
 			*v = n
 		}
-		return err == nil
+		return ok
+	case *any:
+		return unmarshalAnyScalar(data, v)
 	}
 	return false
+}
+
+// unmarshalAnyScalar is unmarshalScalar for an untyped Get.
+func unmarshalAnyScalar(data string, v *any) bool {
+	if text, ok := plainText(data); ok {
+		*v = text
+		return true
+	}
+	if n, ok := plainInteger(data); ok {
+		*v = n
+		return true
+	}
+	switch data {
+	case "true":
+		*v = true
+	case "false":
+		*v = false
+	default:
+		return false
+	}
+	return true
+}
+
+// plainText returns the text of a JSON string that has no escapes.
+func plainText(data string) (string, bool) {
+	last := len(data) - 1
+	if last < 1 || data[0] != '"' || data[last] != '"' || !fields.Plain(data[1:last]) {
+		return "", false
+	}
+	return strings.Clone(data[1:last]), true
+}
+
+// plainInteger returns a JSON number without fraction and exponent, if it fits.
+func plainInteger(data string) (int64, bool) {
+	digits := strings.TrimPrefix(data, "-")
+	if digits == "" || digits[0] < '0' || digits[0] > '9' || digits[0] == '0' && digits != "0" {
+		return 0, false // what strconv would take
+	}
+	n, err := strconv.ParseInt(data, 10, 64)
+	return n, err == nil
 }
 
 // unmarshalAs decodes as an untyped Get does, into one of its types.
