@@ -57,6 +57,16 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 		return nil, fmt.Errorf("sessions: cannot keep sessions in files: %w", err)
 	}
 	warnOfDir(o.Logger, dir, info, o.HashNames)
+	st, err := newFilesystemStore(o, dir)
+	if err == nil && o.Path != "." {
+		st.files.Reopen, st.files.Reopened = st.reopenDir, st.reopened
+	}
+	return st, err
+}
+
+// newFilesystemStore makes the store of an opened directory, of options withDefaults.
+// After an error the directory is closed.
+func newFilesystemStore(o FilesystemOptions, dir *dirfs.Dir) (*FilesystemSessionStore, error) {
 	template, _ := o.template() // withDefaults has checked it
 	st := &FilesystemSessionStore{
 		opts: o,
@@ -72,13 +82,11 @@ func NewFilesystemSessionStore(o FilesystemOptions) (*FilesystemSessionStore, er
 		form:     o.IDs.form,
 		damaged:  make(map[string]bool),
 	}
-	if o.Path != "." {
-		st.files.Reopen, st.files.Reopened = st.reopenDir, st.reopened
-	}
 	key := func(id string) string { return id }
 	if o.HashNames {
 		key, st.form = PublicID, sessionfile.Hash
 	}
+	var err error
 	st.base, err = NewBase(fileBackend{st}, BaseOptions{
 		IDs: o.IDs, Codec: o.Codec, IdleTimeout: o.IdleTimeout, Lifetime: o.Lifetime, KeepMissingID: o.KeepMissingID,
 		Key:     key,
@@ -181,7 +189,7 @@ func (st *FilesystemSessionStore) record(name sessionfile.Name, file slotfile.Re
 	}
 	rec, err := st.decode(h, name, file)
 	rec.Used = file.ModTime
-	if h.Own.Idle > 0 && !st.files.Times {
+	if rec.IdleTimeout > 0 && !st.files.Times {
 		// In a store without an idle timeout, for sessions alone that have one.
 		if info, err := st.files.Dir().Lstat(name.File); err == nil {
 			rec.Used = info.ModTime
@@ -269,7 +277,7 @@ func (st *FilesystemSessionStore) namesIn(ctx context.Context, dir *dirfs.Dir) i
 				yield(sessionfile.Name{}, err)
 				return
 			}
-			if name, ok := st.template.ParseForm(entry.Name, st.form); ok && entry.Type.IsRegular() && !yield(name, nil) {
+			if name, ok := st.parse(entry.Name); ok && entry.Type.IsRegular() && !yield(name, nil) {
 				return
 			}
 		}
@@ -331,9 +339,17 @@ func (st *FilesystemSessionStore) Prune(ctx context.Context, o prune.Options) (p
 	return report, err
 }
 
+// parse returns the name of a file that can be a session of the store.
+func (st *FilesystemSessionStore) parse(file string) (sessionfile.Name, bool) {
+	if st.anyStore {
+		return st.template.Parse(file)
+	}
+	return st.template.ParseForm(file, st.form)
+}
+
 // publicID returns the public ID of the session of a file.
-func (st *FilesystemSessionStore) publicID(name sessionfile.Name) string {
-	if st.opts.HashNames {
+func publicID(name sessionfile.Name, hashed bool) string {
+	if hashed {
 		return name.Key
 	}
 	return PublicID(name.Key)

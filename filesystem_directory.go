@@ -31,6 +31,12 @@ func openDir(path string) (*dirfs.Dir, dirfs.Info, error) {
 		}
 		dir, err = dirfs.Open(path)
 	}
+	return checkedDir(path, dir, err)
+}
+
+// checkedDir returns a directory, and the outcome of opening it, if the directory is fit
+// for sessions.
+func checkedDir(path string, dir *dirfs.Dir, err error) (*dirfs.Dir, dirfs.Info, error) {
 	if err != nil {
 		return nil, dirfs.Info{}, fmt.Errorf("the Path must be a directory, and no symbolic link: %w", err)
 	}

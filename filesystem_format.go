@@ -20,6 +20,7 @@ type fileFormat struct {
 	maxSize  int                  // bytes of a payload
 	hashed   bool                 // the files are named by hashes of IDs
 	headers  sessionfile.Parser
+	anyStore bool // sessions have the timeouts of their files; see OpenFilesystemOwners
 }
 
 // header returns the header of a record that this store is the first to write.
@@ -104,13 +105,14 @@ func isSealError(err error) bool {
 // the seal, vouches for both, and the header's tag is there to find a session by.
 // With an error the record is damaged and has the header's times.
 func (f *fileFormat) decode(h sessionfile.Header, name sessionfile.Name, file slotfile.Record) (Record, error) {
-	damaged := Record{Created: h.Created, IdleTimeout: h.Own.Idle, Lifetime: h.Own.Lifetime, Damaged: true}
+	own := f.ownTimeouts(h)
+	damaged := Record{Created: h.Created, IdleTimeout: own.Idle, Lifetime: own.Lifetime, Damaged: true}
 	data, err := f.unsealed(h, file.Meta, name, file.Payload)
 	if err != nil {
 		return damaged, err
 	}
 	rec := Record{
-		Version: file.Meta, Codec: h.Codec, Created: h.Created, IdleTimeout: h.Own.Idle, Lifetime: h.Own.Lifetime,
+		Version: file.Meta, Codec: h.Codec, Created: h.Created, IdleTimeout: own.Idle, Lifetime: own.Lifetime,
 		AuthenticatedAt: h.AuthenticatedAt, Persistence: Persistence(h.Persistence), Data: data,
 	}
 	if h.Private {
@@ -185,7 +187,15 @@ func isMissingOrDamaged(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, slotfile.ErrCorrupt)
 }
 
+// ownTimeouts returns the timeouts of a session that come before the store's.
+func (f *fileFormat) ownTimeouts(h sessionfile.Header) sessionfile.Timeouts {
+	if f.anyStore {
+		return h.Timeouts.With(h.Own)
+	}
+	return h.Own
+}
+
 // hasEnded reports whether a session has expired, by its header and last use.
 func (f *fileFormat) hasEnded(h sessionfile.Header, modTime time.Time) bool {
-	return f.timeouts.With(h.Own).Ended(time.Now(), h.Created, modTime)
+	return f.timeouts.With(f.ownTimeouts(h)).Ended(time.Now(), h.Created, modTime)
 }

@@ -71,15 +71,15 @@ func (st *FilesystemSessionStore) ListOwner(ctx context.Context, owner string) i
 			return
 		}
 		for name, err := range o.names(ctx) {
-			var rec *Record
+			var info *SessionInfo
 			if err == nil {
-				rec, err = o.load(ctx, name)
+				info, err = o.load(ctx, name)
 			}
 			if err != nil {
 				if !yield(SessionInfo{}, fmt.Errorf("sessions: list: %w", err)) {
 					return
 				}
-			} else if rec != nil && !yield(st.base.Info(st.publicID(name), rec), nil) {
+			} else if info != nil && !yield(*info, nil) {
 				return
 			}
 		}
@@ -127,11 +127,9 @@ func (st *FilesystemSessionStore) deleteOwned(ctx context.Context, owner string,
 	if err != nil {
 		return 0, deleteError(err)
 	}
+	o.match = match
 	started, n := st.base.now(), 0
 	matches := func(dir *dirfs.Dir, name sessionfile.Name) (bool, error) {
-		if !match(st.publicID(name)) {
-			return false, nil
-		}
 		found, err := o.owns(dir, name)
 		return found.is, err
 	}

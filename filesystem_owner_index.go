@@ -167,7 +167,7 @@ func (st *FilesystemSessionStore) tagIn(dir *dirfs.Dir, file string, key *ownerK
 		return h.Owner, true, err
 	}
 	ended := st.hasEnded(h, info.ModTime)
-	name, ok := st.template.ParseForm(file, st.form)
+	name, ok := st.parse(file)
 	if !ok {
 		return "", ended, nil
 	}

@@ -119,7 +119,7 @@ func (n *naming) locked(x *ownerIndex, owner, was string, f func(own *ownerindex
 // the lock has to be taken again.
 func (n *naming) enter(x *ownerIndex, own *ownerindex.Lock, renamed bool) (locked bool, err error) {
 	if !n.login.IsZero() {
-		if own.Ended(n.login, n.publicID(n.before), n.publicID(n.name)) {
+		if own.Ended(n.login, publicID(n.before, n.hashed), publicID(n.name, n.hashed)) {
 			return true, ErrDeleted
 		}
 		if n.opts.MaxSessions > 0 && !renamed {
@@ -148,7 +148,7 @@ func (n *naming) makeRoom(x *ownerIndex, own *ownerindex.Lock) error {
 		return err
 	}
 	for _, file := range own.Files {
-		name, ok := n.template.ParseForm(file, n.form)
+		name, ok := n.parse(file)
 		if !ok || file == n.name.File {
 			continue
 		}

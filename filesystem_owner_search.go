@@ -17,8 +17,9 @@ import (
 type ownerSearch struct {
 	*FilesystemSessionStore
 	owner  string
-	secret *ownerKey // nil when the directory has none that can be read
-	tag    string    // of the owner, under the secret
+	secret *ownerKey                  // nil when the directory has none that can be read
+	tag    string                     // of the owner, under the secret
+	match  func(publicID string) bool // nil for all sessions
 	buf    []byte
 	missed int  // sessions that may be the owner's
 	lost   bool // the last file was gone: its session may have been renewed
@@ -61,7 +62,7 @@ func (o *ownerSearch) names(ctx context.Context) iter.Seq2[sessionfile.Name, err
 			}
 			again = false
 			for _, file := range files {
-				name, ok := o.template.ParseForm(file, o.form)
+				name, ok := o.parse(file)
 				if !ok || seen[file] {
 					continue
 				}
@@ -109,9 +110,9 @@ func (o *ownerSearch) whole(ctx context.Context, x *ownerIndex) (since ownerinde
 	return o.complete(ctx, x, o.secret)
 }
 
-// load returns the record of that file if it is a session of the owner's that has
-// not expired.
-func (o *ownerSearch) load(ctx context.Context, name sessionfile.Name) (*Record, error) {
+// load describes the session of that file if it is one of the owner's that has not
+// expired.
+func (o *ownerSearch) load(ctx context.Context, name sessionfile.Name) (*SessionInfo, error) {
 	file, err := o.files.Read(ctx, name.File)
 	if o.lost = errors.Is(err, fs.ErrNotExist); isMissingOrDamaged(err) {
 		return nil, nil
@@ -134,7 +135,8 @@ func (o *ownerSearch) load(ctx context.Context, name sessionfile.Name) (*Record,
 	case err != nil, rec.Owner != o.owner, o.base.Expired(&rec): // err is ErrCorrupt
 		return nil, nil
 	}
-	return &rec, nil
+	info := o.base.Info(publicID(name, h.Hashed), &rec)
+	return &info, nil
 }
 
 // An ownedFile is the answer of owns.
@@ -143,8 +145,8 @@ type ownedFile struct {
 	created   time.Time
 }
 
-// owns reports whether the session of that file is the owner's. It waits for no
-// lock.
+// owns reports whether the session of that file is the owner's and matches. It waits
+// for no lock.
 func (o *ownerSearch) owns(dir *dirfs.Dir, name sessionfile.Name) (found ownedFile, err error) {
 	h, info, err := readHeader(dir, name.File, &o.buf)
 	if isMissingOrDamaged(err) {
@@ -152,6 +154,9 @@ func (o *ownerSearch) owns(dir *dirfs.Dir, name sessionfile.Name) (found ownedFi
 	}
 	if err != nil {
 		return found, err
+	}
+	if o.match != nil && !o.match(publicID(name, h.Hashed)) {
+		return found, nil
 	}
 	found.created, found.ended = h.Created, o.hasEnded(h, info.ModTime)
 	is, certain := o.tagged(h)
@@ -271,7 +276,7 @@ func (o *ownerSearch) deleteLocked(ctx context.Context, x *ownerIndex, whole boo
 func (st *FilesystemSessionStore) parsed(ctx context.Context, files []string) iter.Seq2[sessionfile.Name, error] {
 	return func(yield func(sessionfile.Name, error) bool) {
 		for _, file := range files {
-			name, ok := st.template.ParseForm(file, st.form)
+			name, ok := st.parse(file)
 			if err := ctx.Err(); ok && (!yield(name, err) || err != nil) {
 				return
 			}
