@@ -372,6 +372,9 @@ func TestSessionThatEndsSoonIsToldOnEveryPage(t *testing.T) {
 				t.Errorf("%v, %s: got %s", lifetime, path, page)
 			}
 		}
+		page := v.places()
+		wantIn(t, page, "Ends anyway in")
+		wantNotIn(t, page, "Ends unused in") // after 14 days
 		if strings.Contains(v.get(), `<h2 id="login">Log in again</h2>`) != warned {
 			t.Errorf("%v: the form is there for those who need it", lifetime)
 		}

@@ -40,7 +40,6 @@ func openRedis(url string, observe func(context.Context, sessions.Event)) (noteb
 		return notebook.Store{}, err
 	}
 	carrier, err := notebook.Carry(store)
-	owners, _ := any(store).(sessions.OwnerStore)
 	show := func(_ http.ResponseWriter, r *http.Request, s *sessions.Session) (notebook.Stored, error) {
 		key, err := store.KeyOf(s)
 		if err != nil {
@@ -53,7 +52,7 @@ func openRedis(url string, observe func(context.Context, sessions.Event)) (noteb
 		Place:   fmt.Sprintf("%s, database %d", o.Addr, o.DB), // without the password
 		Form:    "A hash, each value a field of its own. A save sends the fields that its request has changed, and a script on the server merges them. The key has 4 of the 32 bytes of your session ID, and its SHA-256.",
 		Carrier: carrier,
-		Owners:  owners,
+		Owners:  store,
 		Merges:  true,
 		Show:    show,
 	}, err

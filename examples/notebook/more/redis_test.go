@@ -47,11 +47,7 @@ func startRedis(t *testing.T) string {
 // cookies of one host to all ports.
 func visitInstances(t *testing.T, store string, count bool) (a, b visitor) {
 	t.Helper()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Client{Jar: jar}
+	client := &http.Client{Jar: newJar(t)}
 	var both []visitor
 	for range 2 {
 		handler, err := newHandler(store, "", count)
@@ -101,6 +97,33 @@ func TestInstancesShareSessionsInRedis(t *testing.T) {
 	b.post("/logout", nil)
 	a.shows("/", true, "None yet.")
 	a.shows("/", false, "Ann", "written")
+}
+
+// Two browsers of one user, each at an instance of its own.
+func TestSessionsPageEndsThoseOfAnotherInstance(t *testing.T) {
+	here, there := visitInstances(t, startRedis(t), false)
+	there.client = &http.Client{Jar: newJar(t)}
+	for range 2 {
+		for _, v := range []visitor{here, there} {
+			v.post("/login", url.Values{"name": {"Ann"}})
+		}
+		here.shows("/sessions", true, "this browser", "Ends unused in", "Log out everywhere but here")
+		here.post("/sessions/end", url.Values{"which": {"others"}})
+		here.shows("/sessions", true, "this browser")
+		here.shows("/sessions", false, "Log out everywhere but here")
+		there.shows("/", false, "Ann")
+	}
+	here.post("/sessions/end", url.Values{"which": {"everywhere"}})
+	here.shows("/sessions", true, "Nowhere, as far as this browser knows")
+}
+
+func newJar(t *testing.T) http.CookieJar {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return jar
 }
 
 func TestHoodShowsTheHashInRedis(t *testing.T) {

@@ -27,7 +27,7 @@ type place struct {
 	Here   bool   // it is the session of this request
 
 	LoggedIn, Used moment
-	Idle, End      moment // the zero At for never
+	Idle, End      moment // the zero At for never, and for an Idle after End
 }
 
 // A places is the content of the page that lists them.
@@ -96,6 +96,9 @@ func newPlace(s *sessions.Session, info sessions.SessionInfo) place {
 	}
 	if p.Here {
 		p.Used = moment{time.Now(), "now"}
+	}
+	if !p.End.At.IsZero() && p.Idle.At.After(p.End.At) { // it is over before
+		p.Idle = moment{}
 	}
 	return p
 }
