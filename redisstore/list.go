@@ -62,7 +62,7 @@ func (st *Store) DeleteAll(ctx context.Context) (n int, err error) {
 			ended, err := await(ctx, st.client, func() (int, error) { return deleteKeys(ctx, master, keys) })
 			n += ended
 			for range ended {
-				st.observeEnd(ctx, started)
+				st.observeEnd(ctx, started, sessions.EndedByOwner)
 			}
 			if err != nil {
 				errs = append(errs, err)

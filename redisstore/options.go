@@ -48,6 +48,11 @@ type Options struct {
 	// at the same moment may exceed it together. The default is 1 MiB.
 	MaxSize int
 
+	// MaxSessions is how many sessions an owner has at most, and RefuseLogin makes every
+	// login beyond [sessions.ErrTooManySessions]; see [sessions.FilesystemOptions].
+	MaxSessions int
+	RefuseLogin bool
+
 	// WaitReplicas is how many replicas must have an end or a renewal of a session
 	// before it counts as done; see WAIT in Redis' manual. With fewer after
 	// WaitTimeout it is an error, and done on the master. Zero waits for none: a
@@ -100,6 +105,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.MaxSize = cmp.Or(o.MaxSize, defaultMaxSize)
 	if o.MaxSize < 0 || o.MaxSize > maxMaxSize {
 		refuse("MaxSize %d: want 1 byte to 256 MiB", o.MaxSize)
+	}
+	if o.MaxSessions < 0 {
+		refuse("MaxSessions is negative")
 	}
 	if o.WaitReplicas < 0 {
 		refuse("WaitReplicas is negative")

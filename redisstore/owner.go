@@ -99,15 +99,23 @@ func (st *Store) DeleteOne(ctx context.Context, owner, publicID string) (bool, e
 
 // endOwned ends the sessions of which a step of the owner's script returns the names.
 func (st *Store) endOwned(ctx context.Context, owner string, step []string) (n int, err error) {
-	started := time.Now()
 	index, tag, err := st.indexKey(ctx, owner)
+	if err == nil {
+		n, err = st.endIn(ctx, index, tag, owner, step, sessions.EndedByOwner)
+	}
+	if err != nil {
+		err = fmt.Errorf("sessions: delete: %w", err)
+	}
+	return n, err
+}
+
+// endIn is endOwned for the index and the tag of the owner.
+func (st *Store) endIn(ctx context.Context, index, tag, owner string, step []string, reason sessions.EndReason) (n int, err error) {
+	started := time.Now()
+	names, err := st.names(ctx, index, step)
 	whose := []string{ownerField, owner}
 	if st.opts.Sealer != nil {
 		whose = []string{tagField, tag}
-	}
-	var names []string
-	if err == nil {
-		names, err = st.names(ctx, index, step)
 	}
 	errs := []error{err}
 	var gone []string
@@ -121,17 +129,14 @@ func (st *Store) endOwned(ctx context.Context, owner string, step []string) (n i
 		if reply == int64(1) || err == nil && again { // it was there before
 			n++
 			gone = append(gone, name)
-			st.observeEnd(ctx, started)
+			st.observeEnd(ctx, started, reason)
 		}
 		errs = append(errs, err)
 	}
 	if len(gone) > 0 {
 		_ = st.forget(ctx, index, gone...)
 	}
-	if err = errors.Join(errs...); err != nil {
-		err = fmt.Errorf("sessions: delete: %w", err)
-	}
-	return n, err
+	return n, errors.Join(errs...)
 }
 
 // names carries out a step of the owner's script that ends sessions, and returns their names.
@@ -158,9 +163,9 @@ func (st *Store) names(ctx context.Context, index string, step []string) (names 
 	return names[1:], err
 }
 
-// observeEnd reports the end of a session of an owner, or of all.
-func (st *Store) observeEnd(ctx context.Context, started time.Time) {
+// observeEnd reports the end of a session that another one's request, or none, has ended.
+func (st *Store) observeEnd(ctx context.Context, started time.Time, reason sessions.EndReason) {
 	if st.opts.Observe != nil {
-		st.opts.Observe(ctx, sessions.Event{Kind: sessions.EventEnded, Reason: sessions.EndedByOwner, Duration: time.Since(started)})
+		st.opts.Observe(ctx, sessions.Event{Kind: sessions.EventEnded, Reason: reason, Duration: time.Since(started)})
 	}
 }

@@ -3,8 +3,10 @@
 -- that x when it was ended. The field "ended" is when all were ended last.
 -- KEYS  1 the index. ARGV  1 the step:
 --   enter    2 the new key; 3 the one that it takes the place of, '' for a login; 4 the
---            lifetime, 0 for none. Returns until when the session may live, 0 for ever, the
---            time, and when all were ended last, both in microseconds; -1 when the session was ended.
+--            lifetime, 0 for none; 5 how many sessions the owner may have, 0 for any number. Returns
+--            until when the session may live, 0 for ever, the time in microseconds, and the field
+--            "ended", or ''; -1 when the session was ended. A login beyond the number is not
+--            entered: it returns -1, the time, '', and the keys and entries of the others, in turn.
 --   confirm  2 and 3 as before. Returns 1, or -1 when it was ended since.
 --   end      2… the public IDs to keep. Returns the time, and the keys of the others.
 --   endone   2 its public ID. Returns the time, and its key if there is one.
@@ -51,10 +53,20 @@ if step == 'enter' then
 		local till = tonumber(string.match(list[i + 1], ' (%d+)$') or 0)
 		if till > 0 and till + day < now then redis.call('HDEL', index, list[i]) end
 	end
+	if old == '' and tonumber(ARGV[5]) > 0 then
+		local others = {-1, micros, ''}
+		for i = 1, #list, 2 do
+			if list[i] ~= 'ended' and list[i] ~= new and string.sub(list[i + 1], 1, 1) ~= 'x' then
+				others[#others + 1] = list[i]
+				others[#others + 1] = list[i + 1]
+			end
+		end
+		if (#others - 3) / 2 >= tonumber(ARGV[5]) then return others end
+	end
 	local till = lifetime > 0 and now + lifetime or 0
 	redis.call('HSET', index, new, number(now) .. ' ' .. number(till))
 	prolong(there, till > 0 and till + day or 0)
-	return {till, micros, tonumber(redis.call('HGET', index, 'ended') or 0)}
+	return {till, micros, redis.call('HGET', index, 'ended') or ''}
 elseif step == 'confirm' then
 	if not alive(new) then return -1 end
 	if old ~= '' and old ~= new then redis.call('HDEL', index, old) end
@@ -63,7 +75,7 @@ elseif step == 'end' then
 	local keep = {}
 	for i = 2, #ARGV do keep[ARGV[i]] = true end
 	local there = redis.call('EXISTS', index) == 1
-	redis.call('HSET', index, 'ended', number(micros))
+	redis.call('HSET', index, 'ended', number(micros) .. ' ' .. table.concat(ARGV, ' ', 2))
 	prolong(there, now + day)
 	return ends(function(id) return not keep[id] end)
 elseif step == 'endone' then

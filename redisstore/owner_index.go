@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,6 +62,11 @@ func (st *Store) enter(ctx context.Context, c *sessions.Change, s *save) (*entry
 		place = ""
 	}
 	horizon, err := st.enterIndex(ctx, e, place, &rec, at)
+	for full := (*fullIndex)(nil); errors.As(err, &full); {
+		if err = st.makeRoom(ctx, index, tag, rec.Owner, full); err == nil {
+			horizon, err = st.enterIndex(ctx, e, place, &rec, at)
+		}
+	}
 	if login && errors.Is(err, errEnded) {
 		_ = st.forget(ctx, index, e.new)
 		err = sessions.ErrDeleted
@@ -74,38 +80,51 @@ func (st *Store) enter(ctx context.Context, c *sessions.Change, s *save) (*entry
 
 // enterIndex writes an entry, in the place of another one or, when that is "", for a login
 // at a time. It returns until when the entry stays. The error is errEnded when the session, or
-// the owner's before the login, was ended.
+// the owner's before the login, was ended, and a *fullIndex when there are too many.
 func (st *Store) enterIndex(ctx context.Context, e *entry, place string, rec *sessions.Record, login time.Time) (horizon int64, err error) {
 	lifetime := st.lifeText
 	if rec.Lifetime > 0 {
 		lifetime = strconv.FormatInt(rec.Lifetime.Milliseconds(), 10)
 	}
-	args := []string{"enter", e.new, place, lifetime}
+	args := []string{"enter", e.new, place, lifetime, strconv.Itoa(st.opts.MaxSessions)}
 	reply, err := st.client.run(ctx, ownerScript, st.ends(e.index), []string{e.index}, func(bool) []string { return args })
 	if err != nil {
 		return 0, err
 	}
-	switch reply := reply.(type) {
-	case int64:
-		if reply == -1 {
-			return 0, errEnded
-		}
-	case []any:
-		if len(reply) != 3 {
-			break
-		}
-		horizon, ok := reply[0].(int64)
-		now, ok2 := reply[1].(int64)
-		ended, ok3 := reply[2].(int64)
-		if !ok || !ok2 || !ok3 {
-			break
-		}
-		if place == "" && ended >= now-time.Since(login).Microseconds() && !st.ended.before(e.index, login, ended) {
-			return 0, errEnded
-		}
-		return horizon, nil
+	if reply == int64(-1) {
+		return 0, errEnded
 	}
-	return 0, errReply
+	list, ok := reply.([]any)
+	if !ok || len(list) < 3 {
+		return 0, errReply
+	}
+	horizon, ok = list[0].(int64)
+	now, ok2 := list[1].(int64)
+	ended, ok3 := list[2].(string)
+	switch {
+	case !ok || !ok2 || !ok3:
+		return 0, errReply
+	case horizon < 0:
+		return 0, newFullIndex(now, list[3:])
+	case place == "" && st.endedSince(e, login, now, ended):
+		return 0, errEnded
+	}
+	return horizon, nil
+}
+
+// endedSince reports whether the owner's sessions were ended after a login, or perhaps. now is
+// the server's time of the answer, in microseconds; the login cannot have been before
+// login, by that. The session from before the login may be one that was kept.
+func (st *Store) endedSince(e *entry, login time.Time, now int64, ended string) bool {
+	words := strings.Fields(ended)
+	if len(words) == 0 {
+		return false
+	}
+	mark, err := strconv.ParseInt(words[0], 10, 64)
+	if err == nil && mark < now-time.Since(login).Microseconds() || st.ended.before(e.index, login, mark) {
+		return false
+	}
+	return e.old == "" || !slices.Contains(words[1:], publicID(e.old))
 }
 
 // putOwner sets the fields by which the server knows the owner's sessions, where the owner is

@@ -65,6 +65,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -234,13 +235,11 @@ func found(rec sessions.Record, err error) (*sessions.Record, error) {
 // try sends a change that was applied. When it is not done, Apply needs the record that is
 // stored.
 func (st backend) try(ctx context.Context, c *sessions.Change) (stored *sessions.Record, done bool, err error) {
-	if c.Ended() != "" && !c.Renewed() {
-		if err := st.end(ctx, c.Ended()); err != nil {
-			return nil, true, err
-		}
-	}
 	if c.NewKey() == "" {
-		return nil, true, st.leave(ctx, c)
+		if c.Ended() == "" {
+			return nil, true, nil
+		}
+		return nil, true, cmp.Or(st.end(ctx, c.Ended()), st.leave(ctx, c))
 	}
 	s, err := st.newSave(c)
 	if err != nil {
@@ -249,6 +248,11 @@ func (st backend) try(ctx context.Context, c *sessions.Change) (stored *sessions
 	owned, err := st.enter(ctx, c, s)
 	if err != nil {
 		return nil, !errors.Is(err, errEnded), err
+	}
+	if c.Ended() != "" && !c.Renewed() {
+		if err := st.end(ctx, c.Ended()); err != nil {
+			return nil, true, err
+		}
 	}
 	reply, err := st.client.run(ctx, saveScript, st.waitFor(c), s.keys, s.args)
 	if err != nil {
