@@ -109,7 +109,7 @@ func (h *harness) tell(d deed) (a answer) {
 // try does a deed under a fault and checks the result.
 func (h *harness) try(d deed) answer {
 	h.Helper()
-	h.prepare(&d)
+	h.prepareAll(&d)
 	a := h.tell(d)
 	wrong := func(format string, args ...any) {
 		h.Helper()
@@ -164,7 +164,7 @@ func mayPass(d deed) bool {
 		// Into the old file, when no other one can be made. Once there is another
 		// one, its name must come to the disk.
 		return d.Call != "fsync"
-	case "renew", "destroy", "delete":
+	case "renew", "destroy", "delete", "owner renew", "owner step-up", "owner end":
 		// Either a tombstone or the removal of the name ends a session. A failure of
 		// the other one is logged.
 		return d.Call == "pwrite64" || d.Call == "fdatasync" || d.Call == "fsync" || d.Call == "unlinkat"
@@ -182,6 +182,9 @@ const (
 // state returns a session's state after a deed, as a new store finds it.
 func (h *harness) state(d deed, a answer) string {
 	h.Helper()
+	if isOwnerDeed(d.Name) {
+		return h.ownersState(d)
+	}
 	store, err := openStore(subjectOptions(h.dir, sessions.SyncNone))
 	if err != nil {
 		h.Fatal(err)
@@ -312,7 +315,7 @@ func (h *harness) clear() {
 		h.Fatal(err)
 	}
 	for _, e := range entries {
-		if err := os.Remove(filepath.Join(h.dir, e.Name())); err != nil {
+		if err := os.RemoveAll(filepath.Join(h.dir, e.Name())); err != nil {
 			h.Fatal(err)
 		}
 	}

@@ -190,7 +190,7 @@ func (st *subjectState) do(d deed) (answer, error) {
 	store := st.stores[d.Sync]
 	switch {
 	case again:
-	case d.Name == "save new", d.Name == "save removed":
+	case d.Name == "save new", d.Name == "save removed", isLogin(d.Name):
 		st.s = store.New()
 		st.s.SetIdleTimeout(subjectIdleTimeout)
 	case d.ID != "":
@@ -199,7 +199,7 @@ func (st *subjectState) do(d deed) (answer, error) {
 			return answer{}, err
 		}
 		st.s.Get("a")
-	default:
+	case !isOwnerDeed(d.Name):
 		st.fresh = filepath.Join(os.Getenv(dirVariable), "..", "fresh", "store")
 	}
 	before := descriptors()
