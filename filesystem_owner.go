@@ -102,46 +102,53 @@ func (st *FilesystemSessionStore) DeleteOwner(ctx context.Context, owner string,
 	if owner == "" {
 		return 0, nil
 	}
-	match := func(publicID string) bool { return !slices.Contains(keep, publicID) }
-	return st.deleteOwned(ctx, owner, match, &endMark{keep})
-}
-
-// DeleteOne ends one session of an owner; see [OwnerStore].
-func (st *FilesystemSessionStore) DeleteOne(ctx context.Context, owner, publicID string) (bool, error) {
-	if owner == "" {
-		return false, nil
-	}
-	n, err := st.deleteOwned(ctx, owner, func(id string) bool { return id == publicID }, nil)
-	return n > 0, err
-}
-
-// deleteOwned ends the sessions of an owner whose public IDs match, and leaves a mark,
-// if there is one.
-func (st *FilesystemSessionStore) deleteOwned(ctx context.Context, owner string, match func(publicID string) bool, mark *endMark) (int, error) {
-	if mark != nil {
-		if err := st.makeOwnerKey(ctx); err != nil {
-			return 0, deleteError(err)
-		}
+	if err := st.makeOwnerKey(ctx); err != nil {
+		return 0, deleteError(err)
 	}
 	o, err := st.ownerSearch(ctx, owner)
 	if err != nil {
 		return 0, deleteError(err)
 	}
-	o.match = match
+	o.match = func(publicID string) bool { return !slices.Contains(keep, publicID) }
 	started, n := st.base.now(), 0
-	matches := func(dir *dirfs.Dir, name sessionfile.Name) (bool, error) {
-		found, err := o.owns(dir, name)
-		return found.is, err
-	}
 	if o.secret == nil {
-		n, err = st.walkAlone(ctx, matches)
+		n, err = st.walkAlone(ctx, o.matches)
 	} else {
-		n, err = o.deleteListed(ctx, matches, mark)
+		n, err = o.deleteListed(ctx, keep)
 	}
 	for range n {
 		st.base.observe(ctx, started, nil, EventEnded, EndedByOwner)
 	}
 	return n, deleteError(errors.Join(err, o.err()))
+}
+
+// DeleteOne ends one session of an owner; see [OwnerStore]. It waits for a save or an
+// update of the session that is under way, but no longer than ctx. When that renews the
+// session, DeleteOne reports false.
+func (st *FilesystemSessionStore) DeleteOne(ctx context.Context, owner, publicID string) (bool, error) {
+	if owner == "" {
+		return false, nil
+	}
+	o, err := st.ownerSearch(ctx, owner)
+	if err != nil {
+		return false, deleteError(err)
+	}
+	o.match = func(id string) bool { return id == publicID }
+	for name, err := range o.names(ctx) {
+		if err != nil {
+			return false, deleteError(err)
+		}
+		if !o.match(name.Key) && !o.match(PublicID(name.Key)) {
+			continue
+		}
+		started := st.base.now()
+		ended, err := o.deleteOne(ctx, name)
+		if ended {
+			st.base.observe(ctx, started, nil, EventEnded, EndedByOwner)
+		}
+		return ended, deleteError(errors.Join(err, o.err()))
+	}
+	return false, nil
 }
 
 // deleteError puts one prefix before all errors of a DeleteAll or DeleteOwner.

@@ -404,3 +404,63 @@ func TestDeleteOwnerEndsLoginsThatBeganBefore(t *testing.T) {
 		}
 	}
 }
+
+// A session that is renewed while the list goes on is in it, by its next name.
+func TestListOwnerFindsASessionThatIsRenewedMeanwhile(t *testing.T) {
+	store := newStore(t, sessions.FilesystemOptions{})
+	for range 10 {
+		all := []*sessions.Session{login(t, store, "ann"), login(t, store, "ann")}
+		listed := make(map[string]bool)
+		for info, err := range store.ListOwner(background, "ann") {
+			must(t, err)
+			for _, s := range all {
+				if len(listed) == 0 && s.PublicID() != info.PublicID {
+					s.Renew()
+					save(t, store, s)
+				}
+			}
+			listed[info.PublicID] = true
+		}
+		for _, s := range all {
+			if !listed[s.PublicID()] {
+				t.Errorf("of two sessions %d are listed, and not the renewed one", len(listed))
+			}
+			must(t, store.Delete(background, s))
+		}
+	}
+}
+
+// The index is removed, and made anew by another process, between the entry of a login
+// and its session.
+func TestLoginWhoseIndexIsRemovedIsEnteredAgainOrEnded(t *testing.T) {
+	for _, end := range []bool{false, true} {
+		o := sessions.FilesystemOptions{Path: t.TempDir()}
+		store, other := newStore(t, o), newStore(t, o)
+		first, tag := owned(t, store, o.Path, "ann")
+		release := lockFile(t, filepath.Join(o.Path, ".owners.lock"))
+		s, saved := store.New(), make(chan error)
+		s.Login("ann")
+		go func() { saved <- store.Save(background, s) }()
+		file := filepath.Join(o.Path, ".owners", tag)
+		for !strings.Contains(content(t, file), s.ID()) {
+			time.Sleep(time.Millisecond)
+		}
+		must(t, os.RemoveAll(filepath.Join(o.Path, ".owners")))
+		wantOwned(t, other, "ann", "before the login", first)
+		if end {
+			if n, err := other.DeleteOwner(background, "ann"); n != 1 || err != nil {
+				t.Errorf("DeleteOwner = %d, %v", n, err)
+			}
+		}
+		release()
+		err := <-saved
+		if end {
+			if !errors.Is(err, sessions.ErrDeleted) || len(names(t, o.Path)) != 0 {
+				t.Errorf("the login is %v and leaves %d files, want ErrDeleted and none", err, len(names(t, o.Path)))
+			}
+			continue
+		}
+		must(t, err)
+		wantOwned(t, other, "ann", "after the login", first, s)
+	}
+}

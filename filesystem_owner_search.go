@@ -11,6 +11,7 @@ import (
 	"github.com/sessfs/sessions/internal/dirfs"
 	"github.com/sessfs/sessions/internal/ownerindex"
 	"github.com/sessfs/sessions/internal/sessionfile"
+	"github.com/sessfs/sessions/internal/slotfile"
 )
 
 // An ownerSearch finds the sessions of an owner.
@@ -200,13 +201,47 @@ func (o *ownerSearch) err() error {
 	return fmt.Errorf("%d sessions that may be the owner's do not open with this store's Sealer", o.missed)
 }
 
-// An endMark is left in the index by an end of an owner's sessions.
-type endMark struct{ keep []string }
+// matches reports whether the session of that file is the owner's and matches.
+func (o *ownerSearch) matches(dir *dirfs.Dir, name sessionfile.Name) (bool, error) {
+	found, err := o.owns(dir, name)
+	return found.is, err
+}
 
-// deleteListed ends the sessions that match, with the owner's lock, and leaves the
+// deleteOne ends the session of that file, under its lock, if it is the owner's and
+// matches.
+func (o *ownerSearch) deleteOne(ctx context.Context, name sessionfile.Name) (bool, error) {
+	var file slotfile.Lock
+	err := o.files.Lock(ctx, name.File, &file)
+	if isMissingOrDamaged(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer file.Unlock()
+	if file.Err() != nil {
+		return false, nil // damaged, or ended
+	}
+	stored := slotfile.Record{Meta: string(file.Meta()), Payload: string(file.Payload())}
+	h, ok := sessionfile.ParseHeader(stored.Meta)
+	is, certain := o.tagged(h)
+	if ok && !certain {
+		rec, err := o.decode(h, name, stored)
+		if isSealError(err) {
+			o.miss(h, file.ModTime())
+		}
+		is = err == nil && rec.Owner == o.owner
+	}
+	if !ok || !is || !o.match(publicID(name, h.Hashed)) {
+		return false, nil
+	}
+	return o.logLeftover(file.Remove())
+}
+
+// deleteListed ends the sessions but for those to keep, with the owner's lock, and leaves the
 // mark. When the index was begun anew meanwhile, in which a session may have been
 // entered beside it, it begins again.
-func (o *ownerSearch) deleteListed(ctx context.Context, match func(*dirfs.Dir, sessionfile.Name) (bool, error), mark *endMark) (n int, err error) {
+func (o *ownerSearch) deleteListed(ctx context.Context, keep []string) (n int, err error) {
 	dir, err := o.files.PresentDir()
 	if err != nil {
 		return 0, err
@@ -217,7 +252,7 @@ func (o *ownerSearch) deleteListed(ctx context.Context, match func(*dirfs.Dir, s
 		if err != nil {
 			return n, err
 		}
-		m, errs, err := o.deleteLocked(ctx, x, ok, match, mark)
+		m, errs, err := o.deleteLocked(ctx, x, ok, keep)
 		n += m
 		if err != nil {
 			return n, errors.Join(errs, err)
@@ -230,15 +265,13 @@ func (o *ownerSearch) deleteListed(ctx context.Context, match func(*dirfs.Dir, s
 
 // deleteLocked is deleteListed for one trial, by the index or, where that is not whole,
 // by a walk through the directory. The first error is that of sessions which stay.
-func (o *ownerSearch) deleteLocked(ctx context.Context, x *ownerIndex, whole bool, match func(*dirfs.Dir, sessionfile.Name) (bool, error), mark *endMark) (n int, errs, err error) {
+func (o *ownerSearch) deleteLocked(ctx context.Context, x *ownerIndex, whole bool, keep []string) (n int, errs, err error) {
 	var l ownerindex.Lock
 	if err := x.Lock(ctx, o.tag, &l); err != nil {
 		return 0, nil, err
 	}
 	defer l.Unlock()
-	if mark != nil {
-		l.AddEnd(mark.keep)
-	}
+	l.AddEnd(keep)
 	names := o.namesIn(ctx, x.dir)
 	if whole {
 		names = o.parsed(ctx, l.Files)
@@ -247,7 +280,7 @@ func (o *ownerSearch) deleteLocked(ctx context.Context, x *ownerIndex, whole boo
 	for name, err := range names {
 		is := false
 		if err == nil {
-			is, err = match(x.dir, name)
+			is, err = o.matches(x.dir, name)
 		}
 		if is {
 			// Without waiting for its lock, whose holder may be waiting for the

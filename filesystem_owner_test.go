@@ -380,7 +380,6 @@ func TestLoginsObeyTheirContextsWhileTheirOwnerIsLocked(t *testing.T) {
 		"a renewal":   func(ctx context.Context) error { return store.Save(ctx, s) },
 		"a login":     func(ctx context.Context) error { return store.Save(ctx, login) },
 		"DeleteOwner": func(ctx context.Context) error { _, err := store.DeleteOwner(ctx, "ann"); return err },
-		"DeleteOne":   func(ctx context.Context) error { _, err := store.DeleteOne(ctx, "ann", s.PublicID()); return err },
 	} {
 		ctx, cancel := context.WithTimeout(background, 50*time.Millisecond)
 		if err := act(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -390,6 +389,16 @@ func TestLoginsObeyTheirContextsWhileTheirOwnerIsLocked(t *testing.T) {
 	}
 	if got := len(names(t, dir)); got != 2 {
 		t.Errorf("%d files, want the sessions'", got)
+	}
+	release := lockFile(t, fileOf(t, dir, s))
+	ctx, cancel := context.WithTimeout(background, 50*time.Millisecond)
+	defer cancel()
+	if _, err := store.DeleteOne(ctx, "ann", get(t, store, s.ID()).PublicID()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("DeleteOne of a session that is locked: %v, want context.DeadlineExceeded", err)
+	}
+	release()
+	if ended, err := store.DeleteOne(background, "ann", get(t, store, s.ID()).PublicID()); !ended || err != nil {
+		t.Errorf("DeleteOne = %v, %v", ended, err)
 	}
 }
 

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile holds the lock of a file, on a descriptor of its own, until the test ends.
-func lockFile(t *testing.T, name string) {
+// lockFile holds the lock of a file, on a descriptor of its own, until release is
+// called or the test ends.
+func lockFile(t *testing.T, name string) (release func()) {
 	t.Helper()
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
@@ -20,4 +21,5 @@ func lockFile(t *testing.T, name string) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
+	return func() { f.Close() }
 }

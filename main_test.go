@@ -17,6 +17,7 @@ var children = map[string]func() error{
 	"logout":        childLogout,
 	"hold":          childHold,
 	"run":           childRun,
+	"race":          childRace,
 	"own":           childOwn,
 	"die in a save": childDie,
 }
