@@ -19,10 +19,10 @@ var claims = []claim{
 	{"save beside scs memstore", 0.6, ratio("save", "320 B", nameFiles, nameMemstore)},
 	{"New, Save and Delete beside save", 2.4, lifeBesideSave},
 	{"a request that reads, over the bare handler, beside load and two values", 1.35, requestBesideRead},
-	{"its allocations over those of the bare handler", 16, overBare("reads", func(r *result) float64 { return r.Allocs })},
+	{"its allocations over those of the bare handler", 16, allocationsOverBare("reads")},
 	{"a request that changes a value beside scs memstore", 0.3, ratio("changes", "320 B", nameFiles, nameMemstore)},
-	{"an untouched session over the bare handler, ns", 160, overBare("untouched", func(r *result) float64 { return r.Nanos })},
-	{"its allocations", 3, overBare("untouched", func(r *result) float64 { return r.Allocs })},
+	{"an untouched session over the bare handler, ns", 160, untouchedOverBare},
+	{"its allocations", 3, allocationsOverBare("untouched")},
 	{"16 KB, one of fifty values changed, beside the bare calls", 2.5, ratio("change", "16 KB", nameFiles, nameFloor)},
 	{"its KB allocated", 40, allocatedKB},
 	{"load at the greatest number of sessions beside the bare calls", 1.5, atGreatestNumber("load by number")},
@@ -83,30 +83,35 @@ func (rep *report) ours(operation, system, size string) *result {
 }
 
 func lifeBesideSave(rep *report, system string) (float64, bool) {
-	life, save := rep.ours("life", system, "320 B"), rep.ours("save", system, "320 B")
-	if life == nil || save == nil {
-		return 0, false
-	}
-	return life.Nanos / save.Nanos, true
+	return rep.find("life", system, "320 B").ratio(nameFiles, nameSave)
 }
 
 func requestBesideRead(rep *report, system string) (float64, bool) {
-	over, ok := overBare("reads", func(r *result) float64 { return r.Nanos })(rep, system)
-	read := rep.ours("read", system, "320 B")
-	if !ok || read == nil {
+	s := rep.find("reads", system, "320 B")
+	if s == nil {
 		return 0, false
 	}
-	return over / read.Nanos, true
+	ours, bare, byHand := s.result(nameFiles).Rounds, s.result(nameFloor).Rounds, s.result(nameByHand).Rounds
+	return byRounds(len(ours), func(i int) float64 { return (ours[i] - bare[i]) / byHand[i] }), true
 }
 
-func overBare(operation string, of func(*result) float64) func(*report, string) (float64, bool) {
+func allocationsOverBare(operation string) func(*report, string) (float64, bool) {
 	return func(rep *report, system string) (float64, bool) {
-		ours := rep.ours(operation, system, "320 B")
-		if ours == nil {
+		s := rep.find(operation, system, "320 B")
+		if s == nil {
 			return 0, false
 		}
-		return of(ours) - of(rep.find(operation, system, "320 B").result(nameFloor)), true
+		return s.result(nameFiles).Allocs - s.result(nameFloor).Allocs, true
 	}
+}
+
+func untouchedOverBare(rep *report, system string) (float64, bool) {
+	s := rep.find("untouched", system, "320 B")
+	if s == nil {
+		return 0, false
+	}
+	ours, bare := s.result(nameFiles).Rounds, s.result(nameFloor).Rounds
+	return byRounds(len(ours), func(i int) float64 { return ours[i] - bare[i] }), true
 }
 
 func allocatedKB(rep *report, system string) (float64, bool) {

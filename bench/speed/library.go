@@ -73,6 +73,8 @@ const (
 	nameRename   = "bare calls: temporary file, fsync, rename, fsync"
 	nameMemstore = "scs memstore"
 	nameBolt     = "scs boltstore"
+	nameByHand   = "files, without a request"
+	nameSave     = "files, a save alone"
 )
 
 var specs = []spec{

@@ -59,7 +59,6 @@ func measure(ctx context.Context, contenders []contender, rounds int, per time.D
 			if results[at].Failure != "" {
 				continue
 			}
-			runtime.GC() // nobody pays for the garbage of another
 			nanos, err := c.take(per)
 			if err != nil && c.tears && len(c.workers) > 1 {
 				results[at] = result{Failure: err.Error()}
@@ -101,6 +100,12 @@ func (e *contenderError) Unwrap() error { return e.err }
 func (c *contender) take(per time.Duration) (float64, error) {
 	if c.cores > 0 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(c.cores))
+	}
+	// No contender pays for the garbage of another, nor for the pools that the collection
+	// has emptied.
+	runtime.GC()
+	if _, _, err := c.workers[0].loop(c.sessions, per/10); err != nil {
+		return 0, err
 	}
 	if len(c.workers) == 1 && c.child == nil {
 		spent, n, err := c.workers[0].loop(c.sessions, per)
@@ -208,21 +213,28 @@ func pick(picks *[turn]int, sessions int) {
 
 // allocations returns how often, and how much, one operation allocates.
 func (c *contender) allocations() (times, bytes float64, err error) {
+	const turns = 4
 	var picks [turn]int
-	var was, is runtime.MemStats
 	w := c.workers[0]
-	pick(&picks, c.sessions)
-	if err := w.prepare(&picks); err != nil {
-		return 0, 0, err
-	}
-	runtime.ReadMemStats(&was)
-	for slot, i := range picks {
-		if err := w.do(slot, i); err != nil {
+	for n := range turns + 1 { // the first fills pools, and is not counted
+		pick(&picks, c.sessions)
+		if err := w.prepare(&picks); err != nil {
 			return 0, 0, err
 		}
+		var was, is runtime.MemStats
+		runtime.ReadMemStats(&was)
+		for slot, i := range picks {
+			if err := w.do(slot, i); err != nil {
+				return 0, 0, err
+			}
+		}
+		runtime.ReadMemStats(&is)
+		if n > 0 {
+			times += float64(is.Mallocs-was.Mallocs) / (turn * turns)
+			bytes += float64(is.TotalAlloc-was.TotalAlloc) / (turn * turns)
+		}
 	}
-	runtime.ReadMemStats(&is)
-	return float64(is.Mallocs-was.Mallocs) / turn, float64(is.TotalAlloc-was.TotalAlloc) / turn, nil
+	return times, bytes, nil
 }
 
 func quartiles(rounds []float64) (low, median, high float64) {
@@ -234,10 +246,15 @@ func quartiles(rounds []float64) (low, median, high float64) {
 // beside returns the median of the ratios of two results, round by round: two
 // neighbours in time have the same machine.
 func (r *result) beside(other *result) float64 {
-	ratios := make([]float64, len(r.Rounds))
-	for i := range ratios {
-		ratios[i] = r.Rounds[i] / other.Rounds[i]
+	return byRounds(len(r.Rounds), func(i int) float64 { return r.Rounds[i] / other.Rounds[i] })
+}
+
+// byRounds returns the median of a figure of each round.
+func byRounds(rounds int, figure func(i int) float64) float64 {
+	figures := make([]float64, rounds)
+	for i := range figures {
+		figures[i] = figure(i)
 	}
-	_, median, _ := quartiles(ratios)
+	_, median, _ := quartiles(figures)
 	return median
 }

@@ -190,7 +190,15 @@ func (p *plan) lives(_ place, s scene, libraries []opened) error {
 			able = append(able, l)
 		}
 	}
-	return p.scene(s, contenders(able, s.Operation, s.Sessions, 1))
+	list := contenders(able, s.Operation, s.Sessions, 1)
+	return p.scene(s, append(list, alone(libraries, nameSave, save, s.Sessions)))
+}
+
+// alone returns a contender that does another work with this project's files, to be
+// compared in the same rounds.
+func alone(libraries []opened, name string, work func(library) worker, sessions int) contender {
+	i := slices.IndexFunc(libraries, func(l opened) bool { return l.name == nameFiles })
+	return contender{name: name, sessions: sessions, workers: []worker{work(libraries[i])}}
 }
 
 // An untoucher wraps handlers that may leave the session alone.
@@ -200,8 +208,10 @@ type untoucher interface {
 
 // requests measures requests to a recorder.
 func (p *plan) requests(_ place, s scene, libraries []opened) error {
-	for _, s.Operation = range []string{"reads", "changes"} {
-		if err := p.scene(s, contenders(libraries, s.Operation, s.Sessions, 1)); err != nil {
+	for _, byHand := range []string{"read", "change"} {
+		s.Operation = byHand + "s"
+		list := contenders(libraries, s.Operation, s.Sessions, 1)
+		if err := p.scene(s, append(list, alone(libraries, nameByHand, operations[byHand], s.Sessions))); err != nil {
 			return err
 		}
 	}
