@@ -62,7 +62,9 @@ type CookieOptions struct {
 	// that is down logs no user out.
 	//
 	// When a password changes: store the user's new version, call
-	// [Session.Login], and then end the owner's other sessions.
+	// [Session.Login] and [Save], and then end the owner's other sessions. A login
+	// notes the version that was read together with the password's hash: one that
+	// is read later may belong to the next password.
 	Valid func(ctx context.Context, s *Session) (bool, error)
 }
 
