@@ -116,17 +116,28 @@ func end(ctx context.Context, store sessions.Mover, key string) error {
 	return err
 }
 
+// looks is how often Get looks for a session that neither store has: it may pass from one
+// to the other and back between the two looks, while instances have the stores the other
+// way round.
+const looks = 3
+
 // Get loads a session, which it first moves if it is in the old store.
-func (st *Store) Get(ctx context.Context, id string) (*sessions.Session, error) {
-	if st.IsValidKey(id) {
+func (st *Store) Get(ctx context.Context, id string) (s *sessions.Session, err error) {
+	if !st.IsValidKey(id) {
+		return st.destination.Get(ctx, id)
+	}
+	for range looks {
 		err := Move(ctx, st.destination, st.Key(id), st.from, st.from.Key(id))
 		switch {
 		case err == nil, errors.Is(err, sessions.ErrNotStored), errors.Is(err, sessions.ErrDeleted), errors.Is(err, sessions.ErrCorrupt):
 		default:
 			return nil, fmt.Errorf("handover: %w", err)
 		}
+		if s, err = st.destination.Get(ctx, id); err != nil || !s.New() {
+			return s, err
+		}
 	}
-	return st.destination.Get(ctx, id)
+	return s, nil
 }
 
 // Save stores the session in the new store. An ID that ends is ended in the old store as

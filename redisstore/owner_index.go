@@ -55,7 +55,9 @@ func (st *Store) enter(ctx context.Context, c *sessions.Change, s *save) (*entry
 	e := &entry{index: index, new: st.entryName(c.NewKey())}
 	at, login := c.Login()
 	place := st.entryName(c.Key())
-	if !login || c.Renewed() {
+	if isImport(&rec) { // as of a login
+		at, login = time.Now(), true
+	} else if !login || c.Renewed() {
 		e.old = place
 	}
 	if login {
@@ -161,7 +163,8 @@ func (st *Store) confirm(ctx context.Context, c *sessions.Change, e *entry, now 
 	if err := st.end(ctx, c.NewKey()); err != nil {
 		return true, err
 	}
-	if _, login := c.Login(); login && e != nil {
+	rec, _ := c.Attributes()
+	if _, login := c.Login(); (login || isImport(&rec)) && e != nil {
 		return true, sessions.ErrDeleted
 	}
 	return false, nil

@@ -51,6 +51,9 @@ func (st *Store) newSave(c *sessions.Change) (*save, error) {
 	if c.Renewed() {
 		s.keys = []string{c.Key(), c.NewKey()}
 	}
+	if isImport(&rec) {
+		s.created = formatTime(rec.Created) + " " + formatTime(rec.Used)
+	}
 	s.flag('f', s.fresh)
 	s.flag('x', exact)
 	s.flag('c', c.Cleared() && !s.sealed)
@@ -93,6 +96,9 @@ func (st backend) outcome(c *sessions.Change, s *save, reply any) (stored *sessi
 	case int64:
 		switch reply {
 		case 0:
+			if s.fresh { // a session of another store, expired by the server's clock
+				return nil, true, sessions.ErrDeleted
+			}
 			return nil, false, nil
 		case -1:
 			return nil, true, sessions.ErrExists

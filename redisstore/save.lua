@@ -4,7 +4,7 @@
 --       3 flags: f nothing is stored yet, x only on that version, r the request is
 --         repeated, c the values go first, t one of i, l, e is among the fields;
 --       4, 5 the store's idle timeout and lifetime, in milliseconds, 0 for none;
---       6 when the session was made, '' for now; 7 its codec;
+--       6 when the session was made, '' for now, and when it was last used, if not now; 7 its codec;
 --       8 the number of fields to delete; these; then the fields to set, with values.
 -- Returns the time of the save in milliseconds when it was carried out and the
 -- client knows the outcome; {1, fields} when it was carried out beside others' saves;
@@ -21,6 +21,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local stamp = string.format('%.0f', now)
 local fresh, merged = flag('f'), false
+local used = tonumber(string.match(created, ' (%d+)$')) or now
+created = string.match(created, '^%d*')
 local was = redis.call('HMGET', key, 'v', 's', 'i', 'l', 'e')
 if made(was[1]) then return all(1, key) end
 if fresh then
@@ -53,7 +55,7 @@ for i = 9, first - 1, 1000 do
 	redis.call('HDEL', to, unpack(ARGV, i, math.min(i + 999, first - 1)))
 end
 local before = was[1] and string.match(was[1], '( .*)') or ''
-local v = stamp .. ' ' .. makes .. string.sub(before, 1, 3 * (#makes + 1))
+local v = string.format('%.0f', used) .. ' ' .. makes .. string.sub(before, 1, 3 * (#makes + 1))
 local s = was[2]
 if fresh or to ~= key then
 	if created == '' then created = stamp end
@@ -71,7 +73,7 @@ if flag('t') then
 end
 idle, lifetime = tonumber(was[3] or idle), tonumber(was[4] or lifetime)
 local ends = tonumber(was[5] or math.huge)
-if idle > 0 then ends = math.min(ends, now + idle) end
+if idle > 0 then ends = math.min(ends, used + idle) end
 if lifetime > 0 then ends = math.min(ends, tonumber(string.match(s, '%d+$')) + lifetime) end
 if ends == math.huge then
 	redis.call('PERSIST', to)

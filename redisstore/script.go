@@ -32,6 +32,10 @@ var (
 	//go:embed gate.lua
 	gateText string
 
+	//go:embed mover.lua
+	moverText string
+
+	moverScript                           = newScript(moverText)
 	saveScript, touchScript, resealScript = newScript(saveText), newScript(touchText), newScript(resealText)
 	ownerScript, endScript, gateScript    = newScript(ownerText), newScript(endText), newScript(gateText)
 )

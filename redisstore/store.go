@@ -30,7 +30,8 @@
 //
 // session:owner:{tag} is the index of an owner: the names of the sessions. The tag is a hash
 // of the owner, or, with a Sealer, an HMAC under session:secret, which is sealed.
-// session:gate keeps renewals from passing a DeleteAll.
+// session:gate keeps renewals from passing a DeleteAll, and a session's key with ":moving" behind it
+// one Export from another.
 //
 // # Commands
 //
