@@ -34,6 +34,11 @@ func (b *Base) make(id string) *Session {
 
 // Get loads a session; see [SessionStore].
 func (b *Base) Get(ctx context.Context, id string) (*Session, error) {
+	return b.GetFrom(ctx, id, b.backend.Load)
+}
+
+// GetFrom is Get by a function in place of the Backend's Load: for a [GetToucher].
+func (b *Base) GetFrom(ctx context.Context, id string, load func(ctx context.Context, key string) (Record, error)) (*Session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -43,7 +48,7 @@ func (b *Base) Get(ctx context.Context, id string) (*Session, error) {
 		return b.New(), nil
 	}
 	key := b.opts.Key(id)
-	rec, err := b.backend.Load(ctx, key)
+	rec, err := load(ctx, key)
 	if err == nil {
 		var s *Session
 		if s, err = b.Load(id, key, rec); s != nil {

@@ -115,7 +115,7 @@ func (c *Cookies) Load(r *http.Request) (*Session, error) {
 func (c *Cookies) loadFirst(ctx context.Context, ids []string) (*Session, error) {
 	var first *Session // new, or of an ID that is adopted
 	for _, id := range ids {
-		s, err := c.store.Get(ctx, id)
+		s, err := c.get(ctx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -133,6 +133,21 @@ func (c *Cookies) loadFirst(ctx context.Context, ids []string) (*Session, error)
 		first = c.store.New()
 	}
 	return first, nil
+}
+
+// get loads a session, and touches it with the same question where the store can.
+func (c *Cookies) get(ctx context.Context, id string) (*Session, error) {
+	store, ok := c.store.(GetToucher)
+	if !ok || c.renew == 0 {
+		return c.store.Get(ctx, id)
+	}
+	s, touched, err := store.GetTouch(ctx, id, c.renew)
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.touchAsked, s.touchDone = true, touched
+	}
+	return s, err
 }
 
 // isValid asks Valid about a session that was just loaded, and ends it when it is
@@ -228,6 +243,9 @@ func (c *Cookies) save(r *http.Request, s *Session, now standing) (touched bool,
 	}
 	if err := now.reaches(r); err != nil {
 		return false, err
+	}
+	if !now.worthSaving && now.touchAsked {
+		return now.touchDone, nil
 	}
 	ctx, cancel := commitContext(r.Context())
 	defer cancel()
@@ -363,6 +381,8 @@ type standing struct {
 	cookieMaxAge int  // seconds
 	ageChanged   bool // since it was loaded
 	wasSaved     bool // since it was loaded
+
+	touchAsked, touchDone bool // when it was loaded
 }
 
 func (s *Session) standing(template int) standing {
@@ -380,6 +400,8 @@ func (s *Session) standing(template int) standing {
 		cookieMaxAge: cookieMaxAge(s.home.timeouts, &s.attributes, template),
 		ageChanged:   s.cookieAge() != s.loaded,
 		wasSaved:     s.wasSaved,
+		touchAsked:   s.touchAsked,
+		touchDone:    s.touchDone,
 	}
 }
 

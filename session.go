@@ -72,6 +72,8 @@ type state struct {
 
 	carrier any      // the Cookies that found it in a request
 	sent    []string // the IDs that the carrier's cookies had there
+
+	touchAsked, touchDone bool // by the carrier, when the session was loaded; see GetToucher
 }
 
 // failedSession stands in for a session that could not be loaded.

@@ -11,7 +11,7 @@ import (
 // also by those.
 //
 // The further abilities of a store are found by asking whether it implements
-// [Updater], [Toucher], [Clearer], [OwnerStore] or [Mover].
+// [Updater], [Toucher], [GetToucher], [Clearer], [OwnerStore] or [Mover].
 //
 // A store of one's own is a [Backend], two methods, and a [Base], which does the
 // rest. The example of package storetest is one, and the package finds the
@@ -85,6 +85,14 @@ type Toucher interface {
 	// does nothing, and that is no error. The error is ErrDeleted when the
 	// session is not stored or has expired.
 	Touch(ctx context.Context, s *Session, interval time.Duration) (bool, error)
+}
+
+// A GetToucher is a [Toucher] that can touch a session as it loads it, in one round trip to a
+// server. [Cookies] uses it for RenewOnAccess.
+type GetToucher interface {
+	// GetTouch is Get and, for a stored session, Touch. It reports whether it has
+	// restarted the idle timeout.
+	GetTouch(ctx context.Context, id string, interval time.Duration) (*Session, bool, error)
 }
 
 // A Clearer is a store whose sessions can be ended all at once.

@@ -15,8 +15,9 @@ import (
 // a command by themselves when its answer is lost; the save that was carried out
 // would be taken for another's.
 type client struct {
-	process  func(context.Context, redis.Cmder) error
-	obeysCtx bool // a command ends with its context
+	process   func(context.Context, redis.Cmder) error
+	pipelined func(context.Context, func(redis.Pipeliner) error) ([]redis.Cmder, error)
+	obeysCtx  bool // a command ends with its context
 
 	// For the commands that need a certain server; nil in the pipelining face.
 	masterOf    func(ctx context.Context, key string) (redis.Cmdable, error)
@@ -56,7 +57,7 @@ func newClient(c redis.Cmdable) (*client, error) {
 	if !ok {
 		return nil, errors.New("the client has no method Process")
 	}
-	cl := &client{process: processor.Process}
+	cl := &client{process: processor.Process, pipelined: c.Pipelined}
 	switch c := c.(type) {
 	case cluster:
 		o := c.Options()
@@ -103,9 +104,14 @@ var repeats = [...]time.Duration{5 * time.Millisecond, 25 * time.Millisecond, 12
 // do sends the command that f makes, until it has an answer. f gets whether an
 // earlier one may have been carried out.
 func (cl *client) do(ctx context.Context, wait *wait, f func(repeated bool) redis.Cmder) error {
+	return cl.repeat(ctx, func(repeated bool) error { return cl.once(ctx, wait, f(repeated)) })
+}
+
+// repeat calls send until there is an answer.
+func (cl *client) repeat(ctx context.Context, send func(repeated bool) error) error {
 	repeated := false
 	for n := 0; ; n++ {
-		err := cl.once(ctx, wait, f(repeated))
+		err := send(repeated)
 		lost, again := isLost(err), isNotYet(err)
 		if !lost && !again || n == len(repeats) {
 			return err

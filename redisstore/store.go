@@ -35,7 +35,7 @@
 //
 // # Commands
 //
-// A load is one command, HGETALL. A save is one script that is sent what the request
+// A load is one command, HGETALL, and with RenewOnAccess two in one round trip. A save is one script that is sent what the request
 // changed, and answers with all fields only when another request has saved since. A renewal asks
 // session:gate as well. A session that gets an owner, or is renewed with one, is entered into the index before,
 // and looked for there afterwards; a logout leaves it.
@@ -79,8 +79,8 @@ import (
 )
 
 // A Store keeps sessions on a server that any number of processes and machines
-// share. It is a [sessions.SessionStore], [sessions.Updater], [sessions.Toucher] and
-// [sessions.Clearer]. Its methods may be called by several goroutines at once.
+// share. It is a [sessions.SessionStore], [sessions.Updater], [sessions.Toucher],
+// [sessions.GetToucher], [sessions.Clearer] and [sessions.OwnerStore]. Its methods may be called by several goroutines at once.
 type Store struct {
 	*sessions.Base
 	client         *client
@@ -96,6 +96,7 @@ var (
 	_ sessions.SessionStore = (*Store)(nil)
 	_ sessions.Updater      = (*Store)(nil)
 	_ sessions.Toucher      = (*Store)(nil)
+	_ sessions.GetToucher   = (*Store)(nil)
 	_ sessions.Clearer      = (*Store)(nil)
 )
 

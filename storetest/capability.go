@@ -125,6 +125,26 @@ var capabilityChecks = []check{
 			want(errors.Is(err, sessions.ErrDeleted), "got error %v, want ErrDeleted", err)
 			gone(ctx, store, s.ID(), "the session was deleted")
 		}),
+	withCapability("GetTouchIsGetAndTouch", "GetToucher",
+		"GetTouch loads what Get loads, and restarts the idle timeout as Touch does.",
+		func(ctx context.Context, store sessions.SessionStore, toucher sessions.GetToucher) {
+			s := saved(ctx, store, map[string]any{"a": int64(1)})
+			for interval, want1 := range map[time.Duration]bool{0: true, time.Hour: false} {
+				got, touched, err := toucher.GetTouch(ctx, s.ID(), interval)
+				need(err, "GetTouch")
+				want(got.ID() == s.ID() && !got.New() && !got.Modified() && got.Get("a") == int64(1), "GetTouch gave another session")
+				want(touched == want1, "GetTouch with the interval %v has touched: %v", interval, touched)
+				got.Set("a", int64(1))
+				need(store.Save(ctx, got), "save of a session of GetTouch")
+			}
+			need(store.Delete(ctx, s), "delete")
+			for _, id := range []string{s.ID(), store.GenerateKey(), "no ID"} {
+				got, touched, err := toucher.GetTouch(ctx, id, 0)
+				need(err, "GetTouch of an unknown ID")
+				want(got.New() && got.ID() != id && !touched, "GetTouch of an unknown ID gave %v, touched %v", got, touched)
+			}
+			want(len(list(ctx, store)) == 0, "GetTouch stored something")
+		}),
 	withCapability("TouchDoesNotWait", "Toucher",
 		"Touch does nothing, and is no error, while an Update has the session.",
 		func(ctx context.Context, store sessions.SessionStore, toucher sessions.Toucher) {

@@ -303,6 +303,24 @@ func (st *remote) Touch(ctx context.Context, s *sessions.Session, interval time.
 	return touched, err
 }
 
+func (st *remote) GetTouch(ctx context.Context, id string, interval time.Duration) (s *sessions.Session, touched bool, err error) {
+	s, err = st.GetFrom(ctx, id, func(ctx context.Context, key string) (sessions.Record, error) {
+		_, err := ask(ctx, st.server, func() bool {
+			st.server.mu.Lock()
+			defer st.server.mu.Unlock()
+			if h := st.server.get(key); h != nil && time.Since(h.used) >= interval {
+				h.used, touched = time.Now(), true
+			}
+			return touched
+		})
+		if err != nil {
+			return sessions.Record{}, err
+		}
+		return st.Load(ctx, key)
+	})
+	return s, touched, err
+}
+
 func (st *remote) List(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		keys, err := ask(ctx, st.server, func() (keys []string) {

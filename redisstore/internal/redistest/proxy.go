@@ -19,6 +19,7 @@ type Proxy struct {
 	mu       sync.Mutex
 	commands [][]string
 	bytes    int
+	writes   int
 	lose     func(command []string) bool
 	reply    func(command []string) string
 }
@@ -63,7 +64,7 @@ func (p *Proxy) Reply(f func(command []string) string) {
 func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.commands, p.bytes = nil, 0
+	p.commands, p.bytes, p.writes = nil, 0, 0
 }
 
 // Commands returns the commands since Reset, but for those of a client that connects.
@@ -80,6 +81,13 @@ func (p *Proxy) Sent() int {
 	return p.bytes
 }
 
+// Writes returns how often a client sent commands, some of them together perhaps.
+func (p *Proxy) Writes() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.writes
+}
+
 func (p *Proxy) serve(conn net.Conn, addr string) {
 	defer conn.Close()
 	server, err := net.Dial("tcp", addr)
@@ -93,7 +101,7 @@ func (p *Proxy) serve(conn net.Conn, addr string) {
 		if err != nil {
 			return
 		}
-		lose, reply := p.note(request)
+		lose, reply := p.note(request, in.Buffered() == 0)
 		if reply == "" {
 			if _, err := io.WriteString(server, request); err != nil {
 				return
@@ -111,8 +119,9 @@ func (p *Proxy) serve(conn net.Conn, addr string) {
 	}
 }
 
-// note records a command, and returns whether its answer is lost, and the answer.
-func (p *Proxy) note(request string) (lose bool, reply string) {
+// note records a command, which may be the last of those sent together, and returns whether
+// its answer is lost, and the answer.
+func (p *Proxy) note(request string, last bool) (lose bool, reply string) {
 	command := parseCommand(request)
 	switch strings.ToLower(command[0]) {
 	case "hello", "client", "ping", "auth", "select":
@@ -122,6 +131,9 @@ func (p *Proxy) note(request string) (lose bool, reply string) {
 	defer p.mu.Unlock()
 	p.commands = append(p.commands, command)
 	p.bytes += len(request)
+	if last {
+		p.writes++
+	}
 	if p.reply != nil {
 		reply = p.reply(command)
 	}
