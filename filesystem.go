@@ -187,7 +187,7 @@ func (st *FilesystemSessionStore) record(name sessionfile.Name, file slotfile.Re
 	if !ok {
 		return Record{}, corrupt("the header is of no known version")
 	}
-	rec, err := st.decode(h, name, file)
+	rec, err := st.decode(&h, name, file)
 	rec.Used = file.ModTime
 	if rec.IdleTimeout > 0 && !st.files.Times {
 		// In a store without an idle timeout, for sessions alone that have one.

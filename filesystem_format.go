@@ -104,24 +104,23 @@ func isSealError(err error) bool {
 // decode is the inverse of payload. The owner is the payload's: the checksum, or
 // the seal, vouches for both, and the header's tag is there to find a session by.
 // With an error the record is damaged and has the header's times.
-func (f *fileFormat) decode(h sessionfile.Header, name sessionfile.Name, file slotfile.Record) (Record, error) {
+func (f *fileFormat) decode(h *sessionfile.Header, name sessionfile.Name, file slotfile.Record) (rec Record, err error) {
 	own := f.ownTimeouts(h)
-	damaged := Record{Created: h.Created, IdleTimeout: own.Idle, Lifetime: own.Lifetime, Damaged: true}
+	rec.Created, rec.IdleTimeout, rec.Lifetime = h.Created, own.Idle, own.Lifetime
 	data, err := f.unsealed(h, file.Meta, name, file.Payload)
 	if err != nil {
-		return damaged, err
-	}
-	rec := Record{
-		Version: file.Meta, Codec: h.Codec, Created: h.Created, IdleTimeout: own.Idle, Lifetime: own.Lifetime,
-		AuthenticatedAt: h.AuthenticatedAt, Persistence: Persistence(h.Persistence), Data: data,
+		rec.Damaged = true
+		return rec, err
 	}
 	if h.Private {
-		data, ok := rec.cutPrivate(rec.Data)
-		if !ok || (rec.Owner == "") != (h.Owner == "") {
-			return damaged, corrupt("the owner is not the header's")
+		var ok bool
+		if data, ok = rec.cutPrivate(data); !ok || (rec.Owner == "") != (h.Owner == "") {
+			rec.Owner, rec.Meta, rec.Damaged = "", "", true
+			return rec, corrupt("the owner is not the header's")
 		}
-		rec.Data = data
 	}
+	rec.Version, rec.Codec, rec.Data = file.Meta, h.Codec, data
+	rec.AuthenticatedAt, rec.Persistence = h.AuthenticatedAt, Persistence(h.Persistence)
 	if f.hidesChanges(&rec) {
 		rec.Version = file.Text
 	}
@@ -136,7 +135,7 @@ func (f *fileFormat) hidesChanges(rec *Record) bool { return f.sealer != nil || 
 
 // unsealed is the inverse of sealed. Bytes that are sealed when they should not be,
 // or the other way round, are refused like any others that do not open.
-func (f *fileFormat) unsealed(h sessionfile.Header, meta string, name sessionfile.Name, payload string) (string, error) {
+func (f *fileFormat) unsealed(h *sessionfile.Header, meta string, name sessionfile.Name, payload string) (string, error) {
 	switch {
 	case h.Sealed && f.sealer == nil:
 		return "", errSealed
@@ -188,7 +187,7 @@ func isMissingOrDamaged(err error) bool {
 }
 
 // ownTimeouts returns the timeouts of a session that come before the store's.
-func (f *fileFormat) ownTimeouts(h sessionfile.Header) sessionfile.Timeouts {
+func (f *fileFormat) ownTimeouts(h *sessionfile.Header) sessionfile.Timeouts {
 	if f.anyStore {
 		return h.Timeouts.With(h.Own)
 	}
@@ -197,5 +196,5 @@ func (f *fileFormat) ownTimeouts(h sessionfile.Header) sessionfile.Timeouts {
 
 // hasEnded reports whether a session has expired, by its header and last use.
 func (f *fileFormat) hasEnded(h sessionfile.Header, modTime time.Time) bool {
-	return f.timeouts.With(f.ownTimeouts(h)).Ended(time.Now(), h.Created, modTime)
+	return f.timeouts.With(f.ownTimeouts(&h)).Ended(time.Now(), h.Created, modTime)
 }

@@ -72,7 +72,7 @@ func (t *transaction) readToExport() error {
 		return errors.New("the directory's files are named by hashes of IDs, and the store has no HashNames")
 	}
 	var err error
-	if t.record, err = t.decode(h, t.name, file); err != nil {
+	if t.record, err = t.decode(&h, t.name, file); err != nil {
 		return err
 	}
 	if t.record.Used = t.file.ModTime(); t.base.Expired(&t.record) {

@@ -178,7 +178,7 @@ func (st *FilesystemSessionStore) tagIn(dir *dirfs.Dir, file string, key *ownerK
 	if err != nil {
 		return "", false, err
 	}
-	rec, err := st.decode(h, name, stored)
+	rec, err := st.decode(&h, name, stored)
 	switch {
 	case isSealError(err):
 		return "", ended, nil

@@ -172,7 +172,7 @@ func (o *ownerSearch) owns(dir *dirfs.Dir, name sessionfile.Name) (found ownedFi
 	if err != nil {
 		return found, err
 	}
-	rec, err := o.decode(h, name, file)
+	rec, err := o.decode(&h, name, file)
 	if isSealError(err) {
 		o.miss(h, info.ModTime)
 	}
@@ -226,7 +226,7 @@ func (o *ownerSearch) deleteOne(ctx context.Context, name sessionfile.Name) (boo
 	h, ok := sessionfile.ParseHeader(stored.Meta)
 	is, certain := o.tagged(h)
 	if ok && !certain {
-		rec, err := o.decode(h, name, stored)
+		rec, err := o.decode(&h, name, stored)
 		if isSealError(err) {
 			o.miss(h, file.ModTime())
 		}

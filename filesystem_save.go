@@ -122,7 +122,7 @@ func (t *transaction) read() (err error) {
 	if !ok {
 		return ErrCorrupt
 	}
-	t.record, err = t.decode(h, t.name, file)
+	t.record, err = t.decode(&h, t.name, file)
 	t.version = t.record.Version
 	return err
 }
@@ -350,7 +350,7 @@ func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock
 // remake writes the session of a file whose lock is held anew, into that file or,
 // with another header, into a new one.
 func (st *FilesystemSessionStore) remake(ctx context.Context, file *slotfile.Lock, h sessionfile.Header, name sessionfile.Name) error {
-	rec, err := st.decode(h, name, file.Record())
+	rec, err := st.decode(&h, name, file.Record())
 	if err != nil {
 		return err
 	}
