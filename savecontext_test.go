@@ -34,14 +34,17 @@ func commitWith(t *testing.T, ctx context.Context, save func(context.Context) er
 	return cookies.Commit(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx), s)
 }
 
+// requestKey is the key of a value in a request's context.
+type requestKey struct{}
+
 // A save that waits has 30 seconds, whatever becomes of the request.
 func TestSaveContextEndsThirtySecondsAfterItIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		request, end := context.WithCancel(context.WithValue(t.Context(), "key", "value"))
+		request, end := context.WithCancel(context.WithValue(t.Context(), requestKey{}, "value"))
 		end()
 		err := commitWith(t, request, func(ctx context.Context) error {
-			if ctx.Err() != nil || ctx.Value("key") != "value" {
-				t.Errorf("the context has ended (%v), or has no value (%v)", ctx.Err(), ctx.Value("key"))
+			if ctx.Err() != nil || ctx.Value(requestKey{}) != "value" {
+				t.Errorf("the context has ended (%v), or has no value (%v)", ctx.Err(), ctx.Value(requestKey{}))
 			}
 			start, before := time.Now(), runtime.NumGoroutine()
 			deadline, ok := ctx.Deadline()
@@ -50,7 +53,7 @@ func TestSaveContextEndsThirtySecondsAfterItIsWaitedFor(t *testing.T) {
 			if n := runtime.NumGoroutine(); n != before {
 				t.Errorf("a derived context started %d goroutines", n-before)
 			}
-			if ctx.Value("key") != "value" {
+			if ctx.Value(requestKey{}) != "value" {
 				t.Error("the value went with the wait")
 			}
 			<-child.Done()
