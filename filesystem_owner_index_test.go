@@ -329,6 +329,16 @@ func maxSessions(t *testing.T) {
 	}
 }
 
+// A session from before the clock was set back is not of the same moment.
+func TestMaxSessionsAfterTheClockIsSetBack(t *testing.T) {
+	store := newStore(t, sessions.FilesystemOptions{Path: t.TempDir(), MaxSessions: 1})
+	now := time.Now()
+	old := store.GenerateKey()
+	must(t, store.Import(background, old, sessions.Record{Codec: "json", Data: "{}", Owner: "ann", Created: now.Add(time.Hour), Used: now}))
+	wantOwned(t, store, "ann", "the clock was set back", login(t, store, "ann"))
+	gone(t, store, old)
+}
+
 func TestMaxSessionsIsExact(t *testing.T) {
 	for range 5 {
 		o := sessions.FilesystemOptions{Path: t.TempDir(), MaxSessions: 5}

@@ -162,7 +162,8 @@ func (n *naming) makeRoom(x *ownerIndex, own *ownerindex.Lock) error {
 	}
 	slices.SortFunc(all, func(a, b living) int { return a.since.Compare(b.since) })
 	for len(all) >= n.opts.MaxSessions {
-		if n.opts.RefuseLogin || time.Since(all[0].since) < clickTime {
+		age := time.Since(all[0].since) // negative when the clock was set back
+		if n.opts.RefuseLogin || 0 <= age && age < clickTime {
 			return ErrTooManySessions
 		}
 		started := n.base.now()

@@ -51,7 +51,7 @@ if step == 'enter' then
 	local there, list = redis.call('EXISTS', index) == 1, redis.call('HGETALL', index)
 	for i = 1, #list, 2 do -- a day for clocks that differ
 		local till = tonumber(string.match(list[i + 1], ' (%d+)$') or 0)
-		if till > 0 and till + day < now then redis.call('HDEL', index, list[i]) end
+		if list[i] ~= 'ended' and till > 0 and till + day < now then redis.call('HDEL', index, list[i]) end
 	end
 	if old == '' and tonumber(ARGV[5]) > 0 then
 		local others = {-1, micros, ''}

@@ -75,7 +75,8 @@ func (st *Store) makeRoom(ctx context.Context, index, tag, owner string, full *f
 	})
 	for ; len(living) >= st.opts.MaxSessions; living = living[1:] {
 		oldest := living[0]
-		if st.opts.RefuseLogin || full.now.Sub(oldest.since) < clickTime {
+		age := full.now.Sub(oldest.since) // negative when the clock was set back
+		if st.opts.RefuseLogin || 0 <= age && age < clickTime {
 			return sessions.ErrTooManySessions
 		}
 		step := []string{"endone", publicID(oldest.name)}

@@ -451,6 +451,30 @@ func TestMaxSessionsEndsTheOldestOrRefuses(t *testing.T) {
 	}
 }
 
+// A session from before the server's clock was set back is not of the same moment.
+func TestMaxSessionsAfterTheClockIsSetBack(t *testing.T) {
+	server := redistest.Start(t)
+	store := newStore(t, server.Client(t), redisstore.Options{MaxSessions: 1})
+	entered(t, server, loggedIn(t, store, "ann"), -time.Hour)
+	loggedIn(t, store, "ann")
+	if n := len(listed(t, store, "ann")); n != 1 {
+		t.Errorf("%d are listed, want 1", n)
+	}
+}
+
+// A public ID to keep that looks like a time does not make the end one that is over.
+func TestDeleteOwnerKeepsATextThatIsNoID(t *testing.T) {
+	store := newStore(t, redistest.Start(t).Client(t), redisstore.Options{})
+	s := store.New()
+	s.Login("ann")
+	if _, err := store.DeleteOwner(t.Context(), "ann", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Save(t.Context(), s); !errors.Is(err, sessions.ErrDeleted) {
+		t.Errorf("a login from before the end is %v, want ErrDeleted", err)
+	}
+}
+
 // Sessions that have expired take no room.
 func TestMaxSessionsCountsTheLiving(t *testing.T) {
 	server := redistest.Start(t)

@@ -96,7 +96,7 @@ func (st backend) outcome(c *sessions.Change, s *save, reply any) (stored *sessi
 	case int64:
 		switch reply {
 		case 0:
-			if s.fresh { // a session of another store, expired by the server's clock
+			if s.fresh { // over by the server's clock already: one of another store, or sealed
 				return nil, true, sessions.ErrDeleted
 			}
 			return nil, false, nil

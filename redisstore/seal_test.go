@@ -2,6 +2,8 @@ package redisstore_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -151,5 +153,19 @@ func TestSealedRecordThatIsCutIsDamaged(t *testing.T) {
 		if got := get(t, store, s.ID()); !got.New() {
 			t.Errorf("%x is a session", text)
 		}
+	}
+}
+
+// The time of a session that is sealed begins when it is made, not when it is saved.
+func TestSealedSessionThatEndsBeforeItIsSaved(t *testing.T) {
+	store := newStore(t, redistest.Start(t).Client(t), redisstore.Options{Sealer: keyRing(t)})
+	s := store.New()
+	s.Set("a", 1)
+	s.SetLifetime(time.Second)
+	time.Sleep(1100 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := store.Save(ctx, s); !errors.Is(err, sessions.ErrDeleted) {
+		t.Errorf("its save is %v, want ErrDeleted", err)
 	}
 }

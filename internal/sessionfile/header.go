@@ -141,7 +141,9 @@ func (p *Parser) Parse(meta string) (h Header, ok bool) {
 	h, ok = ParseHeader(meta)
 	isUsual := h.Owner == "" && h.AuthenticatedAt.IsZero() && !strings.Contains(text, createdField)
 	if ok && isUsual {
-		p.last.Store(&parsedRest{strings.Clone(text), h}) // not all of the text that meta is a part of
+		kept := h
+		kept.Codec = strings.Clone(h.Codec) // not all of the text that meta is a part of
+		p.last.Store(&parsedRest{strings.Clone(text), kept})
 	}
 	return h, ok
 }

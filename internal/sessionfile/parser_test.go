@@ -1,7 +1,11 @@
 package sessionfile_test
 
 import (
+	"runtime"
+	"strings"
 	"testing"
+	"unsafe"
+	"weak"
 
 	"github.com/sessfs/sessions/internal/sessionfile"
 )
@@ -37,4 +41,25 @@ func TestParserParsesAsParseHeader(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A header is a part of the text of its file, which may be large.
+func TestParserKeepsNoFile(t *testing.T) {
+	var p sessionfile.Parser
+	parse := func() weak.Pointer[byte] {
+		const meta = "sessions 1 created=2026-11-20T21:56:59Z idle-timeout=1209600s lifetime=2592000s codec=json"
+		file := strings.Repeat(meta, 100)
+		if _, ok := p.Parse(file[:len(meta)]); !ok {
+			t.Error("a header is none")
+		}
+		return weak.Make(unsafe.StringData(file))
+	}
+	file := parse()
+	for range 3 {
+		runtime.GC()
+	}
+	if file.Value() != nil {
+		t.Error("the text of a file is kept with its header")
+	}
+	runtime.KeepAlive(&p)
 }
