@@ -79,6 +79,7 @@ func (k *keeper) step(ctx context.Context) error {
 	}
 	if k.s == nil {
 		k.s = k.store.New()
+		k.s.SetOwner(k.name)
 		k.acked, k.sent = -1, -1
 	}
 	stored := k.acked >= 0
@@ -146,10 +147,26 @@ func (k *keeper) check(t *testing.T) {
 			t.Errorf("save %d was acknowledged, %d sent, and %d is there (%v)", k.acked, k.sent, n, err)
 		}
 		k.acked, k.sent = n, n
+		if !k.isListed(t, s.PublicID()) {
+			t.Error("the index lacks a session of its owner")
+		}
 	case k.acked >= 0 && !k.unknown:
 		t.Errorf("save %d was acknowledged, and the session is gone", k.acked)
 	}
 	k.s, k.unknown = s, false
+}
+
+func (k *keeper) isListed(t *testing.T, publicID string) bool {
+	t.Helper()
+	for info, err := range k.store.ListOwner(background, k.name) {
+		if err != nil {
+			t.Error(err)
+		}
+		if info.PublicID == publicID {
+			return true
+		}
+	}
+	return false
 }
 
 func TestKillOfTheServerLosesNoAcknowledgedSave(t *testing.T) {

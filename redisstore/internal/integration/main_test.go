@@ -45,9 +45,9 @@ const taskVariable = "REDISSTORE_TEST_TASK"
 // A task is the work of a process.
 type task struct {
 	Program string
-	Addr    string // of the server
+	Addr    string // of the server, or several of a cluster, with commas
 	ID      string // of the session
-	N, M    int    // numbers, as the program says
+	N       int    // of the process
 }
 
 // programs are what a process does: each reads orders from in, and prints reports.
@@ -71,7 +71,7 @@ func TestMain(m *testing.M) {
 }
 
 func (todo task) run() error {
-	client := redis.NewClient(&redis.Options{Addr: todo.Addr})
+	client := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: strings.Split(todo.Addr, ",")})
 	defer client.Close()
 	store, err := redisstore.New(background, client, redisstore.Options{})
 	if err != nil {
