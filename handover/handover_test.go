@@ -74,7 +74,7 @@ func TestStoreKeepsEveryRuleForSessionsThatItMoves(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, k storetest.Options) sessions.SessionStore {
 		o := sessions.FilesystemOptions{IdleTimeout: k.IdleTimeout}
 		from := files(t, o)
-		return &beginsInOld{newStore(t, files(t, o), from), from}
+		return &beginsInOld{Store: newStore(t, files(t, o), from), from: from}
 	})
 }
 
@@ -82,6 +82,7 @@ func TestStoreKeepsEveryRuleForSessionsThatItMoves(t *testing.T) {
 type beginsInOld struct {
 	*handover.Store
 	from *sessions.FilesystemSessionStore
+	mu   sync.Mutex // two moves of one owner's sessions, there and back, would wait for each other
 }
 
 func (b *beginsInOld) Save(ctx context.Context, s *sessions.Session) error {
@@ -90,6 +91,8 @@ func (b *beginsInOld) Save(ctx context.Context, s *sessions.Session) error {
 	if err != nil || !fresh || s.New() {
 		return err
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if err = handover.Move(ctx, b.from, b.from.Key(s.ID()), b.Store, b.Store.Key(s.ID())); err != nil {
 		return err
 	}

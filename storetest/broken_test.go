@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,6 +77,9 @@ func TestBrokenStoresAreFound(t *testing.T) {
 		{"lists IDs", "ListOwnerDescribes", func(m *Memory) sessions.SessionStore { return showing{m, false} }},
 		{"lists IDs beside the public ones", "ListOwnerDescribes", func(m *Memory) sessions.SessionStore { return showing{m, true} }},
 		{"ends another owner's session", "DeleteOneEndsOne", func(m *Memory) sessions.SessionStore { return indiscriminate{m} }},
+		{"loses an entry of its index", "LoginsAtOnceAreAllListed", func(m *Memory) sessions.SessionStore { return &careless{Memory: m} }},
+		{"forgets when an end was", "LoginFromBeforeTheEndIsRefused", func(m *Memory) sessions.SessionStore { return unmarked{m} }},
+		{"ends what a list had", "EndIsNotOutrun", func(m *Memory) sessions.SessionStore { return outrun{m} }},
 		{"deletes not quite all", "DeleteAllEndsAll", func(m *Memory) sessions.SessionStore { return lazy{m} }},
 		{"shows half a save", "ReadersNeverSeeHalfASave", func(m *Memory) sessions.SessionStore { return &halving{Memory: m} }},
 		{"forgets the login", "LoginLifetimePersistenceAndMetaComeBack", forgetting(func(rec *sessions.Record) { rec.AuthenticatedAt = time.Time{} })},
@@ -343,6 +348,59 @@ type greedy struct{ *Memory }
 
 func (b greedy) DeleteOwner(ctx context.Context, _ string, _ ...string) (int, error) {
 	return b.DeleteAll(ctx)
+}
+
+// careless has an index that two logins at once overwrite.
+type careless struct {
+	*Memory
+	index atomic.Pointer[[]string] // public IDs
+}
+
+func (b *careless) Save(ctx context.Context, s *sessions.Session) error {
+	var index []string
+	if was := b.index.Load(); was != nil {
+		index = slices.Clone(*was)
+	}
+	time.Sleep(time.Millisecond)
+	err := b.Memory.Save(ctx, s)
+	index = append(index, s.PublicID())
+	b.index.Store(&index)
+	return err
+}
+
+func (b *careless) ListOwner(ctx context.Context, owner string) iter.Seq2[sessions.SessionInfo, error] {
+	return func(yield func(sessions.SessionInfo, error) bool) {
+		for info, err := range b.Memory.ListOwner(ctx, owner) {
+			if slices.Contains(*b.index.Load(), info.PublicID) && !yield(info, err) {
+				return
+			}
+		}
+	}
+}
+
+// unmarked ends the sessions that are stored, and leaves no mark.
+type unmarked struct{ *Memory }
+
+func (b unmarked) DeleteOwner(_ context.Context, owner string, keep ...string) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.deleteOwned(owner, func(publicID string) bool { return !slices.Contains(keep, publicID) }), nil
+}
+
+// outrun lists, and then ends one session after the other.
+type outrun struct{ *Memory }
+
+func (b outrun) DeleteOwner(ctx context.Context, owner string, keep ...string) (n int, err error) {
+	for info, err := range b.ListOwner(ctx, owner) {
+		if err != nil {
+			return n, err
+		}
+		time.Sleep(time.Millisecond)
+		if ended, _ := b.DeleteOne(ctx, owner, info.PublicID); ended && !slices.Contains(keep, info.PublicID) {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // missingOne lists an owner's sessions but for one.

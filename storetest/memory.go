@@ -21,7 +21,15 @@ type Memory struct {
 
 	mu     sync.Mutex
 	kept   map[string]sessions.Record // by ID
+	ends   []ownerEnd
 	closed bool
+}
+
+// An ownerEnd is an end of all sessions of an owner but for some.
+type ownerEnd struct {
+	owner string
+	at    time.Time
+	keep  []string // public IDs
 }
 
 var errClosed = errors.New("storetest: the store is closed")
@@ -111,6 +119,9 @@ func (m *Memory) commit(c *sessions.Change) error {
 	if err := c.Apply(stored); err != nil {
 		return err
 	}
+	if m.isEnded(c) {
+		return sessions.ErrDeleted
+	}
 	delete(m.kept, c.Ended())
 	if key := c.NewKey(); key != "" {
 		rec := *c.Record()
@@ -118,6 +129,15 @@ func (m *Memory) commit(c *sessions.Change) error {
 		m.kept[key] = rec
 	}
 	return nil
+}
+
+// isEnded reports whether a change is a login from before an end.
+func (m *Memory) isEnded(c *sessions.Change) bool {
+	login, ok := c.Login()
+	return ok && slices.ContainsFunc(m.ends, func(e ownerEnd) bool {
+		kept := slices.Contains(e.keep, sessions.PublicID(c.Key())) || slices.Contains(e.keep, sessions.PublicID(c.NewKey()))
+		return e.owner == c.Record().Owner && login.Before(e.at) && !kept
+	})
 }
 
 // Touch restarts a session's idle timeout, unless that would have to wait.
@@ -205,27 +225,32 @@ func (m *Memory) ListOwner(ctx context.Context, owner string) iter.Seq2[sessions
 
 // DeleteOwner ends the sessions of an owner but for those to keep.
 func (m *Memory) DeleteOwner(ctx context.Context, owner string, keep ...string) (int, error) {
-	return m.deleteOwned(ctx, owner, func(publicID string) bool { return !slices.Contains(keep, publicID) })
-}
-
-// DeleteOne ends one session of an owner.
-func (m *Memory) DeleteOne(ctx context.Context, owner, publicID string) (bool, error) {
-	n, err := m.deleteOwned(ctx, owner, func(id string) bool { return id == publicID })
-	return n > 0, err
-}
-
-func (m *Memory) deleteOwned(ctx context.Context, owner string, match func(publicID string) bool) (n int, err error) {
 	if err := m.lock(ctx); err != nil {
 		return 0, err
 	}
 	defer m.mu.Unlock()
+	m.ends = append(m.ends, ownerEnd{owner, time.Now(), keep})
+	return m.deleteOwned(owner, func(publicID string) bool { return !slices.Contains(keep, publicID) }), nil
+}
+
+// DeleteOne ends one session of an owner.
+func (m *Memory) DeleteOne(ctx context.Context, owner, publicID string) (bool, error) {
+	if err := m.lock(ctx); err != nil {
+		return false, err
+	}
+	defer m.mu.Unlock()
+	return m.deleteOwned(owner, func(id string) bool { return id == publicID }) > 0, nil
+}
+
+// deleteOwned ends the sessions of an owner whose public IDs match, under the lock.
+func (m *Memory) deleteOwned(owner string, match func(publicID string) bool) (n int) {
 	for id, rec := range m.kept {
 		if owner != "" && rec.Owner == owner && match(sessions.PublicID(id)) {
 			delete(m.kept, id)
 			n++
 		}
 	}
-	return n, nil
+	return n
 }
 
 // Export passes on a session, and ends it.

@@ -74,6 +74,7 @@ func checks() []check {
 	all = append(all, changeChecks...)
 	all = append(all, concurrencyChecks...)
 	all = append(all, capabilityChecks...)
+	all = append(all, ownerChecks...)
 	all = append(all, moverChecks...)
 	return append(all, expiryChecks...)
 }
