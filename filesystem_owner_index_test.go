@@ -329,6 +329,34 @@ func maxSessions(t *testing.T) {
 	}
 }
 
+// A touch that makes a file anew looks at the index afterwards, which others may be adding to.
+func TestTouchBesideLoginsOfNewOwners(t *testing.T) {
+	dir := t.TempDir()
+	store := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: time.Hour})
+	longer := newStore(t, sessions.FilesystemOptions{Path: dir, IdleTimeout: 2 * time.Hour})
+	var anns []*sessions.Session
+	for range 400 {
+		anns = append(anns, login(t, store, "ann"))
+	}
+	ctx, stop := context.WithCancel(background)
+	var wg sync.WaitGroup
+	for i := range 3 {
+		wg.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				login(t, store, fmt.Sprint("owner ", i, n))
+			}
+		})
+	}
+	for _, s := range anns {
+		if touched, err := longer.Touch(background, get(t, longer, s.ID()), 0); !touched || err != nil {
+			t.Errorf("Touch = %v, %v", touched, err)
+		}
+	}
+	stop()
+	wg.Wait()
+	wantOwned(t, store, "ann", "all are touched", anns...)
+}
+
 // A session from before the clock was set back is not of the same moment.
 func TestMaxSessionsAfterTheClockIsSetBack(t *testing.T) {
 	store := newStore(t, sessions.FilesystemOptions{Path: t.TempDir(), MaxSessions: 1})

@@ -20,7 +20,8 @@ const clickTime = 5 * time.Second
 // comes before or after, and finds the file.
 type naming struct {
 	*FilesystemSessionStore
-	ctx context.Context
+	ctx   context.Context
+	after context.Context // takes the place of ctx once the file has its name; nil for none
 
 	name   sessionfile.Name
 	before sessionfile.Name // that the session had
@@ -52,7 +53,9 @@ func (n *naming) run(dir *dirfs.Dir, rename func() error) error {
 				if err := rename(); err != nil {
 					return false, err
 				}
-				renamed = true
+				if renamed = true; n.after != nil {
+					n.ctx = n.after
+				}
 			}
 			is, err := x.StillIs(n.ctx, since)
 			return !is, err

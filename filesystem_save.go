@@ -337,9 +337,7 @@ func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock
 		wanted = append(wanted, h)
 	}
 	for _, h := range wanted {
-		atOnce, cancel := context.WithCancel(ctx)
-		cancel() // a touch waits for nothing
-		err := st.remake(atOnce, file, h, name)
+		err := st.remake(ctx, file, h, name)
 		if err == nil || file.Moved() || errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -348,7 +346,7 @@ func (st *FilesystemSessionStore) touch(ctx context.Context, file *slotfile.Lock
 }
 
 // remake writes the session of a file whose lock is held anew, into that file or,
-// with another header, into a new one.
+// with another header, into a new one. It waits for nothing before that has its name.
 func (st *FilesystemSessionStore) remake(ctx context.Context, file *slotfile.Lock, h sessionfile.Header, name sessionfile.Name) error {
 	rec, err := st.decode(&h, name, file.Record())
 	if err != nil {
@@ -359,9 +357,11 @@ func (st *FilesystemSessionStore) remake(ctx context.Context, file *slotfile.Loc
 	if err != nil {
 		return err
 	}
+	atOnce, cancel := context.WithCancel(ctx)
+	cancel()
 	if rec.Owner != "" {
 		owner := ownerTag{rec.Owner, h.Owner}
-		file.By = (&naming{FilesystemSessionStore: st, ctx: ctx, name: name, owner: owner, was: owner}).run
+		file.By = (&naming{FilesystemSessionStore: st, ctx: atOnce, after: ctx, name: name, owner: owner, was: owner}).run
 	}
-	return file.Write(ctx, meta, payload, hasOwnTimeouts(&rec))
+	return file.Write(atOnce, meta, payload, hasOwnTimeouts(&rec))
 }
