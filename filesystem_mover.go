@@ -12,6 +12,10 @@ import (
 
 var _ Mover = (*FilesystemSessionStore)(nil)
 
+// ErrHashedNames is the error of an Export from a directory whose files are named by hashes
+// of IDs (see [FilesystemOptions].HashNames), in a store that is to have IDs.
+var ErrHashedNames = errors.New("sessions: the files are named by hashes of IDs, and the store has no HashNames")
+
 // Key returns the part of a file's name that stands for the session of an ID: the ID
 // or, with HashNames, its [PublicID].
 func (st *FilesystemSessionStore) Key(id string) string { return st.base.Key(id) }
@@ -28,8 +32,8 @@ func (st *FilesystemSessionStore) Import(ctx context.Context, key string, rec Re
 // and those of its owner and of names in the directory, so that other processes, a
 // DeleteOwner and a DeleteAll wait for f.
 //
-// The error is another one for a file that is named by the hash of an ID when the store has no
-// HashNames: its key would be taken for an ID.
+// The error is [ErrHashedNames] for a file that is named by the hash of an ID when the
+// store has no HashNames: its key would be taken for an ID.
 func (st *FilesystemSessionStore) Export(ctx context.Context, key string, f func(rec Record) error) error {
 	if !st.form.Matches(key) {
 		return ErrNotStored
@@ -69,7 +73,7 @@ func (t *transaction) readToExport() error {
 	case !ok:
 		return corrupt("the header is of no known version")
 	case h.Hashed && !t.hashed:
-		return errors.New("the directory's files are named by hashes of IDs, and the store has no HashNames")
+		return ErrHashedNames
 	}
 	var err error
 	if t.record, err = t.decode(&h, t.name, file); err != nil {

@@ -10,22 +10,21 @@
 //
 // # Guarantees
 //
-// Any number of processes may do this at once, and with them the command. A session is in one of the
-// stores: Move imports it into the new one while it has the session's lock in the old
-// one, and ends it there before the lock is free. A process that dies in
-// between leaves it in both, and then the next Get ends the old one, before any
-// request has the session. So one that is ended or renewed afterwards does not come back. Times
-// and timeouts go on.
+// Any number of processes may do this at once, and with them the command. A session is in one
+// of the stores: Move imports it into the new one while it has the session's lock in the old
+// one, and ends it there before the lock is free. A process that dies in between leaves it in
+// both, and then the next Get ends the old one, before any request has the session. So one that
+// is ended or renewed afterwards does not come back. Times and timeouts go on.
 //
 // # Limits
 //
-// Instances that know the old store alone do not find a session that was moved: to them
-// its visitor has none, their saves of it are [sessions.ErrDeleted], and their logout ends nothing in the
-// new store. Two steps avoid that. First all instances get a Store whose new one is the
-// old directory and whose old one is Redis: it changes nothing as long as Redis is
-// empty. Then they get the stores the other way round, one instance after the other. A session then goes
-// to and fro between the stores with its requests. It is found wherever it is; a save whose session
-// was moved since it was loaded is ErrDeleted, and its changes are lost.
+// Instances that know the old store alone do not find a session that was moved: to them its
+// visitor has none, their saves of it are [sessions.ErrDeleted], and their logout ends nothing
+// in the new store. Two steps avoid that. First all instances get a Store whose new one is the
+// old directory and whose old one is Redis: it changes nothing as long as Redis is empty. Then
+// they get the stores the other way round, one instance after the other. A session then goes to
+// and fro between the stores with its requests. It is found wherever it is; a save whose
+// session was moved since it was loaded is ErrDeleted, and its changes are lost.
 //
 // Each Get asks the old store first: a directory costs microseconds, and Redis a round
 // trip. An old store that fails makes Get fail. The old directory must be writable.
@@ -73,8 +72,8 @@ var (
 	_ sessions.OwnerStore   = (*Store)(nil)
 )
 
-// New makes a Store that moves sessions to one store from another. Both must have IDs of the same form. The Store
-// closes neither.
+// New makes a Store that moves sessions to one store from another. Both must have IDs of the
+// same form. The Store closes neither.
 func New(to Destination, from Source) (*Store, error) {
 	switch {
 	case to == nil || from == nil:
@@ -87,10 +86,10 @@ func New(to Destination, from Source) (*Store, error) {
 	return &Store{to, from}, nil
 }
 
-// Move moves one session. The error is [sessions.ErrNotStored] when it is not in the
-// old store, [sessions.ErrDeleted] when it has ended, [sessions.ErrCorrupt] when it cannot be read, and otherwise one
-// of the stores; after it the next Move goes on. A session that the new store has stays as it is
-// there.
+// Move moves one session. The error is [sessions.ErrNotStored] when it is not in the old store,
+// [sessions.ErrDeleted] when it has ended, [sessions.ErrCorrupt] when it cannot be read, and
+// otherwise one of the stores; after it the next Move goes on. A session that the new store has
+// stays as it is there.
 func Move(ctx context.Context, to sessions.Mover, toKey string, from sessions.Mover, fromKey string) error {
 	imported := false
 	err := from.Export(ctx, fromKey, func(rec sessions.Record) error {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/handover"
 	"github.com/sessfs/sessions/redisstore"
 )
 
@@ -14,6 +15,31 @@ func Example() {
 	if err := serve(context.Background()); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// For a switch without a logout, both stores are one.
+func Example_handover() {
+	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+	if err := serveBoth(context.Background(), client); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func serveBoth(ctx context.Context, client *redis.Client) error {
+	to, err := redisstore.New(ctx, client, redisstore.Options{})
+	if err != nil {
+		return err
+	}
+	from, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{Path: "/srv/app/sessions"})
+	if err != nil {
+		return err
+	}
+	store, err := handover.New(to, from)
+	if err != nil {
+		return err
+	}
+	_, err = sessions.NewCookies(store, sessions.CookieOptions{}) // and so on, as in serve
+	return err
 }
 
 func serve(ctx context.Context) error {

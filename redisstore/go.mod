@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/sessfs/sessions v0.0.0
+	github.com/spf13/pflag v1.0.10
 )
 
 require (

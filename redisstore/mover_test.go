@@ -90,13 +90,13 @@ func TestSessionMovesToRedisAndBackAsItIs(t *testing.T) {
 				if got.Owner() != "ann" || got.Meta() != "a phone" || len(got.Get("cart").([]any)) != 2 || got.IdleTimeout() != 2*time.Hour {
 					t.Errorf("got %v", got)
 				}
-				for what, off := range map[string]time.Duration{
+				for attribute, off := range map[string]time.Duration{
 					"Created":         got.Created().Sub(began),
 					"AuthenticatedAt": got.AuthenticatedAt().Sub(s.AuthenticatedAt()),
 					"IdleDeadline":    time.Until(got.IdleDeadline()) - time.Hour,
 				} {
 					if off.Abs() > 10*time.Second {
-						t.Errorf("%s is off by %v", what, off)
+						t.Errorf("%s is off by %v", attribute, off)
 					}
 				}
 			}

@@ -45,13 +45,13 @@ var moverChecks = []check{
 			want(got.Get("a") == "1" && len(got.Get("b").([]any)) == 2 && got.Len() == 2, "its values are %d", got.Len())
 			want(got.Owner() == "ann" && got.Meta() == s.Meta() && got.Persistence() == s.Persistence() &&
 				got.IdleTimeout() == s.IdleTimeout() && got.Lifetime() == s.Lifetime(), "its attributes are others")
-			for what, off := range map[string]time.Duration{
+			for attribute, off := range map[string]time.Duration{
 				"Created":         got.Created().Sub(rec.Created).Abs(),
 				"AuthenticatedAt": got.AuthenticatedAt().Sub(rec.AuthenticatedAt).Abs(),
 				"IdleDeadline":    time.Until(got.IdleDeadline()) - time.Hour,
 				"Deadline":        time.Until(got.Deadline()) - 6*time.Hour,
 			} {
-				want(off.Abs() < 10*time.Second, "%s is off by %v", what, off)
+				want(off.Abs() < 10*time.Second, "%s is off by %v", attribute, off)
 			}
 			got.Set("a", "2")
 			need(store.Save(ctx, got), "a save afterwards")
