@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,7 +56,7 @@ func (rep *report) operationChart(system string) (*plot.Plot, error) {
 		if s := rep.find(operation, system, sizes[0].size); s != nil {
 			found, labels = append(found, s), append(labels, titles[i])
 			for _, r := range s.Results {
-				if !slices.Contains(names, r.Name) {
+				if !slices.Contains(names, r.Name) && r.Name != nameSave && r.Name != nameByHand {
 					names = append(names, r.Name)
 				}
 			}
@@ -87,13 +88,14 @@ func (rep *report) operationChart(system string) (*plot.Plot, error) {
 		p.Legend.Add(name, bars)
 	}
 	p.NominalX(labels...)
+	p.X.Min, p.X.Max = -0.6, float64(len(found))-0.4
 	return p, nil
 }
 
 // numberChart has lines over the number of sessions.
 func (rep *report) numberChart(system string) (*plot.Plot, error) {
 	p := newPlot("The cost of more sessions")
-	p.X.Label.Text = "sessions"
+	p.X.Label.Text, p.Y.Min = "sessions", 0
 	return lines(p, rep.Scenes, func(s *scene) (x float64, operation string, ok bool) {
 		switch s.Operation {
 		case "load by number":
@@ -157,5 +159,7 @@ func lines(p *plot.Plot, scenes []scene, at func(*scene) (x float64, operation s
 		return nil, nil
 	}
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.Legend.Left = false
+	p.X.Max *= math.Pow(p.X.Max/p.X.Min, 0.4) // room for the legend
 	return p, nil
 }
