@@ -80,21 +80,23 @@ func openAnyStore(o FilesystemOwnersOptions) (*FilesystemSessionStore, error) {
 	return st, err
 }
 
-// checkOwnerKey refuses a secret that is whole and does not open. A list without it
-// would pass over sessions, and an end with it would replace it.
+// checkOwnerKey refuses a secret that is whole, sealed, and does not open: this is not
+// the stores' Sealer. One in clear that has to be sealed counts as lost, as for a store.
 func (st *FilesystemSessionStore) checkOwnerKey() error {
 	rec, err := st.files.Read(context.Background(), sessionfile.OwnersKey)
 	switch {
 	case isMissingOrDamaged(err):
-		return nil // the payloads decide
+		return nil // the payloads tell
 	case err != nil:
 		return err
 	}
-	file := ownerKeyFile{format: &st.fileFormat}
-	if key, _ := file.open(rec.Payload); key == nil {
-		return ErrOwnersSealed
+	for _, format := range []*fileFormat{&st.fileFormat, {}} {
+		file := ownerKeyFile{format: format}
+		if key, _ := file.open(rec.Payload); key != nil {
+			return nil
+		}
 	}
-	return nil
+	return ErrOwnersSealed
 }
 
 // ListOwner returns the sessions of an owner; see [OwnerStore] and

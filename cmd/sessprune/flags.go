@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/sessfs/sessions/internal/command"
 	"github.com/sessfs/sessions/internal/sessionfile"
 )
 
@@ -53,14 +54,14 @@ func parseArgs(args []string) (*config, error) {
 	f.StringVar(&c.template, "template", "session_%s.sess", "the `name` of the sessions' files, with %s for the ID")
 	f.BoolVarP(&c.dryRun, "dry-run", "n", false, "do all but remove anything")
 	f.BoolVar(&c.report, "report", false, "draw ages and sizes, and the number of sessions that would go at each timeout; remove nothing")
-	f.Var(choice{&c.corrupt, []string{"keep", "delete"}}, "corrupt", "the `action` on damaged session files: keep does not look for them, delete reads every file")
+	f.Var(command.Choice{Word: &c.corrupt, Of: []string{"keep", "delete"}}, "corrupt", "the `action` on damaged session files: keep does not look for them, delete reads every file")
 	f.IntVar(&c.limit, "limit", 0, "stop after removing `count` files from a directory")
 	f.Var((*age)(&c.timeBudget), "time-budget", "stop after `duration` for each directory")
 	f.Float64Var(&c.rate, "rate", 0, "remove at most `count` files a second")
 	f.BoolVar(&c.json, "json", false, "print the result as JSON")
 	f.StringVar(&c.metricsFile, "metrics-file", "", "write `file` for Prometheus' textfile collector. "+
 		"Runs for other directories may share it")
-	f.Var(choice{&c.progress, []string{"auto", "always", "never"}}, "progress", "`when` to draw a bar on standard error: always, never, or auto, on a terminal")
+	f.Var(command.Choice{Word: &c.progress, Of: []string{"auto", "always", "never"}}, "progress", "`when` to draw a bar on standard error: always, never, or auto, on a terminal")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "name every file that goes, by a short hash")
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "print errors only")
 	f.BoolVar(&c.version, "version", false, "print the version")
@@ -129,25 +130,6 @@ func (a *age) Set(text string) error {
 		return errors.New("want more than 0")
 	}
 	*a = age(d)
-	return nil
-}
-
-// A choice is a flag whose value is one of several words.
-type choice struct {
-	word *string
-	of   []string
-}
-
-func (c choice) String() string { return *c.word }
-
-func (c choice) Type() string { return "string" }
-
-func (c choice) Set(text string) error {
-	if !slices.Contains(c.of, text) {
-		last := len(c.of) - 1
-		return fmt.Errorf("want %s or %s", strings.Join(c.of[:last], ", "), c.of[last])
-	}
-	*c.word = text
 	return nil
 }
 

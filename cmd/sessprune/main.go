@@ -17,17 +17,18 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"syscall"
+
+	"github.com/sessfs/sessions/internal/command"
 )
 
-// The exit codes. Of several directories, the worst counts: 2, then 1, then 3, then 4.
+// The exit codes.
 const (
-	exitDone    = 0
-	exitFailed  = 1 // some files could not be handled, or the metrics file or the output not be written
-	exitRefused = 2 // usage, or a directory that cannot be the right one
-	exitRunning = 3 // another process is pruning the directory
-	exitStopped = 4 // --limit, --time-budget or a signal ended it early
+	exitDone    = command.Done
+	exitFailed  = command.Failed  // some files could not be handled, or the metrics file or the output not be written
+	exitRefused = command.Refused // usage, or a directory that cannot be the right one
+	exitRunning = command.Running // another process is pruning the directory
+	exitStopped = command.Stopped // --limit, --time-budget or a signal ended it early
 )
 
 func main() {
@@ -44,33 +45,9 @@ func main() {
 	// The second signal ends the command at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
-
-// run is the command, without the process around it. It fails when its output is lost,
-// since a script may read that.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	out := &errWriter{Writer: stdout}
-	code := execute(ctx, args, out, stderr)
-	if out.err != nil {
-		fmt.Fprintf(stderr, "sessprune: standard output: %v\n", out.err)
-		code = worse(code, exitFailed)
-	}
-	return code
-}
-
-// An errWriter keeps the first error of a writer.
-type errWriter struct {
-	io.Writer
-	err error
-}
-
-func (w *errWriter) Write(p []byte) (int, error) {
-	n, err := w.Writer.Write(p)
-	if w.err == nil {
-		w.err = err
-	}
-	return n, err
+	os.Exit(command.Run("sessprune", os.Stdout, os.Stderr, func(stdout io.Writer) int {
+		return execute(ctx, os.Args[1:], stdout, os.Stderr)
+	}))
 }
 
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -80,10 +57,10 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "sessprune: %v\nTry sessprune --help.\n", err)
 		return exitRefused
 	case c.help:
-		fmt.Fprint(stdout, helpText(c))
+		fmt.Fprint(stdout, c.texts().Help())
 		return exitDone
 	case c.version:
-		fmt.Fprintln(stdout, versionText())
+		fmt.Fprintln(stdout, command.Version("sessprune"))
 		return exitDone
 	}
 	var results []result
@@ -99,7 +76,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if c.metricsFile != "" {
 		if err := writeMetrics(c, results); err != nil {
 			fmt.Fprintf(stderr, "sessprune: --metrics-file was not written: %v\n", err)
-			code = worse(code, exitFailed)
+			code = command.Worse(code, exitFailed)
 		}
 	}
 	return code
@@ -108,22 +85,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func worst(results []result) int {
 	code := exitDone
 	for _, r := range results {
-		code = worse(code, r.code)
+		code = command.Worse(code, r.code)
 	}
 	return code
-}
-
-func worse(a, b int) int {
-	for _, code := range []int{exitRefused, exitFailed, exitRunning, exitStopped} {
-		if a == code || b == code {
-			return code
-		}
-	}
-	return exitDone
-}
-
-// plain returns an error's text in one line, without the directory's path. That is "."
-// in the error, and the caller prints it before the line.
-func plain(err error) string {
-	return strings.NewReplacer(" .: ", ": ", "\n", "; ").Replace(err.Error())
 }

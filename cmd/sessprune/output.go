@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sessfs/sessions/internal/command"
 	"github.com/sessfs/sessions/prune"
 )
 
@@ -22,16 +23,16 @@ func (r *result) print(c *config, stdout, stderr io.Writer) {
 		}
 	}
 	if r.err != nil && (r.code != exitStopped || !c.quiet) {
-		line := plain(r.err)
+		line := command.Plain(r.err)
 		if r.code == exitStopped {
-			line += fmt.Sprintf(": the next run goes on; %d files removed of %d entries looked at",
-				r.report.Removed+r.report.CorruptRemoved+r.report.TempRemoved, r.report.Entries)
+			line += fmt.Sprintf(": the next run goes on; %s removed of %s looked at",
+				plural(r.report.Removed+r.report.CorruptRemoved+r.report.TempRemoved, "file", "files"), plural(r.report.Entries, "entry", "entries"))
 			if r.report.DryRun {
 				line += " (a dry run)"
 			}
 		}
 		if r.report.Failed > 0 {
-			line = fmt.Sprintf("%s could not be handled: %s", files(r.report.Failed), line)
+			line = fmt.Sprintf("%s could not be handled: %s", plural(r.report.Failed, "file", "files"), line)
 		}
 		fmt.Fprintf(stderr, "sessprune: %s: %s\n", r.dir, line)
 	}
@@ -73,7 +74,7 @@ func printEvent(w io.Writer, dir string, dryRun bool, e prune.Event) {
 		action += " damaged"
 	}
 	if e.Err != nil {
-		fmt.Fprintf(w, "%s: %s %s: %s\n", dir, action, e.File, plain(e.Err))
+		fmt.Fprintf(w, "%s: %s %s: %s\n", dir, action, e.File, command.Plain(e.Err))
 		return
 	}
 	fmt.Fprintf(w, "%s: %s %s, %s old, %s\n", dir, action, e.File, long(e.Age), size(e.Size))
@@ -164,11 +165,12 @@ func count(n int) string {
 	return s
 }
 
-func files(n int) string {
+// plural returns a number of things.
+func plural(n int, one, more string) string {
 	if n == 1 {
-		return "1 file"
+		return "1 " + one
 	}
-	return count(n) + " files"
+	return count(n) + " " + more
 }
 
 // long returns a duration as text: 14d, 6h, 1h5m, 40s.
@@ -210,7 +212,7 @@ func (r *result) json(c *config) map[string]any {
 		"oldest_seconds": n.Oldest.Seconds(), "duration_seconds": n.Duration.Seconds(),
 	}
 	if r.err != nil {
-		fields["error"] = plain(r.err)
+		fields["error"] = command.Plain(r.err)
 	}
 	if !c.report {
 		return fields

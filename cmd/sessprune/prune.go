@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/sessfs/sessions/internal/enterdir"
 	"github.com/sessfs/sessions/prune"
 )
 
@@ -23,7 +24,7 @@ type result struct {
 // cannot make it do more than the owner can do anyway.
 func pruneDirectory(ctx context.Context, c *config, dir string, stderr io.Writer) (r result) {
 	r = result{dir: dir, code: exitRefused}
-	restore, err := enter(dir)
+	restore, err := enterdir.Enter(dir)
 	if err != nil {
 		r.err = err
 		return r
@@ -89,11 +90,11 @@ func (r *result) judge(c *config, err error) {
 	case n.Stopped == prune.StopBudget:
 		r.err, r.code = errors.New("stopped by --time-budget"), exitStopped
 	case n.Sessions+n.Temp+n.TempRemoved+n.Vanished == 0 && n.Unmatched > 0:
-		r.err = fmt.Errorf("none of its %d files is a session of the template %q: wrong directory, or --template, or the files are not the directory's owner's",
-			n.Unmatched, c.template)
+		r.err = fmt.Errorf("%s of the template %q: wrong directory, or --template, or the files are not the directory's owner's",
+			noneIs(n.Unmatched), c.template)
 		r.code = exitRefused
 	case n.Sessions+n.Temp+n.TempRemoved+n.Vanished == 0 && n.Directories > 0:
-		r.err = fmt.Errorf("has no session, but %d subdirectories: name the sessions' directory itself", n.Directories)
+		r.err = fmt.Errorf("has no session, but %s: name the sessions' directory itself", plural(n.Directories, "subdirectory", "subdirectories"))
 		r.code = exitRefused
 	case n.Endless > 0 && c.idleTimeout == 0 && !c.report:
 		r.err = fmt.Errorf("%d of its %d sessions do not say when they end: give --idle-timeout or --lifetime", n.Endless, n.Sessions)
@@ -101,4 +102,12 @@ func (r *result) judge(c *config, err error) {
 			r.code = exitRefused
 		}
 	}
+}
+
+// noneIs begins a sentence about files of which none is a session.
+func noneIs(files int) string {
+	if files == 1 {
+		return "its only file is no session"
+	}
+	return "none of its " + count(files) + " files is a session"
 }

@@ -191,7 +191,7 @@ func TestReadmesUnitsAreValid(t *testing.T) {
 func TestReadmesExitCodesAreThoseOfTheHelp(t *testing.T) {
 	readme := strings.ReplaceAll(newOperator(t).readme, "`", "")
 	for _, s := range exitStatuses {
-		if want := fmt.Sprintf("\n| %d | %s", s.code, s.meaning); !strings.Contains(readme, want) {
+		if want := fmt.Sprintf("\n| %d | %s", s.Code, s.Meaning); !strings.Contains(readme, want) {
 			t.Errorf("the README has no %q", want)
 		}
 	}

@@ -1,6 +1,6 @@
 //go:build !(darwin || freebsd || linux || netbsd || openbsd)
 
-package main
+package enterdir
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// enter makes a directory the current one, which must not be a symbolic link.
-func enter(path string) (restore func() error, err error) {
+// Enter makes a directory the current one, which must not be a symbolic link.
+func Enter(path string) (restore func() error, err error) {
 	fi, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -1,6 +1,8 @@
 //go:build darwin || freebsd || linux || netbsd || openbsd
 
-package main
+// Package enterdir opens the directories that a command works in, with the rights of their
+// owners.
+package enterdir
 
 import (
 	"errors"
@@ -13,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// enter opens and checks a directory, makes it the current one and, as root, takes on
+// Enter opens and checks a directory, makes it the current one and, as root, takes on
 // the rights of its owner until restore is called.
-func enter(path string) (restore func() error, err error) {
+func Enter(path string) (restore func() error, err error) {
 	fd, err := openDirectory(path)
 	if err != nil {
 		return nil, whatToDo(err)

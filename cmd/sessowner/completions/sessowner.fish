@@ -1,0 +1,16 @@
+# Completion of sessowner for fish, made from its flags by go generate.
+
+complete -c sessowner -f -a '(__fish_complete_directories)'
+complete -c sessowner -l owner -x -d 'the name of the owner, as the application passes it to Login'
+complete -c sessowner -l owner-file -r -F -d 'read the owner\'s name from file, - for standard input'
+complete -c sessowner -l end -d 'end the sessions, and logins that have begun'
+complete -c sessowner -l session -x -d 'list or end the session of that public ID alone'
+complete -c sessowner -l keep -x -d 'do not end the session of that public ID'
+complete -c sessowner -s n -l dry-run -d 'with --end, list the sessions that would be ended'
+complete -c sessowner -l template -x -d 'the name of the sessions\' files, with %s for the ID'
+complete -c sessowner -l keys-file -r -F -d 'read the keys of sealed sessions from file'
+complete -c sessowner -l audience -x -d 'the name that the application gives its key ring, for --keys-file'
+complete -c sessowner -l json -d 'print the result as JSON'
+complete -c sessowner -s q -l quiet -d 'print errors only'
+complete -c sessowner -l version -d 'print the version'
+complete -c sessowner -s h -l help -d 'print this help'
