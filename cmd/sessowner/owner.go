@@ -117,7 +117,7 @@ func checkDirectory(text string) error {
 		for _, entry := range entries {
 			_, is := template.Parse(entry.Name())
 			switch {
-			case is:
+			case is, strings.HasSuffix(entry.Name(), sessionfile.TempSuffix): // about to be a session
 				return nil
 			case strings.HasPrefix(entry.Name(), "."): // the store's own, among others
 			case entry.IsDir():
