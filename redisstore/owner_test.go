@@ -180,6 +180,46 @@ func annsSessions(t *testing.T, store *redisstore.Store, server *redistest.Serve
 	return n
 }
 
+// A renewal, or a login, between two steps of the end.
+func TestRenewalDuringDeleteOwnerIsEnded(t *testing.T) {
+	for name, begin := range begins {
+		if name == "a login" || name == "a login of a visitor" || name == "a login of another owner" || name == "an owner" {
+			continue // which begin after the end
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, proxy, server := proxied(t, redisstore.Options{Prefix: "test:"})
+			beside := newStore(t, server.Client(t), redisstore.Options{Prefix: "test:"})
+			for at := 1; ; at++ {
+				s := begin(t, beside)
+				n := 0
+				proxy.Reply(func([]string) string {
+					if n++; n == at+1 {
+						if err := beside.Save(t.Context(), s); err != nil && !errors.Is(err, sessions.ErrDeleted) {
+							t.Error(err)
+						}
+					}
+					return ""
+				})
+				_, err := store.DeleteOwner(t.Context(), "ann")
+				proxy.Reply(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if at >= n {
+					return
+				}
+				if left := annsSessions(t, beside, server); left != 0 {
+					t.Fatalf("before command %d of %d: %d sessions are left", at+1, n, left)
+				}
+				for range beside.ListOwner(t.Context(), "ann") {
+					t.Error("a session is listed")
+				}
+			}
+		})
+	}
+}
+
 // A process that dies at any step of a login and the like: the index lacks no session.
 func TestIndexLacksNoSession(t *testing.T) {
 	for name, begin := range begins {

@@ -45,8 +45,8 @@ var errReplicas = errors.New("it was carried out, and fewer replicas than WaitRe
 func writtenKey(key string) string { return key[:strings.IndexByte(key, '}')+1] + "written" }
 
 // answerAfter sends a command and waits for replicas to have it, on one connection: WAIT is
-// for the writes of its own. Before that it writes a key that ends by itself, so that
-// a repeated command, which may find nothing to change, waits for the first one.
+// for its last write, since Redis 7.2. So it writes a key that ends by itself before: a repeated
+// command, which may find nothing to change, waits for the first one.
 func (cl *client) answerAfter(ctx context.Context, w *wait, cmd redis.Cmder) error {
 	master, err := cl.masterOf(ctx, w.key)
 	if err != nil {
