@@ -217,3 +217,51 @@ func TestInstancesInTheMiddleOfARolloutFindEachSession(t *testing.T) {
 		t.Errorf("ended %d sessions, %v, and %d are left; want %d", n, err, left, visitors)
 	}
 }
+
+// A move is no login: it neither ends the owner's other sessions nor is it refused.
+func TestMoveIsNotLimitedByMaxSessions(t *testing.T) {
+	server := redistest.Start(t)
+	for _, refuse := range []bool{false, true} {
+		files := newFiles(t, sessions.FilesystemOptions{})
+		store := newStore(t, server.Client(t), redisstore.Options{MaxSessions: 1, RefuseLogin: refuse})
+		both := newHandover(t, store, files)
+		for range 3 {
+			s := files.New()
+			s.Login("ann")
+			if err := files.Save(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			age(t, files, s.ID(), time.Hour)
+			if !holds(t, both, s.ID()) {
+				t.Error("a session was lost")
+			}
+		}
+		if n := len(listOf(t, store)); n != 3 {
+			t.Errorf("the server has %d sessions, want 3", n)
+		}
+	}
+}
+
+func TestSessionsMoveToAClusterAndBack(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3)
+	files, store := newFiles(t, sessions.FilesystemOptions{}), newStore(t, cluster.Client(t), redisstore.Options{})
+	var ids []string
+	for range 20 {
+		s := files.New()
+		s.SetOwner("ann")
+		if err := files.Save(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, s.ID())
+	}
+	for _, both := range []*handover.Store{newHandover(t, store, files), newHandover(t, files, store)} {
+		for _, id := range ids {
+			if !holds(t, both, id) {
+				t.Error("a session was lost")
+			}
+		}
+	}
+	if n := len(listOf(t, store)); n != 0 {
+		t.Errorf("the cluster has %d sessions, want none", n)
+	}
+}

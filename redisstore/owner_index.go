@@ -88,7 +88,11 @@ func (st *Store) enterIndex(ctx context.Context, e *entry, place string, rec *se
 	if rec.Lifetime > 0 {
 		lifetime = strconv.FormatInt(rec.Lifetime.Milliseconds(), 10)
 	}
-	args := []string{"enter", e.new, place, lifetime, strconv.Itoa(st.opts.MaxSessions)}
+	limit := st.opts.MaxSessions
+	if isImport(rec) {
+		limit = 0
+	}
+	args := []string{"enter", e.new, place, lifetime, strconv.Itoa(limit)}
 	reply, err := st.client.run(ctx, ownerScript, st.ends(e.index), []string{e.index}, func(bool) []string { return args })
 	if err != nil {
 		return 0, err
