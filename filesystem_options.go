@@ -225,6 +225,9 @@ func (o FilesystemOptions) withDefaults() (FilesystemOptions, error) {
 	if o.MaxSize < 0 || o.MaxSize > maxMaxSize {
 		refuse("MaxSize %d: want 1 byte to 256 MiB", o.MaxSize)
 	}
+	if o.MaxSessions < 0 {
+		refuse("MaxSessions is negative")
+	}
 	if o.Codec == nil {
 		o.Codec = JSON()
 	}

@@ -21,12 +21,12 @@ func (badName) Name() string { return "Bad Name" }
 
 func TestFilesystemOptionsListAllThatIsWrongAtOnce(t *testing.T) {
 	_, err := sessions.NewFilesystemSessionStore(sessions.FilesystemOptions{
-		Path: "a\x00b", FilenameTemplate: "no id", Mode: 0o644, IdleTimeout: -1, Lifetime: -1, MaxSize: -1, Codec: badName{}, Sync: 7,
+		Path: "a\x00b", FilenameTemplate: "no id", Mode: 0o644, IdleTimeout: -1, Lifetime: -1, MaxSize: -1, MaxSessions: -1, Codec: badName{}, Sync: 7,
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"Path", "FilenameTemplate", "Mode 0644", "IdleTimeout", "Lifetime", "MaxSize", "Codec", "Sync"} {
+	for _, want := range []string{"Path", "FilenameTemplate", "Mode 0644", "IdleTimeout", "Lifetime", "MaxSize", "MaxSessions is negative", "Codec", "Sync"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not mention %s:\n%v", want, err)
 		}

@@ -89,6 +89,7 @@ func (s *Files) RemoveNow(dir *dirfs.Dir, name string) (gone bool, err error) {
 	defer buffers.Put(buf)
 	if l.img, err = s.readImage(l.file, buf); err == nil || errors.Is(err, ErrCorrupt) {
 		gone, err = l.Remove()
+		gone = gone && !errors.Is(l.img.err(), fs.ErrNotExist) // a removal was broken off
 	}
 	return gone, err
 }

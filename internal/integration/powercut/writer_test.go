@@ -79,6 +79,9 @@ func (w *writer) next() state {
 
 func (w *writer) make() error {
 	s, v := w.store.New(), w.next()
+	if owner := rand.N(1 + len(owners)); owner < len(owners) {
+		s.Login(owners[owner])
+	}
 	v.set(s, w.number)
 	w.rec.ask(s.ID(), w.number, v)
 	if err := w.store.Save(background, s); err != nil {
