@@ -129,7 +129,7 @@ func (f *fileFormat) decode(h *sessionfile.Header, name sessionfile.Name, file s
 
 // hidesChanges reports whether Data and the header are not all of a record's payload.
 // Its Version is then the header's text and the payload, by which a save finds out
-// that nobody has saved meanwhile, and need not open a seal. Otherwise it is the
+// that no other request has saved meanwhile, and need not open a seal. Otherwise it is the
 // header's text.
 func (f *fileFormat) hidesChanges(rec *Record) bool { return f.sealer != nil || rec.isPrivate() }
 
