@@ -58,8 +58,8 @@ func TestHandoverKeepsEveryRule(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T, k storetest.Options) sessions.SessionStore {
-				to, from := make(newFiles(t, sessions.FilesystemOptions{IdleTimeout: k.IdleTimeout}),
-					newStore(t, server.Client(t), redisstore.Options{IdleTimeout: k.IdleTimeout}))
+				to, from := make(newFiles(t, sessions.FilesystemOptions{IdleTimeout: k.IdleTimeout, MaxSessions: k.MaxSessions}),
+					newStore(t, server.Client(t), redisstore.Options{IdleTimeout: k.IdleTimeout, MaxSessions: k.MaxSessions}))
 				return newHandover(t, to, from)
 			})
 		})

@@ -93,7 +93,7 @@ func TestStoreKeepsEveryRuleWithTheLeastRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	storetest.Run(t, func(t *testing.T, k storetest.Options) sessions.SessionStore {
-		o := redisstore.Options{IdleTimeout: k.IdleTimeout, Prefix: "session:" + t.Name() + ":"}
+		o := redisstore.Options{IdleTimeout: k.IdleTimeout, MaxSessions: k.MaxSessions, Prefix: "session:" + t.Name() + ":"}
 		client := server.Client(t, func(o *redis.Options) { o.Username, o.Password = "app", "pw" })
 		return kitStore{newStore(t, client, o), client}
 	})
@@ -120,7 +120,7 @@ func TestPipeliningStore(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				o := redisstore.Options{IdleTimeout: k.IdleTimeout, Prefix: t.Name() + ":"}
+				o := redisstore.Options{IdleTimeout: k.IdleTimeout, MaxSessions: k.MaxSessions, Prefix: t.Name() + ":"}
 				return listing{newStore(t, auto, o), newStore(t, client, o), client}
 			})
 			auto, err := face(server.Client(t))

@@ -43,6 +43,7 @@ func kit(t *testing.T, o redisstore.Options) {
 		if o.IdleTimeout, o.Lifetime = k.IdleTimeout, sessions.Never; o.IdleTimeout == 0 {
 			o.IdleTimeout = sessions.Never
 		}
+		o.MaxSessions = k.MaxSessions
 		client := server.Client(t)
 		return kitStore{newStore(t, client, o), client}
 	})

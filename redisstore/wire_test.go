@@ -129,7 +129,7 @@ func TestStoreKeepsEveryRuleWhenAnswersAreLost(t *testing.T) {
 		return (command[0] == "evalsha" || command[0] == "hgetall") && n.Add(1)%20 == 0
 	})
 	storetest.Run(t, func(t *testing.T, k storetest.Options) sessions.SessionStore {
-		o := redisstore.Options{IdleTimeout: k.IdleTimeout, Lifetime: sessions.Never}
+		o := redisstore.Options{IdleTimeout: k.IdleTimeout, Lifetime: sessions.Never, MaxSessions: k.MaxSessions}
 		if o.IdleTimeout == 0 {
 			o.IdleTimeout = sessions.Never
 		}

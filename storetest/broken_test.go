@@ -14,7 +14,12 @@ import (
 )
 
 func TestMemoryKeepsEveryRule(t *testing.T) {
-	Run(t, func(t *testing.T, o Options) sessions.SessionStore { return NewMemory(o.IdleTimeout) })
+	Run(t, func(t *testing.T, o Options) sessions.SessionStore {
+		if o.MaxSessions > 0 {
+			return nil
+		}
+		return NewMemory(o.IdleTimeout)
+	})
 }
 
 func TestChecksHaveNamesAndRules(t *testing.T) {
@@ -77,6 +82,7 @@ func TestBrokenStoresAreFound(t *testing.T) {
 		{"lists IDs", "ListOwnerDescribes", func(m *Memory) sessions.SessionStore { return showing{m, false} }},
 		{"lists IDs beside the public ones", "ListOwnerDescribes", func(m *Memory) sessions.SessionStore { return showing{m, true} }},
 		{"ends another owner's session", "DeleteOneEndsOne", func(m *Memory) sessions.SessionStore { return indiscriminate{m} }},
+		{"knows no limit", "OwnerHasNoMoreThanMaxSessions", func(m *Memory) sessions.SessionStore { return m }},
 		{"loses an entry of its index", "LoginsAtOnceAreAllListed", func(m *Memory) sessions.SessionStore { return &careless{Memory: m} }},
 		{"forgets when an end was", "LoginFromBeforeTheEndIsRefused", func(m *Memory) sessions.SessionStore { return unmarked{m} }},
 		{"ends what a list had", "EndIsNotOutrun", func(m *Memory) sessions.SessionStore { return outrun{m} }},

@@ -54,6 +54,54 @@ var ownerChecks = []check{
 				}
 			}
 		}),
+	limited(withCapability("OwnerHasNoMoreThanMaxSessions", "OwnerStore",
+		"Of more logins at the same time than MaxSessions, as many are stored at the end. The others are ErrTooManySessions, or are ended by later ones.",
+		func(ctx context.Context, store sessions.SessionStore, owners sessions.OwnerStore) {
+			const logins = 16
+			var made, refused atomic.Int64
+			need(together(logins, func(int) error {
+				s := newLogin(store)
+				switch err := store.Save(ctx, s); {
+				case err == nil:
+					made.Add(1)
+				case errors.Is(err, sessions.ErrTooManySessions):
+					refused.Add(1)
+				default:
+					return err
+				}
+				return nil
+			}), "login")
+			infos := listOwner(ctx, owners, "ann")
+			want(len(infos) == maxSessions && made.Load() >= maxSessions, "%d logins were stored, %d refused, and %d sessions are listed, want %d",
+				made.Load(), refused.Load(), len(infos), maxSessions)
+		})),
+	limited(withCapability("SessionThatEndsMakesRoom", "OwnerStore",
+		"A session that has ended does not count for MaxSessions, and neither does the one that logs in again.",
+		func(ctx context.Context, store sessions.SessionStore, owners sessions.OwnerStore) {
+			all := make([]*sessions.Session, maxSessions)
+			for i := range all {
+				all[i] = newLogin(store)
+				need(store.Save(ctx, all[i]), "login")
+			}
+			all[0].Login("ann")
+			need(store.Save(ctx, all[0]), "a login in a session of the owner")
+			all[1].Destroy()
+			need(store.Save(ctx, all[1]), "logout")
+			late := newLogin(store)
+			need(store.Save(ctx, late), "a login after a logout")
+			infos := listOwner(ctx, owners, "ann")
+			want(len(infos) == maxSessions && infos[late.PublicID()].PublicID != "" && infos[all[0].PublicID()].PublicID != "",
+				"%d sessions are listed, want %d and the last two logins", len(infos), maxSessions)
+		})),
+}
+
+// maxSessions is the limit in the checks of MaxSessions.
+const maxSessions = 3
+
+// limited has a check run with MaxSessions.
+func limited(c check) check {
+	c.options.MaxSessions = maxSessions
+	return c
 }
 
 // newLogin returns a session of ann's that is not saved.

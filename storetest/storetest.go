@@ -34,6 +34,11 @@ type Options struct {
 	// expiry, and zero in all others, where any timeout of an hour or more will do.
 	// For a store without one, newStore returns nil when IdleTimeout is not zero.
 	IdleTimeout time.Duration
+
+	// MaxSessions is the limit of an owner's sessions: a few in the checks of it,
+	// and zero, for none, in all others. For an OwnerStore without one, newStore
+	// returns nil when MaxSessions is not zero.
+	MaxSessions int
 }
 
 // Run tests the stores that newStore makes: a new one, without sessions, for each
@@ -47,7 +52,7 @@ func Run(t *testing.T, newStore func(t *testing.T, o Options) sessions.SessionSt
 			t.Parallel()
 			store := newStore(t, c.options)
 			if store == nil && c.options != (Options{}) {
-				t.Skip("the store has no IdleTimeout")
+				t.Skip(c.unavailable())
 			}
 			switch err := c.run(t.Context(), store); {
 			case errors.As(err, new(unsupported)):
@@ -66,6 +71,14 @@ type check struct {
 	rule    string
 	options Options
 	run     func(ctx context.Context, store sessions.SessionStore) error
+}
+
+// unavailable is the reason why the check cannot try a store that newStore did not make.
+func (c check) unavailable() string {
+	if c.options.MaxSessions > 0 {
+		return "the store has no MaxSessions"
+	}
+	return "the store has no IdleTimeout"
 }
 
 func checks() []check {

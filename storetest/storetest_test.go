@@ -20,7 +20,7 @@ func TestFilesystemSessionStore(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T, o storetest.Options) sessions.SessionStore {
 				so := test.o
-				so.Path, so.IdleTimeout = t.TempDir()+"/sessions", o.IdleTimeout
+				so.Path, so.IdleTimeout, so.MaxSessions = t.TempDir()+"/sessions", o.IdleTimeout, o.MaxSessions
 				store, err := sessions.NewFilesystemSessionStore(so)
 				if err != nil {
 					t.Fatal(err)

@@ -30,7 +30,7 @@ func kit(t *testing.T, newClient func(t testing.TB) redis.UniversalClient) {
 	for name, sealer := range map[string]sessions.Sealer{"plain": nil, "sealed": keyRing(t)} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T, k storetest.Options) sessions.SessionStore {
-				o := redisstore.Options{Sealer: sealer, IdleTimeout: k.IdleTimeout, Lifetime: sessions.Never}
+				o := redisstore.Options{Sealer: sealer, IdleTimeout: k.IdleTimeout, Lifetime: sessions.Never, MaxSessions: k.MaxSessions}
 				if o.IdleTimeout == 0 {
 					o.IdleTimeout = sessions.Never
 				}
