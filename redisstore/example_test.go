@@ -19,7 +19,7 @@ func Example() {
 
 // For a switch without a logout, both stores are one.
 func Example_handover() {
-	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+	client := redis.NewClient(&redis.Options{Addr: "localhost:6379", ContextTimeoutEnabled: true})
 	if err := serveBoth(context.Background(), client); err != nil {
 		log.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func serveBoth(ctx context.Context, client *redis.Client) error {
 }
 
 func serve(ctx context.Context) error {
-	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+	client := redis.NewClient(&redis.Options{Addr: "localhost:6379", ContextTimeoutEnabled: true})
 	store, err := redisstore.New(ctx, client, redisstore.Options{})
 	if err != nil {
 		return err

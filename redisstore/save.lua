@@ -13,16 +13,18 @@
 -- -3 when it cannot be told whether a repeated request was carried out before.
 local key, to = KEYS[1], KEYS[#KEYS]
 local makes, on, flags, idle, lifetime, created, codec, deletes = unpack(ARGV, 1, 8)
-local function flag(f) return string.find(flags, f, 1, true) end
+local function flag(f) return flags ~= '' and string.find(flags, f, 1, true) end
+local function text(n) return string.format('%d', n) end
 local function all(code, k) return {code, redis.call('HGETALL', k)} end
 local function made(v) return v and string.find(v, ' ' .. makes, 1, true) end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local stamp = string.format('%.0f', now)
-local fresh, merged = flag('f'), false
-local used = tonumber(string.match(created, ' (%d+)$')) or now
-created = string.match(created, '^%d*')
+local fresh, merged, used = flag('f'), false, now
+if created ~= '' then
+	used = tonumber(string.match(created, ' (%d+)$')) or now
+	created = string.match(created, '^%d*')
+end
 local was = redis.call('HMGET', key, 'v', 's', 'i', 'l', 'e')
 if made(was[1]) then return all(1, key) end
 if fresh then
@@ -54,11 +56,14 @@ local first = 9 + deletes
 for i = 9, first - 1, 1000 do
 	redis.call('HDEL', to, unpack(ARGV, i, math.min(i + 999, first - 1)))
 end
-local before = was[1] and string.match(was[1], '( .*)') or ''
-local v = string.format('%.0f', used) .. ' ' .. makes .. string.sub(before, 1, 3 * (#makes + 1))
+local v = text(used) .. ' ' .. makes
+if was[1] then
+	local versions = string.find(was[1], ' ', 1, true) or math.huge
+	v = v .. string.sub(was[1], versions, versions + 3 * (#makes + 1) - 1)
+end
 local s = was[2]
 if fresh or to ~= key then
-	if created == '' then created = stamp end
+	if created == '' then created = text(now) end
 	s = '1 ' .. codec .. ' ' .. created
 	redis.call('HSET', to, 's', s)
 end
@@ -74,11 +79,11 @@ end
 idle, lifetime = tonumber(was[3] or idle), tonumber(was[4] or lifetime)
 local ends = tonumber(was[5] or math.huge)
 if idle > 0 then ends = math.min(ends, used + idle) end
-if lifetime > 0 then ends = math.min(ends, tonumber(string.match(s, '%d+$')) + lifetime) end
+if lifetime > 0 then ends = math.min(ends, tonumber(string.match(s, '^.* (%d+)$')) + lifetime) end
 if ends == math.huge then
 	redis.call('PERSIST', to)
 elseif ends > now then
-	redis.call('PEXPIREAT', to, string.format('%.0f', ends))
+	redis.call('PEXPIREAT', to, text(ends))
 else
 	redis.call('DEL', to)
 	return 0

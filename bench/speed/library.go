@@ -89,6 +89,7 @@ var specs = []spec{
 	{name: nameBolt, open: openBolt, waits: true, tears: true},
 	{name: "scs sqlite3store", modules: []string{"github.com/alexedwards/scs/sqlite3store", "modernc.org/sqlite"}, open: openSQLite, shared: true},
 	{name: "redisstore", modules: []string{"github.com/redis/go-redis/v9"}, open: openRedis, shared: true, redis: true},
+	{name: "redisstore, AutoPipeline", modules: []string{"github.com/redis/go-redis/v9"}, open: openPipelinedRedis, shared: true, redis: true},
 	{name: "scs goredisstore", modules: []string{"github.com/alexedwards/scs/goredisstore"}, open: openGoRedis, shared: true, redis: true},
 }
 

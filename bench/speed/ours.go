@@ -72,9 +72,23 @@ func openStore(e environment, o sessions.FilesystemOptions) (library, error) {
 	return newStored(store, store.Close, e.values)
 }
 
+// openRedis opens a store on a client that sends each command by itself.
 func openRedis(e environment) (library, error) {
-	client := redis.NewClient(&redis.Options{Network: "unix", Addr: e.socket})
-	store, err := redisstore.New(context.Background(), client, redisstore.Options{})
+	return openRedisBy(e, func(c *redis.Client) (redis.Cmdable, error) { return c, nil })
+}
+
+// openPipelinedRedis opens one on a client that sends the commands of many goroutines together.
+func openPipelinedRedis(e environment) (library, error) {
+	return openRedisBy(e, func(c *redis.Client) (redis.Cmdable, error) { return c.AutoPipeline() })
+}
+
+func openRedisBy(e environment, face func(*redis.Client) (redis.Cmdable, error)) (library, error) {
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: e.socket, ContextTimeoutEnabled: true})
+	c, err := face(client)
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	store, err := redisstore.New(context.Background(), c, redisstore.Options{})
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}

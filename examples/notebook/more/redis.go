@@ -27,6 +27,7 @@ func openRedis(url string, observe func(context.Context, sessions.Event)) (noteb
 	if err != nil {
 		return notebook.Store{}, fmt.Errorf("-store: %w", err)
 	}
+	o.ContextTimeoutEnabled = true
 	client := redis.NewClient(o)
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
