@@ -153,12 +153,13 @@ func (t *timeout) Set(text string) error {
 		number += "h"
 	}
 	d, err := time.ParseDuration(number)
+	unit := time.Duration(1)
 	if days {
-		d *= 24
+		unit = 24 // hours, of which many days have more nanoseconds than an int64
 	}
-	if err != nil || d < time.Second || d > 100*365*24*time.Hour {
+	if err != nil || d < 0 || d > 100*365*24*time.Hour/unit || d*unit < time.Second {
 		return errors.New("want 1s or more, as 336h or 14d, or never")
 	}
-	*t = timeout(d)
+	*t = timeout(d * unit)
 	return nil
 }

@@ -267,6 +267,8 @@ func TestMoveRefuses(t *testing.T) {
 		"no such directory":  {dir + "/none", urlOf(server)},
 		"unknown flag":       {"--bad", dir, urlOf(server)},
 		"never":              {"--lifetime", "1", dir, urlOf(server)},
+		"as 336h or 14d":     {"--idle-timeout", "-300000d", dir, urlOf(server)},
+		"or never":           {"--idle-timeout", "213504d", dir, urlOf(server)}, // more nanoseconds than an int64 has
 		"Redis takes no":     {"--id-bytes", "16", dir, urlOf(server)},
 		"BAD_KEYS":           {"--to-keys", "BAD_KEYS", dir, urlOf(server)},
 		"want --to-keys":     {"--to-audience", "shop", dir, urlOf(server)},
