@@ -36,7 +36,7 @@ type kitStore struct {
 
 func (s kitStore) Close() error { return s.client.Close() }
 
-func kit(t *testing.T, o redisstore.Options) {
+func kit(t *testing.T, o redisstore.Options, change ...func(*redis.Options)) {
 	server := redistest.Start(t)
 	storetest.Run(t, func(t *testing.T, k storetest.Options) sessions.SessionStore {
 		o := o
@@ -44,12 +44,16 @@ func kit(t *testing.T, o redisstore.Options) {
 			o.IdleTimeout = sessions.Never
 		}
 		o.MaxSessions = k.MaxSessions
-		client := server.Client(t)
+		client := server.Client(t, change...)
 		return kitStore{newStore(t, client, o), client}
 	})
 }
 
 func TestStoreKeepsEveryRule(t *testing.T) { kit(t, redisstore.Options{}) }
+
+func TestStoreOnAClientThatKeepsToDeadlinesKeepsEveryRule(t *testing.T) {
+	kit(t, redisstore.Options{}, func(o *redis.Options) { o.ContextTimeoutEnabled = true })
+}
 
 func TestSealedStoreKeepsEveryRule(t *testing.T) { kit(t, redisstore.Options{Sealer: keyRing(t)}) }
 
