@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/internal/command/commandtest"
 	"github.com/sessfs/sessions/securecookie"
 )
 
@@ -35,7 +35,7 @@ func TestSessownerScripts(t *testing.T) {
 			return false, fmt.Errorf("no condition %q", name)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"code":  code,
+			"code":  commandtest.Code,
 			"json":  checkJSON,
 			"noids": noIDs,
 			"age":   age,
@@ -45,22 +45,6 @@ func TestSessownerScripts(t *testing.T) {
 			},
 		},
 	})
-}
-
-// code runs a program and compares its exit code: code 2 sessowner …
-func code(ts *testscript.TestScript, neg bool, args []string) {
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	got := 0
-	var exit *exec.ExitError
-	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
-		got = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if got != want {
-		ts.Fatalf("exit code: got %d, want %d", got, want)
-	}
 }
 
 // checkJSON looks for a value: json stdout directories.0.ended 2. The value len is the

@@ -21,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/internal/command/commandtest"
 	"github.com/sessfs/sessions/securecookie"
 )
 
@@ -63,7 +64,7 @@ func TestSesspruneScripts(t *testing.T) {
 			return false, fmt.Errorf("no condition %q", name)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"code":     code,
+			"code":     commandtest.Code,
 			"age":      ageFiles,
 			"files":    countFiles,
 			"metrics":  checkMetrics,
@@ -106,22 +107,6 @@ func sealer() sessions.Sealer {
 	ring, err := securecookie.NewKeyRing(securecookie.KeyRingOptions{Keys: []securecookie.Key{securecookie.GenerateKey()}})
 	must(err)
 	return ring
-}
-
-// code runs a program and compares its exit code: code 2 sessprune …
-func code(ts *testscript.TestScript, neg bool, args []string) {
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	got := 0
-	var exit *exec.ExitError
-	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
-		got = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if got != want {
-		ts.Fatalf("exit code: got %d, want %d", got, want)
-	}
 }
 
 // ageFiles makes files older, or younger: age 2h file…

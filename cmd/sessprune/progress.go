@@ -3,10 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
+	"github.com/sessfs/sessions/internal/command"
 	"github.com/sessfs/sessions/prune"
 )
 
@@ -18,20 +18,7 @@ func showsProgress(c *config, w io.Writer) bool {
 	case "never":
 		return false
 	}
-	return !c.quiet && !c.verbose && isTerminal(w)
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	fi, err := f.Stat()
-	if err != nil || fi.Mode()&os.ModeCharDevice == 0 {
-		return false
-	}
-	null, err := os.Stat(os.DevNull) // a character device, but no terminal
-	return err != nil || !os.SameFile(fi, null)
+	return !c.quiet && !c.verbose && command.IsTerminal(w)
 }
 
 // progressBar returns functions that draw a bar, always in the same line, and wipe it

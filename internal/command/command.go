@@ -5,6 +5,7 @@ package command
 import (
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -110,6 +111,20 @@ func (w *errWriter) Write(p []byte) (int, error) {
 		w.err = err
 	}
 	return n, err
+}
+
+// IsTerminal reports whether a writer is a terminal, on which a progress bar can be drawn.
+func IsTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	fi, err := f.Stat()
+	if err != nil || fi.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull) // a character device, but no terminal
+	return err != nil || !os.SameFile(fi, null)
 }
 
 // A Choice is a flag whose value is one of several words.

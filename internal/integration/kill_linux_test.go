@@ -31,25 +31,31 @@ func TestKillAtEverySystemCallLeavesSessionsWhole(t *testing.T) {
 			}
 			t.Run(fmt.Sprint(name, ", sync ", sync), func(t *testing.T) {
 				t.Parallel()
-				made := callsOf(t, deed{Name: name, Sync: sync})
-				killed := 0
-				for call, times := range made {
-					for n := 1; n <= times; n++ {
-						if killAt(t, deed{Name: name, Sync: sync, Call: call, N: n}) {
-							killed++
-						}
-					}
-				}
-				t.Logf("killed at %d of the calls %v", killed, made)
-				if killed < 3 {
-					t.Error("that is too few")
-				}
+				killAtEach(t, name, sync)
 			})
 		}
 	}
 }
 
 var callInLog = regexp.MustCompile(`(?m)^(\d+) +([a-z0-9]+)\(`)
+
+// killAtEach kills a process at each system call of a deed.
+func killAtEach(t *testing.T, name string, sync sessions.SyncMode) {
+	t.Helper()
+	made := callsOf(t, deed{Name: name, Sync: sync})
+	killed := 0
+	for call, times := range made {
+		for n := 1; n <= times; n++ {
+			if killAt(t, deed{Name: name, Sync: sync, Call: call, N: n}) {
+				killed++
+			}
+		}
+	}
+	t.Logf("killed at %d of the calls %v", killed, made)
+	if killed < 3 {
+		t.Error("that is too few")
+	}
+}
 
 // callsOf counts the system calls of a deed, by name. Of several threads, as in a
 // pruning, it takes the one that makes the most.

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/internal/command"
 )
 
 // counts are the sessions by their outcome.
@@ -163,23 +163,10 @@ type bar struct {
 
 // newBar returns the bar of a command line, nil for none.
 func newBar(c *config, w io.Writer) *bar {
-	if c.progress == "always" || c.progress == "auto" && !c.quiet && isTerminal(w) {
+	if c.progress == "always" || c.progress == "auto" && !c.quiet && command.IsTerminal(w) {
 		return &bar{w: w}
 	}
 	return nil
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return false
-	}
-	null, err := os.Stat(os.DevNull) // a character device as well
-	return err != nil || !os.SameFile(info, null)
 }
 
 const barWidth = 30
