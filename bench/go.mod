@@ -2,6 +2,8 @@ module github.com/sessfs/sessions/bench
 
 go 1.26.0
 
+tool github.com/sessfs/sessions/cmd/sessprune
+
 require (
 	github.com/alexedwards/scs/boltstore v0.0.0-20240316134038-7e11d57e8885
 	github.com/alexedwards/scs/goredisstore v0.0.0-20250212122300-421ef1d8611c
@@ -32,6 +34,7 @@ require (
 	github.com/ncruces/go-strftime v1.0.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/sessfs/sessions/redisstore v0.0.0
+	github.com/spf13/pflag v1.0.10 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/image v0.30.0 // indirect

@@ -3,18 +3,26 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
-	"math"
+	"image/color"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
+
+// A chart draws itself. A nil one has no figures.
+type chart func(draw.Canvas) error
+
+const chartWidth = 9.5 * vg.Inch
 
 // charts writes the charts of each file system.
 func (rep *report) charts(dir string) error {
@@ -22,15 +30,14 @@ func (rep *report) charts(dir string) error {
 		return err
 	}
 	for _, system := range rep.systems() {
-		for name, chart := range map[string]func(string) (*plot.Plot, error){
-			"operations": rep.operationChart, "number": rep.numberChart, "size": rep.sizeChart,
+		when := fmt.Sprintf("(%s, %s)", system, rep.Date)
+		for name, c := range map[string]chart{
+			"operations": rep.operationChart(system, when), "number": rep.numberChart(system, when), "size": rep.sizeChart(system, when),
 		} {
-			p, err := chart(system)
-			if err == nil && p != nil {
-				p.Title.Text += fmt.Sprintf(" (%s, %s)", system, rep.Date)
-				err = p.Save(9*vg.Inch, 4.5*vg.Inch, filepath.Join(dir, name+"-"+system+".svg"))
+			if c == nil {
+				continue
 			}
-			if err != nil {
+			if err := c.save(filepath.Join(dir, name+"-"+system+".svg")); err != nil {
 				return err
 			}
 		}
@@ -38,128 +45,147 @@ func (rep *report) charts(dir string) error {
 	return nil
 }
 
-func newPlot(title string) *plot.Plot {
-	p := plot.New()
-	p.Title.Text, p.Y.Label.Text = title, "µs"
-	p.Legend.Top, p.Legend.Left = true, true
-	return p
-}
-
-// operationChart has bars for each operation, those of one contender in one
-// colour.
-func (rep *report) operationChart(system string) (*plot.Plot, error) {
-	wanted := []string{"read", "save", "life", "reads", "changes"}
-	titles := []string{"load, use two", "save one change", "make, save, delete", "request: reads", "request: changes"}
-	var found []*scene
-	var labels, names []string
-	for i, operation := range wanted {
-		if s := rep.find(operation, system, sizes[0].size); s != nil {
-			found, labels = append(found, s), append(labels, titles[i])
-			for _, r := range s.Results {
-				if !slices.Contains(names, r.Name) && r.Name != nameSave && r.Name != nameByHand {
-					names = append(names, r.Name)
-				}
-			}
-		}
+// save writes a chart, on white: it is legible on a dark page too.
+func (c chart) save(path string) error {
+	const height = 3.9 * vg.Inch
+	svg := vgsvg.New(chartWidth, height)
+	canvas := draw.New(svg)
+	canvas.FillPolygon(color.White, []vg.Point{{}, {X: chartWidth}, {X: chartWidth, Y: height}, {Y: height}})
+	if err := c(draw.Crop(canvas, 8, -8, 8, -8)); err != nil {
+		return err
 	}
-	if len(found) == 0 {
-		return nil, nil
+	var text bytes.Buffer
+	if _, err := svg.WriteTo(&text); err != nil {
+		return err
 	}
-	p := newPlot("Ten values, 320 bytes")
-	const width = 6
-	for i, name := range names {
-		heights := make(plotter.Values, len(found))
-		for j, s := range found {
-			if r := s.result(name); r != nil {
-				heights[j] = r.Nanos / 1000
-			}
-		}
-		bars, err := plotter.NewBarChart(heights, vg.Points(width))
-		if err != nil {
-			return nil, err
-		}
-		bars.LineStyle.Width = 0
-		bars.Color = plotutil.SoftColors[i%len(plotutil.SoftColors)]
-		if i >= len(plotutil.SoftColors) {
-			bars.Color = plotutil.DarkColors[i%len(plotutil.DarkColors)]
-		}
-		bars.Offset = vg.Points(width * (float64(i) - float64(len(names)-1)/2))
-		p.Add(bars)
-		p.Legend.Add(name, bars)
+	// Few browsers have the first font; the letters of the others are as wide.
+	fonts := bytes.ReplaceAll(text.Bytes(), []byte("Liberation Sans"), []byte("Liberation Sans,Arial,Helvetica,sans-serif"))
+	return os.WriteFile(path, fonts, 0o644)
+}
+
+// The colours differ in lightness too, and all of them from white.
+var (
+	black = color.Gray{0x22}
+	grey  = color.Gray{0x8a}              // the floor
+	blue  = color.RGBA{0, 84, 166, 255}   // this project's files
+	light = color.RGBA{84, 149, 212, 255} // its other stores
+	warm  = color.RGBA{213, 110, 20, 255} // the peers
+)
+
+const colours = "grey: the bare system calls; blue: this project; orange: the others"
+
+func colourOf(name string) color.Color {
+	switch {
+	case name == nameFloor:
+		return grey
+	case name == nameFiles:
+		return blue
+	case strings.HasPrefix(name, nameFiles), name == nameCookies, strings.HasPrefix(name, "redisstore"):
+		return light
 	}
-	p.NominalX(labels...)
-	p.X.Min, p.X.Max = -0.6, float64(len(found))-0.4
-	return p, nil
+	return warm
 }
 
-// numberChart has lines over the number of sessions.
-func (rep *report) numberChart(system string) (*plot.Plot, error) {
-	p := newPlot("The cost of more sessions")
-	p.X.Label.Text, p.Y.Min = "sessions", 0
-	return lines(p, rep.Scenes, func(s *scene) (x float64, operation string, ok bool) {
-		switch s.Operation {
-		case "load by number":
-			operation = "load"
-		case "save by number":
-			operation = "save"
-		}
-		return float64(s.Sessions), operation, s.System == system && operation != ""
-	})
+func textStyle(size vg.Length, bold bool) draw.TextStyle {
+	face := font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}
+	if bold {
+		face.Weight = 3 // that of bold letters
+	}
+	return draw.TextStyle{Color: black, Font: face, Handler: plot.DefaultTextHandler}
 }
 
-// sizeChart has lines over the size of a session.
-func (rep *report) sizeChart(system string) (*plot.Plot, error) {
-	p := newPlot("Load, use two values, save one change")
-	p.X.Label.Text = "bytes of values"
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	return lines(p, rep.Scenes, func(s *scene) (x float64, operation string, ok bool) {
-		for _, v := range sizes {
-			if v.size == s.Size {
-				x = float64(v.count * (v.length + 10))
-			}
-		}
-		return x, "", s.Operation == "change" && s.System == system && s.Goroutines == 1 && s.Processes == 1
-	})
+// A panel is a column of bars, one for each contender of a scene.
+type panel struct {
+	title string
+	scene *scene
 }
 
-// lines draws the scenes that at accepts, one line for each contender and
-// operation, over a logarithmic axis.
-func lines(p *plot.Plot, scenes []scene, at func(*scene) (x float64, operation string, ok bool)) (*plot.Plot, error) {
-	points := map[string]plotter.XYs{}
+// operationChart has a panel for each operation, each with a scale of its own.
+func (rep *report) operationChart(system, when string) chart {
+	var panels []panel
+	for _, p := range []struct{ operation, title string }{
+		{"read", "load, use two values"}, {"save", "save one change"}, {"life", "make, save, delete"},
+		{"reads", "request that reads"}, {"changes", "request that changes"},
+	} {
+		panels = append(panels, panel{p.title, rep.find(p.operation, system, sizes[0].size)})
+	}
+	return bars("µs for a session of ten values, 320 bytes "+when, panels, false)
+}
+
+// sizeChart has a panel for each size, all of one scale.
+func (rep *report) sizeChart(system, when string) chart {
+	var panels []panel
+	for _, v := range sizes {
+		panels = append(panels, panel{v.size, rep.find("change", system, v.size)})
+	}
+	return bars("µs to load a session, use two values and save one change "+when, panels, true)
+}
+
+// bars draws panels beside each other, with the names of the contenders on the left.
+func bars(title string, panels []panel, oneScale bool) chart {
+	panels = slices.DeleteFunc(panels, func(p panel) bool { return p.scene == nil })
 	var names []string
-	for i := range scenes {
-		x, operation, ok := at(&scenes[i])
-		if !ok {
-			continue
-		}
-		for _, r := range scenes[i].Results {
-			name := r.Name
-			if operation != "" {
-				name = operation + ": " + name
+	most := 0.0
+	for _, p := range panels {
+		for _, r := range p.scene.Results {
+			if !slices.Contains(names, r.Name) && r.Name != nameSave && r.Name != nameByHand {
+				names = append(names, r.Name)
 			}
-			if points[name] == nil {
-				names = append(names, name)
-			}
-			points[name] = append(points[name], plotter.XY{X: x, Y: r.Nanos / 1000})
 		}
+		most = max(most, p.highest())
 	}
+	if len(panels) == 0 {
+		return nil
+	}
+	return func(c draw.Canvas) error {
+		const left, head = 128, 52
+		row := (c.Max.Y - c.Min.Y - head) / vg.Length(len(names))
+		c.FillText(textStyle(12, true), vg.Point{X: c.Min.X, Y: c.Max.Y - 11}, title)
+		c.FillText(textStyle(9, false), vg.Point{X: c.Min.X, Y: c.Max.Y - 25}, colours)
+		for i, name := range names {
+			at := vg.Point{X: c.Min.X, Y: c.Max.Y - head - row*(vg.Length(i)+0.5) - 3}
+			c.FillText(textStyle(9.5, name == nameFiles), at, name)
+		}
+		width := (c.Max.X - c.Min.X - left) / vg.Length(len(panels))
+		for i, p := range panels {
+			highest := most
+			if !oneScale {
+				highest = p.highest()
+			}
+			x := c.Min.X + left + vg.Length(i)*width
+			c.FillText(textStyle(9, false), vg.Point{X: x, Y: c.Max.Y - head + 6}, p.title)
+			p.draw(draw.Crop(c, x-c.Min.X, x+width-c.Max.X, 0, -head), names, row, highest)
+		}
+		return nil
+	}
+}
+
+// highest returns the time of the slowest contender.
+func (p panel) highest() float64 {
+	return slices.MaxFunc(p.scene.Results, func(a, b result) int { return cmp.Compare(a.Nanos, b.Nanos) }).Nanos
+}
+
+// draw draws a bar for each name, with the figure at its end.
+func (p panel) draw(c draw.Canvas, names []string, row vg.Length, highest float64) {
+	const figure = 38 // room for it
 	for i, name := range names {
-		slices.SortFunc(points[name], func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
-		line, marks, err := plotter.NewLinePoints(points[name])
-		if err != nil {
-			return nil, err
+		middle := c.Max.Y - row*(vg.Length(i)+0.5)
+		end, text := c.Min.X, "–"
+		if r := p.scene.result(name); r != nil && r.Failure == "" {
+			end += (c.Max.X - c.Min.X - figure) * vg.Length(r.Nanos/highest)
+			text = short(r.Nanos / 1000)
+			c.FillPolygon(colourOf(name), []vg.Point{
+				{X: c.Min.X, Y: middle - row*0.36}, {X: end, Y: middle - row*0.36}, {X: end, Y: middle + row*0.36}, {X: c.Min.X, Y: middle + row*0.36},
+			})
 		}
-		line.Color, marks.Color = plotutil.Color(i), plotutil.Color(i)
-		line.Dashes = plotutil.Dashes(i / 7)
-		marks.Shape = plotutil.Shape(i)
-		p.Add(line, marks)
-		p.Legend.Add(name, line, marks)
+		c.FillText(textStyle(9, name == nameFiles), vg.Point{X: end + 3, Y: middle - 3}, text)
 	}
-	if len(names) == 0 {
-		return nil, nil
+}
+
+// short returns two digits at least.
+func short(micros float64) string {
+	if micros < 9.95 {
+		return fmt.Sprintf("%.1f", micros)
 	}
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	p.Legend.Left = false
-	p.X.Max *= math.Pow(p.X.Max/p.X.Min, 0.4) // room for the legend
-	return p, nil
+	return fmt.Sprintf("%.0f", micros)
 }

@@ -32,6 +32,7 @@ var claims = []claim{
 	{"SyncFull save beside temporary file, fsync, rename, fsync", 0.4, ratio("synced save", "320 B", nameSyncFull, nameRename)},
 	{"sealed load and two values beside plain", 1.5, ratio("read", "320 B", nameSealed, nameFiles)},
 	{"sealed save beside plain", 1.5, ratio("save", "320 B", nameSealed, nameFiles)},
+	{"prune of the greatest number of sessions, half expired, beside find -delete", 0.7, ratio("prune", pruned.size, nameSessprune, nameFind)},
 	{"opening 1 KB of sealed cookie beside gorilla/securecookie", 0.3, openingCookies},
 }
 

@@ -36,12 +36,17 @@ func newFloor(e environment, f floor) (library, error) {
 		return nil, err
 	}
 	f.image, f.path = image, filepath.Join(e.dir, "floor")
-	f.payload = 64 + e.values.count*(e.values.length+10)
 	if err := os.MkdirAll(f.path, 0o700); err != nil {
 		return nil, err
 	}
+	return &f, f.enter(e.values)
+}
+
+// enter opens the directory.
+func (f *floor) enter(v values) (err error) {
+	f.payload = 64 + v.count*(v.length+10)
 	f.dir, err = unix.Open(f.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	return &f, err
+	return err
 }
 
 // sampleFile returns the content of a session's file.
@@ -66,8 +71,8 @@ func sampleFile(e environment) ([]byte, error) {
 	return image, err
 }
 
-// name returns a name as long as this project's.
-func (f *floor) name() string {
+// randomName returns a name of this project's form.
+func randomName() string {
 	var random [32]byte
 	rand.Read(random[:])
 	return "session_" + hex.EncodeToString(random[:]) + ".sess"
@@ -75,7 +80,7 @@ func (f *floor) name() string {
 
 func (f *floor) fill(n int) ([]string, error) {
 	for len(f.names) < n {
-		name := f.name()
+		name := randomName()
 		if err := f.create(name, f.image); err != nil {
 			return nil, err
 		}
@@ -170,8 +175,8 @@ func (f *floor) read(name string, buf []byte) error {
 type floorHolder struct {
 	*floor
 	buf   []byte
-	held  [turn]string // names
-	fresh [turn]bool
+	held  [longTurn]string // names
+	fresh [longTurn]bool
 }
 
 func (h *floorHolder) load(slot, i int) error {
@@ -190,7 +195,7 @@ func (h *floorHolder) save(slot int) error {
 }
 
 func (h *floorHolder) begin(slot int) error {
-	h.held[slot], h.fresh[slot] = h.name(), true
+	h.held[slot], h.fresh[slot] = randomName(), true
 	return nil
 }
 

@@ -82,8 +82,8 @@ func (l *gorillaStore) handler(changes bool) http.Handler {
 
 type gorillaHolder struct {
 	*gorillaStore
-	held     [turn]*gorilla.Session
-	requests [turn]*http.Request
+	held     [longTurn]*gorilla.Session
+	requests [longTurn]*http.Request
 }
 
 func (h *gorillaHolder) load(slot, i int) (err error) {

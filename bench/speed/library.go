@@ -75,6 +75,9 @@ const (
 	nameBolt     = "scs boltstore"
 	nameByHand   = "files, without a request"
 	nameSave     = "files, a save alone"
+
+	nameSessprune = "sessprune"
+	nameFind      = "find -delete"
 )
 
 var specs = []spec{

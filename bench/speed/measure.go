@@ -16,10 +16,24 @@ import (
 // processor's caches.
 const turn = 32
 
+// longTurn is so long that it does not: a save then finds the caches as one of a
+// random session does.
+const longTurn = 4096
+
 // A worker does one operation, in one goroutine, with sessions that it holds in
 // slots. before is not timed; it may be nil.
 type worker struct {
 	before, do func(slot, i int) error
+
+	long bool // its turns are
+}
+
+// picks returns room for the sessions of a turn.
+func (w worker) picks(sessions int) []int {
+	if w.long {
+		return make([]int, min(longTurn, sessions))
+	}
+	return make([]int, turn)
 }
 
 // A contender is one library at one work.
@@ -149,10 +163,10 @@ func together(workers []worker, sessions int, per time.Duration) (rate float64, 
 
 // loop works until the timed part has taken per.
 func (w worker) loop(sessions int, per time.Duration) (spent time.Duration, n int, err error) {
-	var picks [turn]int
+	picks := w.picks(sessions)
 	for spent < per {
-		pick(&picks, sessions)
-		if err := w.prepare(&picks); err != nil {
+		pick(picks, sessions)
+		if err := w.prepare(picks); err != nil {
 			return 0, 1, err
 		}
 		start := time.Now()
@@ -162,12 +176,12 @@ func (w worker) loop(sessions int, per time.Duration) (spent time.Duration, n in
 			}
 		}
 		spent += time.Since(start)
-		n += turn
+		n += len(picks)
 	}
 	return spent, n, nil
 }
 
-func (w worker) prepare(picks *[turn]int) error {
+func (w worker) prepare(picks []int) error {
 	if w.before == nil {
 		return nil
 	}
@@ -182,9 +196,9 @@ func (w worker) prepare(picks *[turn]int) error {
 // until works until a time. It looks at the clock after each operation, since some
 // take a millisecond.
 func (w worker) until(sessions int, end time.Time) (n int, err error) {
-	var picks [turn]int
+	picks := w.picks(sessions)
 	for {
-		pick(&picks, sessions)
+		pick(picks, sessions)
 		for slot, i := range picks {
 			if w.before != nil {
 				if err := w.before(slot, i); err != nil {
@@ -202,7 +216,7 @@ func (w worker) until(sessions int, end time.Time) (n int, err error) {
 }
 
 // pick chooses sessions at random, no one twice while there are enough.
-func pick(picks *[turn]int, sessions int) {
+func pick(picks []int, sessions int) {
 	const stride = 7919 // a prime that divides no number of sessions used here
 	at := rand.IntN(sessions)
 	for slot := range picks {
@@ -214,11 +228,11 @@ func pick(picks *[turn]int, sessions int) {
 // allocations returns how often, and how much, one operation allocates.
 func (c *contender) allocations() (times, bytes float64, err error) {
 	const turns = 4
-	var picks [turn]int
 	w := c.workers[0]
+	picks := w.picks(c.sessions)
 	for n := range turns + 1 { // the first fills pools, and is not counted
-		pick(&picks, c.sessions)
-		if err := w.prepare(&picks); err != nil {
+		pick(picks, c.sessions)
+		if err := w.prepare(picks); err != nil {
 			return 0, 0, err
 		}
 		var was, is runtime.MemStats
@@ -230,8 +244,8 @@ func (c *contender) allocations() (times, bytes float64, err error) {
 		}
 		runtime.ReadMemStats(&is)
 		if n > 0 {
-			times += float64(is.Mallocs-was.Mallocs) / (turn * turns)
-			bytes += float64(is.TotalAlloc-was.TotalAlloc) / (turn * turns)
+			times += float64(is.Mallocs-was.Mallocs) / float64(len(picks)*turns)
+			bytes += float64(is.TotalAlloc-was.TotalAlloc) / float64(len(picks)*turns)
 		}
 	}
 	return times, bytes, nil

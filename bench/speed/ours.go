@@ -154,7 +154,7 @@ func ourHandler(mw *sessions.Middleware, changes bool) http.Handler {
 
 type storedHolder struct {
 	*stored
-	held [turn]*sessions.Session
+	held [longTurn]*sessions.Session
 }
 
 func (h *storedHolder) load(slot, i int) (err error) {
@@ -236,8 +236,8 @@ func (l *sealed) handler(c bool) http.Handler { return ourHandler(l.mw, c) }
 
 type sealedHolder struct {
 	*sealed
-	held     [turn]*sessions.Session
-	requests [turn]*http.Request
+	held     [longTurn]*sessions.Session
+	requests [longTurn]*http.Request
 }
 
 func (h *sealedHolder) load(slot, i int) (err error) {

@@ -23,16 +23,17 @@ type amounts struct {
 	numbers    []int // of sessions
 	sizes      int   // so many of them
 	goroutines []int
+	prunings   int // rounds
 }
 
 var (
 	full = amounts{
 		rounds: 11, per: 12 * time.Millisecond, sessions: 1000, sizes: 3,
-		numbers: []int{1000, 10_000, 100_000, 1_000_000}, goroutines: []int{8, 64},
+		numbers: []int{1000, 10_000, 100_000, 1_000_000}, goroutines: []int{8, 64}, prunings: 3,
 	}
 	quick = amounts{
 		rounds: 7, per: 10 * time.Millisecond, sessions: 1000, sizes: 3,
-		numbers: []int{1000, 10_000, 100_000}, goroutines: []int{8, 64},
+		numbers: []int{1000, 10_000, 100_000}, goroutines: []int{8, 64}, prunings: 5,
 	}
 )
 
@@ -81,7 +82,10 @@ func (p *plan) measure(at place) error {
 	if err := p.synced(at); err != nil {
 		return err
 	}
-	return p.numbered(at)
+	if err := p.numbered(at); err != nil {
+		return err
+	}
+	return p.pruning(at)
 }
 
 // scene measures one scene, unless only another was asked for.
@@ -89,8 +93,7 @@ func (p *plan) scene(s scene, contenders []contender) error {
 	if !p.wants(s.Operation) {
 		return nil
 	}
-	fmt.Fprintf(p.progress, "%6s  %3d  %s, %s, %s, %d sessions, %d goroutines, %d processes\n",
-		time.Since(p.started).Round(time.Second), len(p.scenes)+1, s.System, s.Operation, s.Size, s.Sessions, s.Goroutines, s.Processes)
+	p.say("%3d  %s, %s, %s, %d sessions, %d goroutines, %d processes", len(p.scenes)+1, s.System, s.Operation, s.Size, s.Sessions, s.Goroutines, s.Processes)
 	var err error
 	s.Results, err = measure(p.ctx, contenders, p.amounts.rounds, p.amounts.per)
 	if err != nil {
@@ -98,6 +101,11 @@ func (p *plan) scene(s scene, contenders []contender) error {
 	}
 	p.scenes = append(p.scenes, s)
 	return nil
+}
+
+// say writes a line of progress.
+func (p *plan) say(format string, args ...any) {
+	fmt.Fprintf(p.progress, "%6s  %s\n", time.Since(p.started).Round(time.Second), fmt.Sprintf(format, args...))
 }
 
 func (p *plan) wants(operations ...string) bool {
@@ -325,36 +333,6 @@ func (p *plan) synced(at place) (err error) {
 	}
 	list := contenders(libraries, "save", few, 1)
 	return p.scene(scene{Operation: "synced save", System: at.name, Size: sizes[0].size, Sessions: few, Goroutines: 1, Processes: 1}, list)
-}
-
-// numbered measures the cost of more sessions. They are taken at random.
-func (p *plan) numbered(at place) (err error) {
-	if !p.wants("load by number", "save by number") {
-		return nil
-	}
-	libraries, closeAll, err := p.open(at, sizes[0], 0, specNamed(nameFloor), specNamed(nameFiles), specNamed(nameMemstore))
-	defer func() { err = errors.Join(err, closeAll()) }()
-	if err != nil {
-		return err
-	}
-	for _, n := range p.amounts.numbers {
-		for _, l := range libraries {
-			if n > 10_000 {
-				fmt.Fprintf(p.progress, "%6s       %s, making %d sessions: %s\n", time.Since(p.started).Round(time.Second), at.name, n, l.name)
-			}
-			if _, err := l.fill(n); err != nil {
-				return &contenderError{l.name, err}
-			}
-		}
-		s := scene{System: at.name, Size: sizes[0].size, Sessions: n, Goroutines: 1, Processes: 1}
-		for _, operation := range []string{"load", "save"} {
-			s.Operation = operation + " by number"
-			if err := p.scene(s, contenders(libraries, operation, n, 1)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // sealing measures cookies by themselves.

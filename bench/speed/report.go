@@ -125,8 +125,12 @@ func (rep *report) printSystem(out *printer, system string) {
 		out.header("", "µs (quartiles)", "beside the first", "allocations", "bytes allocated")
 		for i := range s.Results {
 			r := &s.Results[i]
+			allocs, bytes := fmt.Sprintf("%.0f", r.Allocs), fmt.Sprintf("%.0f", r.Bytes)
+			if r.Bytes == 0 { // a program's
+				allocs, bytes = "–", "–"
+			}
 			out.row(r.Name, fmt.Sprintf("%s (%s–%s)", micros(r.Nanos), micros(r.Low), micros(r.High)),
-				fmt.Sprintf("%.2f", r.beside(&s.Results[0])), fmt.Sprintf("%.0f", r.Allocs), fmt.Sprintf("%.0f", r.Bytes))
+				fmt.Sprintf("%.2f", r.beside(&s.Results[0])), allocs, bytes)
 		}
 	}
 }

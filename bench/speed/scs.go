@@ -121,7 +121,7 @@ func (l *scsStore) wrap(h http.Handler) http.Handler { return l.manager.LoadAndS
 
 type scsHolder struct {
 	*scsStore
-	held [turn]context.Context
+	held [longTurn]context.Context
 }
 
 func (h *scsHolder) load(slot, i int) (err error) {

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-var few = amounts{rounds: 2, per: time.Microsecond, sessions: 64, sizes: 3, numbers: []int{64, 128}, goroutines: []int{2}}
+var few = amounts{rounds: 2, per: time.Microsecond, sessions: 64, sizes: 3, numbers: []int{64, 128}, goroutines: []int{2}, prunings: 2}
 
 // All scenes run, with the smallest amounts.
 func TestSpeedMeasuresEverySceneAndWritesEveryFormat(t *testing.T) {
@@ -56,6 +56,11 @@ func TestSpeedMeasuresEverySceneAndWritesEveryFormat(t *testing.T) {
 	for _, name := range []string{"operations", "number", "size"} {
 		if text, err := os.ReadFile(filepath.Join(o.svg, name+"-tmpfs.svg")); err != nil || !bytes.Contains(text, []byte("<svg")) {
 			t.Errorf("chart %s: %d bytes, %v", name, len(text), err)
+		}
+	}
+	for _, s := range specs {
+		if text, err := os.ReadFile(filepath.Join(o.svg, "operations-tmpfs.svg")); err != nil || !bytes.Contains(text, []byte(">"+s.name+"<")) && !s.waits && !s.redis {
+			t.Errorf("the chart has no %s, %v", s.name, err)
 		}
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {

@@ -254,7 +254,7 @@ func TestMetricsFileIsSharedByCommandsThatRunAtOnce(t *testing.T) {
 	}
 }
 
-// bench/prune.sh prunes a million files. Here most of the names are links to a few
+// bench/speed prunes a million files. Here most of the names are links to a few
 // files, which costs less. The names are long: memory holds names alone, and would
 // hold all of them if they did not come in chunks.
 func TestSesspruneTakesNoMoreMemoryForMoreFiles(t *testing.T) {
