@@ -154,7 +154,7 @@ func readInput(path string, stdin io.Reader) (string, error) {
 // texts returns the texts of the command.
 func (c *config) texts() *command.Command {
 	return &command.Command{
-		Name: name, Brief: "list and end the sessions of an owner", Needs: "--owner NAME", About: about, AsRoot: asRoot, Examples: examples,
+		Name: name, Brief: "list and end the sessions of an owner", Needs: "--owner NAME", About: about, Note: asRoot, Examples: examples,
 		Statuses: exitStatuses, SeeAlso: []string{"sessprune 8"}, Flags: c.flags,
 	}
 }

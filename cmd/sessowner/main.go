@@ -12,19 +12,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/sessfs/sessions/internal/command"
 )
 
 func main() {
-	// The second signal ends the command at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	os.Exit(command.Run(name, os.Stdout, os.Stderr, func(stdout io.Writer) int {
+	command.Main(name, func(ctx context.Context, stdout io.Writer) int {
 		return execute(ctx, os.Args[1:], os.Stdin, stdout, os.Stderr)
-	}))
+	})
 }
 
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {

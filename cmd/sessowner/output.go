@@ -33,12 +33,7 @@ func (r *result) print(c *config, stdout, stderr io.Writer) {
 	}
 }
 
-func count(sessions int) string {
-	if sessions == 1 {
-		return "1 session"
-	}
-	return fmt.Sprintf("%d sessions", sessions)
-}
+func count(sessions int) string { return command.Plural(sessions, "session", "sessions") }
 
 // printSessions prints a line for each session.
 func printSessions(w io.Writer, all []sessions.SessionInfo) {

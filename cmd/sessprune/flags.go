@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -42,7 +41,7 @@ type config struct {
 
 // parseArgs reads the command line.
 func parseArgs(args []string) (*config, error) {
-	c := &config{corrupt: "keep", progress: "auto", flags: pflag.NewFlagSet("sessprune", pflag.ContinueOnError)}
+	c := &config{corrupt: "keep", flags: pflag.NewFlagSet("sessprune", pflag.ContinueOnError)}
 	f := c.flags
 	f.SortFlags = false
 	f.Usage = func() {}
@@ -61,7 +60,7 @@ func parseArgs(args []string) (*config, error) {
 	f.BoolVar(&c.json, "json", false, "print the result as JSON")
 	f.StringVar(&c.metricsFile, "metrics-file", "", "write `file` for Prometheus' textfile collector. "+
 		"Runs for other directories may share it")
-	f.Var(command.Choice{Word: &c.progress, Of: []string{"auto", "always", "never"}}, "progress", "`when` to draw a bar on standard error: always, never, or auto, on a terminal")
+	f.Var(command.BarWhen(&c.progress))
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "name every file that goes, by a short hash")
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "print errors only")
 	f.BoolVar(&c.version, "version", false, "print the version")
@@ -122,7 +121,7 @@ func (a *age) String() string {
 func (a *age) Type() string { return "duration" }
 
 func (a *age) Set(text string) error {
-	d, err := parseDuration(text)
+	d, err := command.ParseDuration(text)
 	if err != nil {
 		return err
 	}
@@ -131,32 +130,4 @@ func (a *age) Set(text string) error {
 	}
 	*a = age(d)
 	return nil
-}
-
-// parseDuration is time.ParseDuration, with weeks and days in front: 2w, 14d, 1d12h.
-func parseDuration(text string) (time.Duration, error) {
-	bad := fmt.Errorf("%q is no duration; 336h, 14d and 2w are", text)
-	total, rest := time.Duration(0), text
-	for _, unit := range []struct {
-		letter string
-		hours  time.Duration // a number of them
-	}{{"w", 7 * 24}, {"d", 24}} {
-		number, after, found := strings.Cut(rest, unit.letter)
-		if !found {
-			continue
-		}
-		n, err := time.ParseDuration(number + "h") // as so many hours, fractions included
-		if err != nil || strings.Trim(number, "0123456789.") != "" || n > (math.MaxInt64-total)/unit.hours {
-			return 0, bad
-		}
-		total += n * unit.hours
-		if rest = after; rest == "" {
-			return total, nil
-		}
-	}
-	d, err := time.ParseDuration(rest)
-	if err != nil || total > 0 && (d < 0 || d > math.MaxInt64-total) {
-		return 0, bad
-	}
-	return total + d, nil
 }

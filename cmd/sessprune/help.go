@@ -29,7 +29,7 @@ var exitStatuses = []command.Status{
 // texts returns the texts of the command.
 func (c *config) texts() *command.Command {
 	return &command.Command{
-		Name: "sessprune", Brief: "remove the files of ended sessions", About: about, AsRoot: asRoot, Examples: examples,
+		Name: "sessprune", Brief: "remove the files of ended sessions", About: about, Note: asRoot, Examples: examples,
 		Statuses: exitStatuses, SeeAlso: []string{"find 1", "crontab 5", "systemd.timer 5", "sessowner 8"}, Flags: c.flags,
 	}
 }

@@ -14,10 +14,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/sessfs/sessions/internal/command"
 )
@@ -42,12 +40,9 @@ func main() {
 	debug.SetGCPercent(400)
 	debug.SetMemoryLimit(48 << 20)
 
-	// The second signal ends the command at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	os.Exit(command.Run("sessprune", os.Stdout, os.Stderr, func(stdout io.Writer) int {
+	command.Main("sessprune", func(ctx context.Context, stdout io.Writer) int {
 		return execute(ctx, os.Args[1:], stdout, os.Stderr)
-	}))
+	})
 }
 
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,13 +25,13 @@ func (r *result) print(c *config, stdout, stderr io.Writer) {
 		line := command.Plain(r.err)
 		if r.code == exitStopped {
 			line += fmt.Sprintf(": the next run goes on; %s removed of %s looked at",
-				plural(r.report.Removed+r.report.CorruptRemoved+r.report.TempRemoved, "file", "files"), plural(r.report.Entries, "entry", "entries"))
+				command.Plural(r.report.Removed+r.report.CorruptRemoved+r.report.TempRemoved, "file", "files"), command.Plural(r.report.Entries, "entry", "entries"))
 			if r.report.DryRun {
 				line += " (a dry run)"
 			}
 		}
 		if r.report.Failed > 0 {
-			line = fmt.Sprintf("%s could not be handled: %s", plural(r.report.Failed, "file", "files"), line)
+			line = fmt.Sprintf("%s could not be handled: %s", command.Plural(r.report.Failed, "file", "files"), line)
 		}
 		fmt.Fprintf(stderr, "sessprune: %s: %s\n", r.dir, line)
 	}
@@ -45,10 +44,10 @@ func summary(n prune.Report) string {
 		removed = "would be removed"
 	}
 	parts := []string{fmt.Sprintf("%s of %s sessions %s (%s), %s live (%s)",
-		count(n.Removed), count(n.Sessions), removed, size(n.RemovedBytes), count(n.Live), size(n.LiveBytes))}
+		command.Count(n.Removed), command.Count(n.Sessions), removed, size(n.RemovedBytes), command.Count(n.Live), size(n.LiveBytes))}
 	add := func(k int, outcome string) {
 		if k > 0 {
-			parts = append(parts, count(k)+" "+outcome)
+			parts = append(parts, command.Count(k)+" "+outcome)
 		}
 	}
 	add(n.Busy, "in use")
@@ -95,7 +94,7 @@ func printReport(w io.Writer, c *config, n prune.Report) {
 	draw(w, "file size", names, counts)
 	fmt.Fprintf(w, "\n  with --idle-timeout   would go\n")
 	for _, g := range wouldGo(n) {
-		fmt.Fprintf(w, "  %13s   %s (%s)\n", long(g.idleTimeout), count(g.Sessions), size(g.Bytes))
+		fmt.Fprintf(w, "  %13s   %s (%s)\n", long(g.idleTimeout), command.Count(g.Sessions), size(g.Bytes))
 	}
 	fmt.Fprintln(w)
 }
@@ -120,7 +119,7 @@ func draw(w io.Writer, title string, names []string, counts []int) {
 		if bar == "" && n > 0 {
 			bar = "▏"
 		}
-		fmt.Fprintf(w, "  %13s  %s %s\n", names[i], bar, count(n))
+		fmt.Fprintf(w, "  %13s  %s %s\n", names[i], bar, command.Count(n))
 	}
 }
 
@@ -154,23 +153,6 @@ func size(n int64) string {
 		unit++
 	}
 	return fmt.Sprintf("%.1f %ciB", f, units[unit])
-}
-
-// count returns a number with commas, 1,000 for example.
-func count(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// plural returns a number of things.
-func plural(n int, one, more string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return count(n) + " " + more
 }
 
 // long returns a duration as text: 14d, 6h, 1h5m, 40s.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/sessfs/sessions/internal/command"
 	"github.com/sessfs/sessions/internal/enterdir"
 	"github.com/sessfs/sessions/prune"
 )
@@ -42,13 +43,15 @@ func pruneDirectory(ctx context.Context, c *config, dir string, stderr io.Writer
 		return r
 	}
 	defer root.Close()
-	end := func() {}
 	o := c.options(dir, stderr)
-	if showsProgress(c, stderr) {
-		o.Progress, end = progressBar(stderr)
+	bar := command.NewBar(stderr, c.progress, c.quiet || c.verbose)
+	if bar != nil {
+		o.Progress = func(p prune.Progress) {
+			bar.Draw(p.Entries, p.Total, command.Count(p.Removed)+" removed", p.Elapsed)
+		}
 	}
 	r.report, err = prune.Run(ctx, root, o)
-	end()
+	bar.Wipe()
 	r.judge(c, err)
 	return r
 }
@@ -94,7 +97,7 @@ func (r *result) judge(c *config, err error) {
 			noneIs(n.Unmatched), c.template)
 		r.code = exitRefused
 	case n.Sessions+n.Temp+n.TempRemoved+n.Vanished == 0 && n.Directories > 0:
-		r.err = fmt.Errorf("has no session, but %s: name the sessions' directory itself", plural(n.Directories, "subdirectory", "subdirectories"))
+		r.err = fmt.Errorf("has no session, but %s: name the sessions' directory itself", command.Plural(n.Directories, "subdirectory", "subdirectories"))
 		r.code = exitRefused
 	case n.Endless > 0 && c.idleTimeout == 0 && !c.report:
 		r.err = fmt.Errorf("%d of its %d sessions do not say when they end: give --idle-timeout or --lifetime", n.Endless, n.Sessions)
@@ -109,5 +112,5 @@ func noneIs(files int) string {
 	if files == 1 {
 		return "its only file is no session"
 	}
-	return "none of its " + count(files) + " files is a session"
+	return "none of its " + command.Count(files) + " files is a session"
 }

@@ -1,14 +1,18 @@
 // Package command has the common parts of the commands: their texts, which are made
-// from their flags, and their output.
+// from their flags, their exit codes and their output.
 package command
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/pflag"
 )
@@ -19,8 +23,9 @@ type Command struct {
 	Name     string
 	Brief    string // for the manual's NAME
 	Needs    string // a flag with its value that has to be there, "" for none: "--owner NAME"
+	Args     string // "" for DIRECTORY...
 	About    string
-	AsRoot   string // on the rights of root
+	Note     string // after all else, on the rights of root for example
 	Examples []Example
 	Statuses []Status
 	SeeAlso  []string // "find 1"
@@ -39,7 +44,7 @@ type Status struct {
 // Help returns the text of --help.
 func (c *Command) Help() string {
 	var b strings.Builder
-	usage := strings.TrimSpace(c.Needs + " [flags] DIRECTORY...")
+	usage := strings.TrimSpace(c.Needs + " [flags] " + cmp.Or(c.Args, "DIRECTORY..."))
 	fmt.Fprintf(&b, "Usage: %s %s\n\n%s\n\nFlags:\n%s\nExamples:\n", c.Name, usage, c.About, c.Flags.FlagUsagesWrapped(80))
 	for _, e := range c.Examples {
 		fmt.Fprintf(&b, "  # %s\n  %s\n\n", e.Title, strings.ReplaceAll(e.Command, "\n", "\n  "))
@@ -48,7 +53,7 @@ func (c *Command) Help() string {
 	for _, s := range c.Statuses {
 		fmt.Fprintf(&b, "  %d  %s\n", s.Code, s.Meaning)
 	}
-	fmt.Fprintf(&b, "\n%s\n", c.AsRoot)
+	fmt.Fprintf(&b, "\n%s\n", c.Note)
 	return b.String()
 }
 
@@ -71,8 +76,8 @@ func Version(name string) string {
 // The exit codes. Of several directories, the worst counts: 2, then 1, then 3, then 4.
 const (
 	Done    = 0
-	Failed  = 1 // some files could not be handled, or the output not be written
-	Refused = 2 // usage, or a directory that cannot be the right one
+	Failed  = 1 // a part of the work could not be done, or the output not be written
+	Refused = 2 // usage, or a place that cannot be the right one
 	Running = 3 // another process is at work in the directory
 	Stopped = 4 // ended early, by a limit or a signal
 )
@@ -85,6 +90,14 @@ func Worse(a, b int) int {
 		}
 	}
 	return Done
+}
+
+// Main is a command's process. Its context ends with the first signal; the second one
+// ends the process at once.
+func Main(name string, execute func(ctx context.Context, stdout io.Writer) int) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(Run(name, os.Stdout, os.Stderr, func(stdout io.Writer) int { return execute(ctx, stdout) }))
 }
 
 // Run runs a command without the process around it. It fails when its output is lost,

@@ -47,7 +47,7 @@ func (c *Command) Manual(date string) string {
 	fmt.Fprintf(&b, ".\\\" Made from the flags of %s by go generate.\n.Dd %s\n.Dt %s 8\n.Os\n", c.Name, date, strings.ToUpper(c.Name))
 	fmt.Fprintf(&b, ".Sh NAME\n.Nm %s\n.Nd %s\n", c.Name, c.Brief)
 	fmt.Fprintf(&b, ".Sh SYNOPSIS\n.Nm\n%s.Op Ar flag ...\n.Ar directory ...\n", c.synopsis())
-	fmt.Fprintf(&b, ".Sh DESCRIPTION\n%s\n.Pp\n%s\n.Pp\nThe flags are:\n.Bl -tag -width Ds\n", roff(c.About), roff(c.AsRoot))
+	fmt.Fprintf(&b, ".Sh DESCRIPTION\n%s\n.Pp\n%s\n.Pp\nThe flags are:\n.Bl -tag -width Ds\n", roff(c.About), roff(c.Note))
 	for _, f := range c.flags() {
 		b.WriteString(".It ")
 		if f.short != "" {

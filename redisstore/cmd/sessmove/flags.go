@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/internal/command"
 	"github.com/sessfs/sessions/securecookie"
 )
 
@@ -41,7 +42,7 @@ type config struct {
 
 // parseArgs reads the command line.
 func parseArgs(args []string) (*config, error) {
-	c := &config{idleTimeout: sessions.DefaultIdleTimeout, lifetime: sessions.DefaultLifetime, flags: pflag.NewFlagSet("sessmove", pflag.ContinueOnError)}
+	c := &config{idleTimeout: sessions.DefaultIdleTimeout, lifetime: sessions.DefaultLifetime, flags: pflag.NewFlagSet(name, pflag.ContinueOnError)}
 	f := c.flags
 	f.SortFlags = false
 	f.Usage = func() {}
@@ -58,7 +59,7 @@ func parseArgs(args []string) (*config, error) {
 	f.IntVar(&c.parallel, "parallel", 16, "move `count` sessions at once")
 	f.BoolVarP(&c.dryRun, "dry-run", "n", false, "count the sessions, and move none")
 	f.BoolVar(&c.json, "json", false, "print the result as JSON")
-	f.StringVar(&c.progress, "progress", "auto", "`when` to draw a bar on standard error: always, never, or auto, on a terminal")
+	f.Var(command.BarWhen(&c.progress))
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "print errors only")
 	f.BoolVar(&c.version, "version", false, "print the version")
 	f.BoolVarP(&c.help, "help", "h", false, "print this help")
@@ -89,7 +90,6 @@ func (c *config) check() error {
 	}
 	refuse(c.idBytes < 20 || c.idBytes > 64, "--id-bytes %d: want 20 to 64; Redis takes no shorter IDs", c.idBytes)
 	refuse(c.parallel < 1 || c.parallel > 1000, "--parallel %d: want 1 to 1000", c.parallel)
-	refuse(c.progress != "auto" && c.progress != "always" && c.progress != "never", "--progress %s: want auto, always or never", c.progress)
 	var err error
 	c.from, err = sealer("--from-keys", c.fromKeys, c.fromAudience)
 	errs = append(errs, err)
@@ -148,18 +148,10 @@ func (t *timeout) Set(text string) error {
 		*t = timeout(sessions.Never)
 		return nil
 	}
-	number, days := strings.CutSuffix(text, "d")
-	if days {
-		number += "h"
+	d, err := command.ParseDuration(text)
+	if err != nil || d < time.Second {
+		return errors.New("want 1s or more, as 336h, 14d or 2w, or never")
 	}
-	d, err := time.ParseDuration(number)
-	unit := time.Duration(1)
-	if days {
-		unit = 24 // hours, of which many days have more nanoseconds than an int64
-	}
-	if err != nil || d < 0 || d > 100*365*24*time.Hour/unit || d*unit < time.Second {
-		return errors.New("want 1s or more, as 336h or 14d, or never")
-	}
-	*t = timeout(d * unit)
+	*t = timeout(d)
 	return nil
 }

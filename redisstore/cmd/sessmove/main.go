@@ -14,26 +14,17 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/sessfs/sessions/internal/command"
 )
 
-// The exit codes.
-const (
-	exitDone    = 0
-	exitFailed  = 1 // some sessions could not be moved, or the output not be written
-	exitRefused = 2 // usage, or stores that cannot be the right ones
-	exitStopped = 4 // a signal ended it early
-)
+const name = "sessmove"
 
 func main() {
 	redis.SetLogger(discard{}) // all errors are returned as well
-	// The second signal ends the command at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	command.Main(name, func(ctx context.Context, stdout io.Writer) int { return execute(ctx, os.Args[1:], stdout, os.Stderr) })
 }
 
 // discard is for a library's logger.
@@ -41,50 +32,40 @@ type discard struct{}
 
 func (discard) Printf(context.Context, string, ...any) {}
 
-// run is the command, without the process around it.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c, err := parseArgs(args)
 	switch {
 	case err != nil:
-		return refuse(stderr, fmt.Errorf("%w\nTry sessmove --help", err))
+		return refuse(stderr, fmt.Errorf("%w\nTry %s --help", err, name))
 	case c.help:
-		return write(stdout, stderr, exitDone, helpText(c))
+		fmt.Fprint(stdout, c.texts().Help())
+		return command.Done
 	case c.version:
-		return write(stdout, stderr, exitDone, versionText())
+		fmt.Fprintln(stdout, command.Version(name))
+		return command.Done
 	}
 	m, err := open(ctx, c, slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
 		return refuse(stderr, err)
 	}
 	defer m.close()
-	r := m.move(ctx, newBar(c, stderr))
-	code := r.code()
+	r := m.move(ctx, command.NewBar(stderr, c.progress, c.quiet))
 	if r.refused != nil {
 		return refuse(stderr, r.refused)
 	}
 	for _, line := range r.failures() {
-		fmt.Fprintf(stderr, "sessmove: %s\n", line)
+		fmt.Fprintf(stderr, "%s: %s\n", name, line)
 	}
 	switch {
 	case c.json:
-		return write(stdout, stderr, code, r.json(c))
+		fmt.Fprint(stdout, r.json(c))
 	case !c.quiet:
-		return write(stdout, stderr, code, r.summary())
+		fmt.Fprint(stdout, r.summary())
 	}
-	return code
+	return r.code()
 }
 
 func refuse(stderr io.Writer, err error) int {
-	fmt.Fprintf(stderr, "sessmove: %v\n", err)
-	return exitRefused
-}
-
-// write prints the result, and returns the code. Output that is lost is no success, by which
-// a script may go.
-func write(stdout, stderr io.Writer, code int, text string) int {
-	if _, err := io.WriteString(stdout, text); err != nil {
-		fmt.Fprintf(stderr, "sessmove: standard output: %v\n", err)
-		return max(code, exitFailed)
-	}
-	return code
+	fmt.Fprintf(stderr, "%s: %v\n", name, err)
+	return command.Refused
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/sessfs/sessions"
 	"github.com/sessfs/sessions/handover"
+	"github.com/sessfs/sessions/internal/command"
 	"github.com/sessfs/sessions/internal/processtest"
 	"github.com/sessfs/sessions/redisstore"
 	"github.com/sessfs/sessions/redisstore/internal/redistest"
@@ -23,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) {
 	processtest.Main(m, map[string]func() error{"sessmove": func() error {
-		os.Exit(run(context.Background(), strings.Fields(os.Getenv("ARGS")), os.Stdout, os.Stderr))
+		os.Exit(execute(context.Background(), strings.Fields(os.Getenv("ARGS")), os.Stdout, os.Stderr))
 		return nil
 	}})
 }
@@ -82,6 +84,11 @@ func holds(t *testing.T, store sessions.SessionStore, ids []string) {
 	}
 }
 
+// run is the command with its output.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return command.Run(name, stdout, stderr, func(stdout io.Writer) int { return execute(ctx, args, stdout, stderr) })
+}
+
 // sessmove runs the command, and checks its exit code.
 func sessmove(t *testing.T, want int, args ...string) (stdout, stderr string) {
 	t.Helper()
@@ -96,17 +103,17 @@ func TestMoveToRedisAndBackKeepsTheCookies(t *testing.T) {
 	server := redistest.Start(t)
 	dir, back := t.TempDir(), t.TempDir()
 	ids := fill(t, files(t, sessions.FilesystemOptions{Path: dir}), 200)
-	if out, _ := sessmove(t, exitDone, "-n", dir, urlOf(server)); !strings.HasPrefix(out, "0 sessions moved of 200;") {
+	if out, _ := sessmove(t, command.Done, "-n", dir, urlOf(server)); !strings.HasPrefix(out, "0 sessions moved of 200;") {
 		t.Errorf("the dry run prints %s", out)
 	}
-	if out, _ := sessmove(t, exitDone, dir, urlOf(server)); !strings.HasPrefix(out, "200 sessions moved;") {
+	if out, _ := sessmove(t, command.Done, dir, urlOf(server)); !strings.HasPrefix(out, "200 sessions moved;") {
 		t.Errorf("it prints %s", out)
 	}
 	holds(t, onServer(t, server, redisstore.Options{}), ids)
-	if out, _ := sessmove(t, exitDone, dir, urlOf(server)); !strings.HasPrefix(out, "0 sessions moved;") {
+	if out, _ := sessmove(t, command.Done, dir, urlOf(server)); !strings.HasPrefix(out, "0 sessions moved;") {
 		t.Errorf("the second run prints %s", out)
 	}
-	sessmove(t, exitDone, "-q", urlOf(server), back)
+	sessmove(t, command.Done, "-q", urlOf(server), back)
 	holds(t, files(t, sessions.FilesystemOptions{Path: back, HashNames: true}), ids)
 	for _, key := range server.Keys(t) {
 		if strings.Contains(key, "}") && !strings.Contains(key, "owner:") {
@@ -149,9 +156,9 @@ func TestMoveOfARunningApplication(t *testing.T) {
 			}
 		})
 	}
-	sessmove(t, exitDone, dir, urlOf(server))
+	sessmove(t, command.Done, dir, urlOf(server))
 	wg.Wait()
-	sessmove(t, exitDone, dir, urlOf(server))
+	sessmove(t, command.Done, dir, urlOf(server))
 	store := onServer(t, server, redisstore.Options{})
 	for i, id := range ids {
 		s, err := store.Get(t.Context(), id)
@@ -171,7 +178,7 @@ func TestMoveThatIsKilledGoesOn(t *testing.T) {
 		p.Process.Kill()
 		p.Wait()
 	}
-	sessmove(t, exitDone, dir, urlOf(server))
+	sessmove(t, command.Done, dir, urlOf(server))
 	holds(t, onServer(t, server, redisstore.Options{}), ids)
 	for _, err := range from.List(t.Context()) {
 		t.Errorf("a session is left in the directory, %v", err)
@@ -189,12 +196,12 @@ func TestMoveToAServerThatDiesLosesNothing(t *testing.T) {
 		server.Kill()
 		close(killed)
 	}()
-	_, errs := sessmove(t, exitFailed, "--parallel", "2", dir, urlOf(server))
+	_, errs := sessmove(t, command.Failed, "--parallel", "2", dir, urlOf(server))
 	if <-killed; !strings.Contains(errs, " sessions: ") || strings.Contains(errs, ids[0]) {
 		t.Errorf("it prints %s", errs)
 	}
 	server.Restart(t)
-	sessmove(t, exitDone, dir, urlOf(server))
+	sessmove(t, command.Done, dir, urlOf(server))
 	holds(t, onServer(t, server, redisstore.Options{}), ids)
 }
 
@@ -211,10 +218,10 @@ func TestMoveSealsSessionsAnew(t *testing.T) {
 		return ring
 	}
 	ids := fill(t, files(t, sessions.FilesystemOptions{Path: dir, Sealer: ring(fileKey, "shop")}), 10)
-	if out, _ := sessmove(t, exitFailed, "--from-keys", "REDIS_KEYS", dir, urlOf(server)); !strings.Contains(out, "0 sessions moved, 10 damaged, or sealed under other keys") {
+	if out, _ := sessmove(t, command.Failed, "--from-keys", "REDIS_KEYS", dir, urlOf(server)); !strings.Contains(out, "0 sessions moved, 10 damaged, or sealed under other keys") {
 		t.Errorf("with the wrong keys it prints %s", out)
 	}
-	sessmove(t, exitDone, "--from-keys", "FILE_KEYS", "--from-audience", "shop", "--to-keys", "REDIS_KEYS", dir, urlOf(server))
+	sessmove(t, command.Done, "--from-keys", "FILE_KEYS", "--from-audience", "shop", "--to-keys", "REDIS_KEYS", dir, urlOf(server))
 	holds(t, onServer(t, server, redisstore.Options{Sealer: ring(redisKey, "")}), ids)
 	if values := server.Client(t).HVals(t.Context(), onServer(t, server, redisstore.Options{}).Key(ids[0])).Val(); len(values) == 0 || strings.Contains(fmt.Sprint(values), "ann") {
 		t.Errorf("the server has %v", values)
@@ -227,8 +234,8 @@ func TestMoveStoppedByASignalGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var out bytes.Buffer
 	stop := writerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil }) // the bar's first line
-	if got := run(ctx, []string{"--json", "--progress", "always", "--parallel", "1", dir, urlOf(server)}, &out, stop); got != exitStopped {
-		t.Errorf("exit code %d, want %d: %s", got, exitStopped, &out)
+	if got := run(ctx, []string{"--json", "--progress", "always", "--parallel", "1", dir, urlOf(server)}, &out, stop); got != command.Stopped {
+		t.Errorf("exit code %d, want %d: %s", got, command.Stopped, &out)
 	}
 	var result struct {
 		Moved, Listed int
@@ -236,11 +243,11 @@ func TestMoveStoppedByASignalGoesOn(t *testing.T) {
 		ExitCode      int `json:"exit_code"`
 		From, To      string
 	}
-	if err := json.Unmarshal(out.Bytes(), &result); err != nil || !result.Stopped || result.Moved == 0 || result.Moved >= 100 || result.Listed != 100 || result.ExitCode != exitStopped ||
+	if err := json.Unmarshal(out.Bytes(), &result); err != nil || !result.Stopped || result.Moved == 0 || result.Moved >= 100 || result.Listed != 100 || result.ExitCode != command.Stopped ||
 		result.From != dir || result.To != urlOf(server) {
 		t.Errorf("got %s: %v", &out, err)
 	}
-	sessmove(t, exitDone, dir, urlOf(server))
+	sessmove(t, command.Done, dir, urlOf(server))
 	holds(t, onServer(t, server, redisstore.Options{}), ids)
 }
 
@@ -251,7 +258,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func TestMoveDrawsABar(t *testing.T) {
 	server, dir := redistest.Start(t), t.TempDir()
 	fill(t, files(t, sessions.FilesystemOptions{Path: dir}), 3)
-	_, errs := sessmove(t, exitDone, "--progress", "always", dir, urlOf(server))
+	_, errs := sessmove(t, command.Done, "--progress", "always", dir, urlOf(server))
 	if !strings.Contains(errs, " of 3, 0 failed") || !strings.HasSuffix(errs, " \r") {
 		t.Errorf("it draws %q", errs)
 	}
@@ -267,17 +274,17 @@ func TestMoveRefuses(t *testing.T) {
 		"no such directory":  {dir + "/none", urlOf(server)},
 		"unknown flag":       {"--bad", dir, urlOf(server)},
 		"never":              {"--lifetime", "1", dir, urlOf(server)},
-		"as 336h or 14d":     {"--idle-timeout", "-300000d", dir, urlOf(server)},
+		"as 336h, 14d or 2w": {"--idle-timeout", "-300000d", dir, urlOf(server)},
 		"or never":           {"--idle-timeout", "213504d", dir, urlOf(server)}, // more nanoseconds than an int64 has
 		"Redis takes no":     {"--id-bytes", "16", dir, urlOf(server)},
 		"BAD_KEYS":           {"--to-keys", "BAD_KEYS", dir, urlOf(server)},
 		"want --to-keys":     {"--to-audience", "shop", dir, urlOf(server)},
 		"--parallel 0":       {"--parallel", "0", dir, urlOf(server)},
-		"--progress often":   {"--progress", "often", dir, urlOf(server)},
+		"want auto, always":  {"--progress", "often", dir, urlOf(server)},
 		"connection refused": {dir, "redis://ann:secret@127.0.0.1:1/0"},
 		"hashes of IDs":      {hashed, urlOf(server)},
 	} {
-		_, errs := sessmove(t, exitRefused, args...)
+		_, errs := sessmove(t, command.Refused, args...)
 		if !strings.Contains(errs, want) || strings.Contains(errs, "secret") || strings.Contains(errs, "sk1_") {
 			t.Errorf("sessmove %v prints %q, want %q in it", args, errs, want)
 		}
@@ -295,7 +302,7 @@ func TestMoveLeavesExpiredSessions(t *testing.T) {
 	if err := os.Chtimes(dir+"/session_"+ids[3]+".sess", old, old); err != nil {
 		t.Fatal(err)
 	}
-	sessmove(t, exitDone, "--idle-timeout", "1h", dir, urlOf(server))
+	sessmove(t, command.Done, "--idle-timeout", "1h", dir, urlOf(server))
 	store := onServer(t, server, redisstore.Options{IdleTimeout: time.Hour})
 	holds(t, store, ids[:3])
 	if s, err := store.Get(t.Context(), ids[3]); err != nil || !s.New() {
@@ -306,13 +313,13 @@ func TestMoveLeavesExpiredSessions(t *testing.T) {
 func TestHelpsExamplesAreAccepted(t *testing.T) {
 	t.Setenv("FILE_KEYS", securecookie.GenerateKey().Reveal())
 	t.Setenv("REDIS_KEYS", securecookie.GenerateKey().Reveal())
-	out, _ := sessmove(t, exitDone, "--help")
+	out, _ := sessmove(t, command.Done, "--help")
 	for _, e := range examples {
-		if _, err := parseArgs(strings.Fields(e.command)[1:]); err != nil || !strings.Contains(out, e.command) {
-			t.Errorf("%s: %v", e.command, err)
+		if _, err := parseArgs(strings.Fields(e.Command)[1:]); err != nil || !strings.Contains(out, e.Command) {
+			t.Errorf("%s: %v", e.Command, err)
 		}
 	}
-	if out, _ := sessmove(t, exitDone, "--version"); !strings.HasPrefix(out, "sessmove ") {
+	if out, _ := sessmove(t, command.Done, "--version"); !strings.HasPrefix(out, "sessmove ") {
 		t.Errorf("got %s", out)
 	}
 }
@@ -320,8 +327,29 @@ func TestHelpsExamplesAreAccepted(t *testing.T) {
 func TestOutputThatIsLostIsNoSuccess(t *testing.T) {
 	var errs bytes.Buffer
 	lost := writerFunc(func([]byte) (int, error) { return 0, errors.New("no space") })
-	if got := run(t.Context(), []string{"--help"}, lost, &errs); got != exitFailed || !strings.Contains(errs.String(), "no space") {
+	if got := run(t.Context(), []string{"--help"}, lost, &errs); got != command.Failed || !strings.Contains(errs.String(), "no space") {
 		t.Errorf("exit code %d: %s", got, &errs)
+	}
+}
+
+// As with sessprune, a signal and lost output together are a failure.
+func TestOutputThatIsLostAfterASignalIsAFailure(t *testing.T) {
+	server, dir := redistest.Start(t), t.TempDir()
+	fill(t, files(t, sessions.FilesystemOptions{Path: dir}), 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := writerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil }) // the bar's first line
+	lost := writerFunc(func([]byte) (int, error) { return 0, errors.New("no space") })
+	if got := run(ctx, []string{"--progress", "always", "--parallel", "1", dir, urlOf(server)}, lost, stop); got != command.Failed {
+		t.Errorf("exit code %d, want %d", got, command.Failed)
+	}
+}
+
+func TestTimeoutsOfWeeksAndDaysAreThoseOfSessprune(t *testing.T) {
+	for text, want := range map[string]time.Duration{"2w": 14 * 24 * time.Hour, "1d12h": 36 * time.Hour, "90s": 90 * time.Second, "never": sessions.Never} {
+		c, err := parseArgs([]string{"--idle-timeout", text, "dir", "redis://localhost:6379/0"})
+		if err != nil || c.idleTimeout != want {
+			t.Errorf("%s: got %v, %v; want %v", text, c.idleTimeout, err, want)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sessfs/sessions"
 	"github.com/sessfs/sessions/handover"
+	"github.com/sessfs/sessions/internal/command"
 	"github.com/sessfs/sessions/redisstore"
 )
 
@@ -122,7 +123,7 @@ func (m *mover) close() {
 const maxFailures = 20
 
 // move moves all sessions, and those that came meanwhile.
-func (m *mover) move(ctx context.Context, b *bar) *result {
+func (m *mover) move(ctx context.Context, b *command.Bar) *result {
 	r := &result{started: time.Now(), errors: make(map[string]int), bar: b}
 	defer r.finish()
 	if b != nil || m.dryRun {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -37,7 +35,7 @@ type result struct {
 	row     int // of failures, one after the other
 	errors  map[string]int
 	refused error // why none can be moved
-	bar     *bar
+	bar     *command.Bar
 }
 
 // count counts the outcome for one session.
@@ -64,7 +62,8 @@ func (r *result) count(err error) {
 		row = r.row + 1
 	}
 	r.row = row
-	r.bar.draw(r.counts, r.total, time.Since(r.started))
+	seen := n.moved + n.missing + n.expired + n.damaged + n.failed
+	r.bar.Draw(seen, max(seen, r.total), command.Count(n.failed+n.damaged)+" failed", time.Since(r.started))
 }
 
 // begin forgets the sessions that the pass before could not move.
@@ -90,25 +89,25 @@ func (r *result) ends(ctx context.Context) bool {
 
 func (r *result) finish() {
 	r.took = time.Since(r.started)
-	r.bar.wipe()
+	r.bar.Wipe()
 }
 
 func (r *result) code() int {
 	switch {
 	case r.refused != nil:
-		return exitRefused
+		return command.Refused
 	case r.counts.failed > 0 || r.counts.damaged > 0:
-		return exitFailed
+		return command.Failed
 	case r.stopped:
-		return exitStopped
+		return command.Stopped
 	}
-	return exitDone
+	return command.Done
 }
 
 // failures returns a line for each error, with the number of sessions that have it.
 func (r *result) failures() (lines []string) {
 	for _, text := range slices.Sorted(maps.Keys(r.errors)) {
-		lines = append(lines, fmt.Sprintf("%d sessions: %s", r.errors[text], text))
+		lines = append(lines, command.Plural(r.errors[text], "session", "sessions")+": "+text)
 	}
 	if r.stopped {
 		lines = append(lines, "stopped by a signal: the next run goes on")
@@ -118,9 +117,9 @@ func (r *result) failures() (lines []string) {
 
 func (r *result) summary() string {
 	n := r.counts
-	text := fmt.Sprintf("%d sessions moved", n.moved)
+	text := command.Plural(n.moved, "session", "sessions") + " moved"
 	if r.total > 0 {
-		text += fmt.Sprintf(" of %d", r.total)
+		text += " of " + command.Count(r.total)
 	}
 	for _, part := range []struct {
 		n       int
@@ -132,7 +131,7 @@ func (r *result) summary() string {
 		{n.failed, "failed and left"},
 	} {
 		if part.n > 0 {
-			text += fmt.Sprintf(", %d %s", part.n, part.outcome)
+			text += ", " + command.Count(part.n) + " " + part.outcome
 		}
 	}
 	return text + "; " + r.took.Round(time.Millisecond).String() + "\n"
@@ -153,38 +152,4 @@ func (r *result) json(c *config) string {
 		panic(err) // numbers and strings
 	}
 	return string(text) + "\n"
-}
-
-// A bar is drawn over and over in one line, and wiped at the end; a nil one is not.
-type bar struct {
-	w    io.Writer
-	last time.Time
-}
-
-// newBar returns the bar of a command line, nil for none.
-func newBar(c *config, w io.Writer) *bar {
-	if c.progress == "always" || c.progress == "auto" && !c.quiet && command.IsTerminal(w) {
-		return &bar{w: w}
-	}
-	return nil
-}
-
-const barWidth = 30
-
-func (b *bar) draw(n counts, total int, took time.Duration) {
-	if b == nil || time.Since(b.last) < 100*time.Millisecond {
-		return
-	}
-	b.last = time.Now()
-	seen := n.moved + n.missing + n.expired + n.damaged + n.failed
-	share := min(1, float64(seen)/float64(max(total, 1)))
-	full := int(share * barWidth)
-	fmt.Fprintf(b.w, "\r[%s%s] %3.0f%%  %d of %d, %d failed, %s ",
-		strings.Repeat("#", full), strings.Repeat(" ", barWidth-full), 100*share, seen, max(seen, total), n.failed+n.damaged, took.Round(time.Second))
-}
-
-func (b *bar) wipe() {
-	if b != nil {
-		fmt.Fprintf(b.w, "\r%s\r", strings.Repeat(" ", barWidth+60))
-	}
 }
