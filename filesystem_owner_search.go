@@ -198,7 +198,7 @@ func (o *ownerSearch) err() error {
 	if o.missed == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d sessions that may be the owner's do not open with this store's Sealer", o.missed)
+	return fmt.Errorf("sessions that may be the owner's do not open with this store's Sealer: %d", o.missed)
 }
 
 // matches reports whether the session of that file is the owner's and matches.

@@ -66,7 +66,7 @@ func (st *Store) listOwner(ctx context.Context, owner string, yield func(session
 		_, _ = st.client.integer(ctx, ownerScript, nil, index, stale...)
 	}
 	if unreadable > 0 {
-		return fmt.Errorf("%d sessions that may be the owner's cannot be read", unreadable)
+		return fmt.Errorf("sessions that may be the owner's cannot be read: %d", unreadable)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,6 +90,69 @@ func TestSessownerExits1WhenItsOutputIsLost(t *testing.T) {
 	if out, err := program("sessowner", "--owner", "ann", dir).CombinedOutput(); err != nil || !strings.Contains(string(out), ": 0 sessions\n") {
 		t.Errorf("got %s, %v", out, err)
 	}
+}
+
+// The command waits for a login's lock when the signal comes. The session stays.
+func TestSessownerExits4WhenASignalStopsIt(t *testing.T) {
+	dir, fifo := filepath.Join(t.TempDir(), "sessions"), filepath.Join(t.TempDir(), "owner")
+	if out, err := program("login", "ann", dir).CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	index, err := filepath.Glob(filepath.Join(dir, ".owners", "*"))
+	if err != nil || len(index) == 0 {
+		t.Fatalf("found %q, %v", index, err)
+	}
+	for _, name := range index {
+		lock, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lock.Close()
+		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+			t.Skip("skipped: ", err)
+		}
+	}
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Skip("skipped: ", err)
+	}
+	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		cmd := program("sessowner", "--owner-file", fifo, "--end", dir)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		reader := awaitReader(t, fifo) // from now on it knows of signals
+		if err := errors.Join(cmd.Process.Signal(sig), writeAndClose(reader, "ann")); err != nil {
+			t.Error(err)
+		}
+		var exit *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 4 || !strings.Contains(stderr.String(), ": stopped by a signal\n") {
+			t.Errorf("%v: got %v, %s", sig, err, &stderr)
+		}
+	}
+	if out, err := program("sessowner", "--owner", "ann", dir).CombinedOutput(); err != nil || !strings.Contains(string(out), ": 1 session\n") {
+		t.Errorf("got %s, %v", out, err)
+	}
+}
+
+// awaitReader opens a named pipe for writing when it is open for reading.
+func awaitReader(t *testing.T, path string) *os.File {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			return file
+		}
+		if !errors.Is(err, syscall.ENXIO) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func writeAndClose(file *os.File, text string) error {
+	_, err := file.WriteString(text)
+	return errors.Join(err, file.Close())
 }
 
 // Browsers log in and renew their sessions without a pause, while the command ends all.

@@ -100,7 +100,7 @@ func (r *result) judge(c *config, err error) {
 		r.err = fmt.Errorf("has no session, but %s: name the sessions' directory itself", command.Plural(n.Directories, "subdirectory", "subdirectories"))
 		r.code = exitRefused
 	case n.Endless > 0 && c.idleTimeout == 0 && !c.report:
-		r.err = fmt.Errorf("%d of its %d sessions do not say when they end: give --idle-timeout or --lifetime", n.Endless, n.Sessions)
+		r.err = fmt.Errorf("the end of %d of its %d sessions is unknown: give --idle-timeout or --lifetime", n.Endless, n.Sessions)
 		if r.code = exitFailed; n.Endless == n.Sessions {
 			r.code = exitRefused
 		}
