@@ -348,6 +348,47 @@ func sameLookups[T any](t *testing.T, text string, a, b *sessions.Session) {
 	}
 }
 
+// A Backend of one's own may have values that a database, or a person, has laid out.
+func TestGetTakesTheWhiteSpaceOfJSONAroundAValue(t *testing.T) {
+	b := &faultyBackend{records: make(map[string]sessions.Record)}
+	base, err := sessions.NewBase(b, sessions.BaseOptions{Key: func(id string) string { return id }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := base.GenerateKey()
+	texts := map[string]any{
+		" 7\n": int64(7), "\t\"ann\" ": "ann", "\r\n2.5 ": 2.5, " true ": true, " null ": nil, " [1, 2] ": []any{int64(1), int64(2)},
+		"\n{\"a\": 1}\r\n": map[string]any{"a": int64(1)},
+		"7 8":              nil, "7\u00a0": nil, "7\v": nil, // these are no JSON
+	}
+	rec := sessions.Record{Codec: "json", Created: time.Now(), Used: time.Now()}
+	for text := range texts {
+		rec.Fields = append(rec.Fields, sessions.Field{Key: text, Value: text})
+	}
+	b.records[id] = rec
+	for _, again := range []bool{false, true} { // the second time from a record that a save has made
+		s, err := base.Get(t.Context(), id)
+		if err != nil || s.New() {
+			t.Fatal(s, err)
+		}
+		for text, want := range texts {
+			if got := s.Get(text); !reflect.DeepEqual(got, want) {
+				t.Errorf("%q: got %#v, want %#v", text, got, want)
+			}
+		}
+		if got := sessions.Key[int](" 7\n").Get(s); got != 7 {
+			t.Errorf("typed: got %d, want 7", got)
+		}
+		if again {
+			break
+		}
+		s.Set("new", 1)
+		if err := base.Save(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestJSONRefusesNumbersOfGoThatAreNotJSON(t *testing.T) {
 	for _, text := range []string{"007", "-01", "+5", "0x1", "1_0", "-", ""} {
 		var n int

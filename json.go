@@ -251,7 +251,7 @@ func unmarshalAny(data []byte, v *any) error {
 	if err := dec.Decode(v); err != nil {
 		return err
 	}
-	if dec.InputOffset() != int64(len(data)) {
+	if len(bytes.TrimRight(data[dec.InputOffset():], " \t\r\n")) > 0 {
 		return errors.New("data after the value")
 	}
 	*v = plainNumbers(*v)
