@@ -17,7 +17,8 @@ import (
 type client struct {
 	process   func(context.Context, redis.Cmder) error
 	pipelined func(context.Context, func(redis.Pipeliner) error) ([]redis.Cmder, error)
-	obeysCtx  bool // a command ends with its context
+	obeysCtx  bool                                                // a command ends with its context
+	submit    func(context.Context, redis.Cmder) redis.AutoFuture // nil but in a deferred pipelining face
 
 	// For the commands that need a certain server; nil in the pipelining face.
 	masterOf    func(ctx context.Context, key string) (redis.Cmdable, error)
@@ -36,6 +37,12 @@ type cluster interface {
 	Options() *redis.ClusterOptions
 	ForEachMaster(context.Context, func(context.Context, *redis.Client) error) error
 	MasterForKey(context.Context, string) (*redis.Client, error)
+}
+
+// A deferred is a pipelining face, which may return before its commands are answered.
+type deferred interface {
+	IsBlocking() bool
+	Submit(context.Context, redis.Cmder) redis.AutoFuture
 }
 
 // newClient takes a client of go-redis. Its kind is found by its methods, so that it may be
@@ -67,6 +74,10 @@ func newClient(c redis.Cmdable) (*client, error) {
 		cl.obeysCtx, cl.readTimeout = o.ContextTimeoutEnabled, o.ReadTimeout
 		cl.masterOf = func(ctx context.Context, key string) (redis.Cmdable, error) { return c.MasterForKey(ctx, key) }
 		cl.masters = func(ctx context.Context) ([]redis.Cmdable, error) { return mastersOf(ctx, c) }
+	case deferred:
+		if !c.IsBlocking() {
+			cl.submit = c.Submit
+		}
 	case single:
 		o := c.Options()
 		cl.obeysCtx, cl.readTimeout = o.ContextTimeoutEnabled, o.ReadTimeout
@@ -107,11 +118,17 @@ func (cl *client) do(ctx context.Context, wait *wait, f func(repeated bool) redi
 	return cl.repeat(ctx, func(repeated bool) error { return cl.once(ctx, wait, f(repeated)) })
 }
 
-// repeat calls send until there is an answer.
+// repeat calls send until there is an answer, and not at all when the context has ended.
 func (cl *client) repeat(ctx context.Context, send func(repeated bool) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	repeated := false
 	for n := 0; ; n++ {
 		err := send(repeated)
+		if err == nil {
+			return nil
+		}
 		lost, again := isLost(err), isNotYet(err)
 		if !lost && !again || n == len(repeats) {
 			return err
@@ -127,6 +144,9 @@ func (cl *client) repeat(ctx context.Context, send func(repeated bool) error) er
 
 // once sends a command, and returns when it is answered or the context ends.
 func (cl *client) once(ctx context.Context, wait *wait, cmd redis.Cmder) error {
+	if cl.submit != nil {
+		return cl.submit(ctx, cmd).WaitContext(ctx)
+	}
 	_, err := await(ctx, cl, func() (struct{}, error) { return struct{}{}, cl.answer(ctx, wait, cmd) })
 	return err
 }

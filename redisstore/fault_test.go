@@ -104,31 +104,76 @@ func TestServerThatIsDownIsAnError(t *testing.T) {
 	}
 }
 
-// A server that hangs, with a client that does not obey contexts by itself, and one that does.
+// A server that hangs, with clients that keep to contexts by themselves and others.
 func TestServerThatHangsIsAnErrorWithinTheDeadline(t *testing.T) {
-	for _, obeys := range []bool{true, false} {
-		t.Run(fmt.Sprintf("ContextTimeoutEnabled=%v", obeys), func(t *testing.T) {
-			server := redistest.Start(t)
-			store := newStore(t, server.Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled = obeys }), redisstore.Options{})
-			s := saved(t, store, "a", 1)
-			server.Stop(t)
-			defer server.Continue(t)
-			uses(t, store, s)
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-			defer cancel()
-			started := time.Now()
-			for _, err := range store.List(ctx) {
-				if err == nil {
-					t.Error("List has no error")
-				}
+	for name, face := range map[string]func(*redis.Client) (redis.Cmdable, error){
+		"one command after the other": func(c *redis.Client) (redis.Cmdable, error) { return c, nil },
+		"AutoPipeline":                func(c *redis.Client) (redis.Cmdable, error) { return c.AutoPipeline() },
+		"AsyncAutoPipeline":           func(c *redis.Client) (redis.Cmdable, error) { return c.AsyncAutoPipeline() },
+	} {
+		hangs(t, name, face, true)
+		hangs(t, name, face, false)
+	}
+}
+
+func hangs(t *testing.T, name string, face func(*redis.Client) (redis.Cmdable, error), obeys bool) {
+	t.Run(fmt.Sprintf("%s, ContextTimeoutEnabled=%v", name, obeys), func(t *testing.T) {
+		t.Parallel()
+		server := redistest.Start(t)
+		client := server.Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled, o.ReadTimeout = obeys, 10*time.Second })
+		c, err := face(client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store := newStore(t, c, redisstore.Options{})
+		s := saved(t, store, "a", 1)
+		server.Stop(t)
+		defer server.Continue(t)
+		uses(t, store, s)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		started := time.Now()
+		for _, err := range store.List(ctx) {
+			if err == nil {
+				t.Error("List has no error")
 			}
-			if _, err := store.DeleteAll(ctx); err == nil {
-				t.Error("DeleteAll has no error")
+		}
+		if _, err := store.DeleteAll(ctx); err == nil {
+			t.Error("DeleteAll has no error")
+		}
+		if took := time.Since(started); took > 2*time.Second {
+			t.Errorf("they took %v", took)
+		}
+	})
+}
+
+// A pipelining face sends commands whatever their context.
+func TestContextThatHasEndedSendsNothing(t *testing.T) {
+	proxy := redistest.StartProxy(t, redistest.Start(t).Addr)
+	client := redis.NewClient(&redis.Options{Addr: proxy.Addr})
+	t.Cleanup(func() { client.Close() })
+	auto, err := client.AutoPipeline()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := newStore(t, auto, redisstore.Options{})
+	s := saved(t, store, "a", 1)
+	proxy.Reset()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		if _, err := store.Touch(ctx, s, 0); !errors.Is(err, context.Canceled) {
+			t.Errorf("Touch is %v, want %v", err, context.Canceled)
+		}
+		for _, err := range store.ListOwner(ctx, "ann") {
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("ListOwner is %v, want %v", err, context.Canceled)
 			}
-			if took := time.Since(started); took > 2*time.Second {
-				t.Errorf("they took %v", took)
-			}
-		})
+		}
+	}
+	get(t, store, s.ID())
+	if got := strings.Join(names(proxy), " "); got != "hgetall" {
+		t.Errorf("the commands %q, want one load", got)
 	}
 }
 

@@ -50,11 +50,11 @@ func (s script) command(ctx context.Context, byText bool, keys, args []string) *
 		all = append(all, "evalsha", s.hash)
 	}
 	all = append(all, len(keys))
-	for _, key := range keys {
-		all = append(all, key)
+	for i := range keys {
+		all = append(all, &keys[i]) // a pointer needs no memory of its own, as a string does here
 	}
-	for _, arg := range args {
-		all = append(all, arg)
+	for i := range args {
+		all = append(all, &args[i])
 	}
 	cmd := redis.NewCmd(ctx, all...)
 	cmd.SetFirstKeyPos(3)
@@ -72,7 +72,7 @@ func (cl *client) run(ctx context.Context, s script, wait *wait, keys []string, 
 		cmd = s.command(ctx, byText, keys, args(again))
 		return command{cmd}
 	}
-	if err = cl.do(ctx, wait, send); isNoScript(err) {
+	if err = cl.do(ctx, wait, send); err != nil && isNoScript(err) {
 		byText = true
 		err = cl.do(ctx, wait, send)
 	}

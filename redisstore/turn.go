@@ -38,6 +38,11 @@ func (t *turns) take(ctx context.Context, key string) (*turn, error) {
 	select {
 	case <-q.free:
 		return q, nil
+	default: // some contexts start a timer when they are waited for
+	}
+	select {
+	case <-q.free:
+		return q, nil
 	case <-ctx.Done():
 		t.leave(key, q)
 		return nil, ctx.Err()
