@@ -42,6 +42,24 @@ func serveBoth(ctx context.Context, client *redis.Client) error {
 	return err
 }
 
+// With dozens of requests at once, their commands go together.
+func Example_pipelining() {
+	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+	if _, err := pipelining(context.Background(), client); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func pipelining(ctx context.Context, client *redis.Client) (*redisstore.Store, error) {
+	auto, err := client.AsyncAutoPipelineWithOptions(&redis.AutoPipelineOptions{
+		MaxBatchSize: 16, MaxConcurrentBatches: 4, Unordered: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return redisstore.New(ctx, auto, redisstore.Options{})
+}
+
 func serve(ctx context.Context) error {
 	client := redis.NewClient(&redis.Options{Addr: "localhost:6379", ContextTimeoutEnabled: true})
 	store, err := redisstore.New(ctx, client, redisstore.Options{})

@@ -104,7 +104,7 @@ var (
 )
 
 // New makes a Store on a client of go-redis: a Client of one server or of Sentinel, a
-// ClusterClient, or the AutoPipeline of one, which sends the commands of many
+// ClusterClient, or the AutoPipeline or AsyncAutoPipeline of one, which sends the commands of many
 // goroutines together and cannot List. A Ring is refused, and so is a client that reads
 // from replicas. The error lists all that is wrong with the options.
 //

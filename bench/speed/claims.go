@@ -33,6 +33,9 @@ var claims = []claim{
 	{"sealed load and two values beside plain", 1.5, ratio("read", "320 B", nameSealed, nameFiles)},
 	{"sealed save beside plain", 1.5, ratio("save", "320 B", nameSealed, nameFiles)},
 	{"prune of the greatest number of sessions, half expired, beside find -delete", 0.7, ratio("prune", pruned.size, nameSessprune, nameFind)},
+	{"a request that reads from Redis beside scs goredisstore", 1, ratio("reads", "320 B", nameRedis, nameGoRedis)},
+	{"a request that changes a value in Redis beside scs goredisstore", 1, ratio("changes", "320 B", nameRedis, nameGoRedis)},
+	{"the same, the greatest number at once, with AutoPipeline", 0.67, atOnce("changes")},
 	{"opening 1 KB of sealed cookie beside gorilla/securecookie", 0.3, openingCookies},
 }
 
@@ -128,6 +131,17 @@ func atGreatestNumber(operation string) func(*report, string) (float64, bool) {
 		for i := range rep.Scenes {
 			if s := &rep.Scenes[i]; s.Operation == operation && s.System == system {
 				figure, ok = s.ratio(nameFiles, nameFloor) // they are in order of their numbers
+			}
+		}
+		return figure, ok
+	}
+}
+
+func atOnce(operation string) func(*report, string) (float64, bool) {
+	return func(rep *report, system string) (figure float64, ok bool) {
+		for i := range rep.Scenes {
+			if s := &rep.Scenes[i]; s.Operation == operation && s.System == system && s.Goroutines > 1 {
+				figure, ok = s.ratio(namePipeline, nameGoRedis) // they are in order of their numbers
 			}
 		}
 		return figure, ok

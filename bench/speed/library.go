@@ -73,6 +73,9 @@ const (
 	nameRename   = "bare calls: temporary file, fsync, rename, fsync"
 	nameMemstore = "scs memstore"
 	nameBolt     = "scs boltstore"
+	nameRedis    = "redisstore"
+	namePipeline = "redisstore, AutoPipeline"
+	nameGoRedis  = "scs goredisstore"
 	nameByHand   = "files, without a request"
 	nameSave     = "files, a save alone"
 
@@ -91,9 +94,9 @@ var specs = []spec{
 	{name: "scs boltstore, NoSync", modules: []string{"github.com/alexedwards/scs/boltstore", "go.etcd.io/bbolt"}, open: openBoltNoSync, tears: true},
 	{name: nameBolt, open: openBolt, waits: true, tears: true},
 	{name: "scs sqlite3store", modules: []string{"github.com/alexedwards/scs/sqlite3store", "modernc.org/sqlite"}, open: openSQLite, shared: true},
-	{name: "redisstore", modules: []string{"github.com/redis/go-redis/v9"}, open: openRedis, shared: true, redis: true},
-	{name: "redisstore, AutoPipeline", modules: []string{"github.com/redis/go-redis/v9"}, open: openPipelinedRedis, shared: true, redis: true},
-	{name: "scs goredisstore", modules: []string{"github.com/alexedwards/scs/goredisstore"}, open: openGoRedis, shared: true, redis: true},
+	{name: nameRedis, modules: []string{"github.com/redis/go-redis/v9"}, open: openRedis, shared: true, redis: true},
+	{name: namePipeline, modules: []string{"github.com/redis/go-redis/v9"}, open: openPipelinedRedis, shared: true, redis: true},
+	{name: nameGoRedis, modules: []string{"github.com/alexedwards/scs/goredisstore"}, open: openGoRedis, shared: true, redis: true},
 }
 
 // Those of one operation alone.

@@ -77,9 +77,12 @@ func openRedis(e environment) (library, error) {
 	return openRedisBy(e, func(c *redis.Client) (redis.Cmdable, error) { return c, nil })
 }
 
-// openPipelinedRedis opens one on a client that sends the commands of many goroutines together.
+// openPipelinedRedis opens one on a client that sends the commands of many goroutines
+// together, with the options of the guide.
 func openPipelinedRedis(e environment) (library, error) {
-	return openRedisBy(e, func(c *redis.Client) (redis.Cmdable, error) { return c.AutoPipeline() })
+	return openRedisBy(e, func(c *redis.Client) (redis.Cmdable, error) {
+		return c.AsyncAutoPipelineWithOptions(&redis.AutoPipelineOptions{MaxBatchSize: 16, MaxConcurrentBatches: 4, Unordered: true})
+	})
 }
 
 func openRedisBy(e environment, face func(*redis.Client) (redis.Cmdable, error)) (library, error) {

@@ -260,7 +260,7 @@ func (p *plan) served(_ place, s scene, libraries []opened) error {
 // crowds measures several goroutines.
 func (p *plan) crowds(_ place, s scene, libraries []opened) error {
 	for _, s.Goroutines = range p.amounts.goroutines {
-		for _, s.Operation = range []string{"read", "change"} {
+		for _, s.Operation = range []string{"read", "change", "reads", "changes"} {
 			if err := p.scene(s, contenders(libraries, s.Operation, s.Sessions, s.Goroutines)); err != nil {
 				return err
 			}
