@@ -76,6 +76,7 @@ func newFilesystemStore(o FilesystemOptions, dir *dirfs.Dir) (*FilesystemSession
 			Sync:       o.Sync == SyncFull,
 			MaxPayload: max(o.MaxSize, minReadSize),
 			TempSuffix: sessionfile.TempSuffix,
+			Keep:       true,
 			Naming:     slotfile.Naming{Lock: sessionfile.OwnersLock, Turn: sessionfile.OwnersTurn},
 		},
 		template: template,
@@ -99,6 +100,7 @@ func newFilesystemStore(o FilesystemOptions, dir *dirfs.Dir) (*FilesystemSession
 	}
 	st.fileFormat = fileFormat{timeouts: st.base.timeouts, sealer: o.Sealer, maxSize: o.MaxSize, hashed: o.HashNames}
 	st.files.Times = st.timeouts.Idle > 0
+	dir.Relieve = st.files.Relieve
 	return st, nil
 }
 
@@ -107,6 +109,8 @@ func newFilesystemStore(o FilesystemOptions, dir *dirfs.Dir) (*FilesystemSession
 func (st *FilesystemSessionStore) reopenDir() (*dirfs.Dir, error) {
 	dir, _, err := openDir(st.opts.Path)
 	switch {
+	case err == nil:
+		dir.Relieve = st.files.Relieve
 	case errors.Is(err, fs.ErrNotExist):
 		err = fmt.Errorf("the directory was removed, and cannot be made again: %v", err)
 	case err != nil:
@@ -178,7 +182,21 @@ func (st fileBackend) Load(ctx context.Context, key string) (Record, error) {
 	if err != nil {
 		return Record{}, storeError(err)
 	}
-	return st.record(name, file)
+	if file.Derived == nil || st.sealer != nil { // a seal is opened for each load
+		return st.record(name, file)
+	}
+	if rec, ok := file.Derived.Load().(*Record); ok {
+		rec := *rec
+		rec.Used = file.ModTime
+		return rec, nil
+	}
+	rec, err := st.record(name, file)
+	if err == nil {
+		rec.parsed = &parsedData{data: rec.Data}
+		kept := rec
+		file.Derived.Store(&kept)
+	}
+	return rec, err
 }
 
 // record returns the record of a file.
@@ -189,7 +207,7 @@ func (st *FilesystemSessionStore) record(name sessionfile.Name, file slotfile.Re
 	}
 	rec, err := st.decode(&h, name, file)
 	rec.Used = file.ModTime
-	if rec.IdleTimeout > 0 && !st.files.Times {
+	if rec.IdleTimeout > 0 && file.ModTime.IsZero() {
 		// In a store without an idle timeout, for sessions alone that have one.
 		if info, err := st.files.Dir().Lstat(name.File); err == nil {
 			rec.Used = info.ModTime

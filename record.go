@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sessfs/sessions/internal/fields"
@@ -36,6 +37,14 @@ type Record struct {
 	// Damaged marks a record that is there and cannot be read. It can be ended,
 	// and neither loaded nor saved. Its times are given if they are known.
 	Damaged bool
+
+	parsed *parsedData // of Data, shared by the sessions that are loaded from it; nil for none
+}
+
+// parsedData is a record's Data, taken apart by the first session that asks for a value.
+type parsedData struct {
+	data   string
+	fields atomic.Pointer[[]Field]
 }
 
 // timeouts returns the session's own.
@@ -53,7 +62,17 @@ func parseValues(c Codec, rec *Record) ([]Field, error) {
 		list, err := fields.Sort(slices.Clone(rec.Fields))
 		return list, corrupted(err)
 	}
+	shared := rec.parsed
+	if shared == nil || shared.data != rec.Data {
+		shared = new(parsedData)
+	} else if list := shared.fields.Load(); list != nil {
+		return *list, nil
+	}
 	list, err := formatOf(c).Parse(rec.Data)
+	if err == nil {
+		list = slices.Clip(list)
+		shared.fields.Store(&list)
+	}
 	return list, corrupted(err)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -27,6 +28,11 @@ type Dir struct {
 	closed error // of all operations from then on
 
 	removed atomic.Bool // as Create has found
+
+	// Relieve is called when the process has no descriptor left. It closes files that
+	// are not needed, and reports whether there were any. It is set before the
+	// directory is used, and may be nil.
+	Relieve func() bool
 }
 
 // Open opens the directory at path, which must not be a symbolic link.
@@ -170,6 +176,7 @@ func (d *Dir) open(name string, flags int, mode uint32) (File, error) {
 	if d.fd < 0 {
 		return noFile, d.Error("openat", d.closed)
 	}
+	relieved := false
 	for { // not by d.at, whose closures would cost the hottest call two allocations
 		fd, err := unix.Openat(d.fd, name, flags, mode)
 		switch err {
@@ -177,6 +184,11 @@ func (d *Dir) open(name string, flags int, mode uint32) (File, error) {
 			return d.file(fd), nil
 		case unix.EINTR:
 			continue
+		case unix.EMFILE, unix.ENFILE:
+			if !relieved && d.Relieve != nil && d.Relieve() {
+				relieved = true
+				continue
+			}
 		case unix.ELOOP, unix.EMLINK, unix.EISDIR, unix.ENXIO, unix.EOPNOTSUPP:
 			err = ErrIrregular // the words of different systems for a link, a directory and a socket
 		}
@@ -191,7 +203,7 @@ func (d *Dir) Mkdir(name string) error {
 
 // OpenDir opens a directory in the directory.
 func (d *Dir) OpenDir(name string) (*Dir, error) {
-	sub := &Dir{path: d.path, fd: -1, closed: fs.ErrClosed}
+	sub := &Dir{path: d.path, fd: -1, closed: fs.ErrClosed, Relieve: d.Relieve}
 	err := d.at("openat", func(fd int) (err error) {
 		sub.fd, err = unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		return err
@@ -273,6 +285,9 @@ func (d *Dir) SetModTime(name string, t time.Time) error {
 func (d *Dir) self() (f *os.File, err error) {
 	err = d.at("openat", func(fd int) error {
 		own, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if (err == unix.EMFILE || err == unix.ENFILE) && d.Relieve != nil && d.Relieve() {
+			err = unix.EINTR // again
+		}
 		if err == nil {
 			f = os.NewFile(uintptr(own), d.path)
 		}
@@ -399,4 +414,19 @@ func infoOf(st *unix.Stat_t) Info {
 		Inode:   uint64(st.Ino),
 		Changed: time.Unix(st.Ctim.Unix()),
 	}
+}
+
+// Spare returns how many files like f the process can keep open without being short of
+// descriptors: a sixteenth of those that it may have, and none when half of them seem to
+// be in use. Systems give out the lowest number that is free.
+func (f File) Spare() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	most := int(min(uint64(limit.Cur), math.MaxInt32))
+	if f.fd >= most/2 {
+		return 0
+	}
+	return most / 16
 }

@@ -202,7 +202,8 @@ func (st *subjectState) do(d deed) (answer, error) {
 	case !isOwnerDeed(d.Name):
 		st.fresh = filepath.Join(os.Getenv(dirVariable), "..", "fresh", "store")
 	}
-	before := descriptors()
+	dirRemoved := strings.HasSuffix(d.Name, " removed")
+	before := descriptors(dirRemoved)
 	err := st.under(d, func() error { return deeds[d.Name](st, store, st.s) })
 	a := answer{Same: st.same, Ended: errors.Is(err, sessions.ErrDeleted)}
 	if st.s != nil {
@@ -214,11 +215,11 @@ func (st *subjectState) do(d deed) (answer, error) {
 	if d.Call != "" {
 		a.Failed = failed(callNamed(d.Call), d.Error)
 	}
-	if strings.HasSuffix(d.Name, " removed") {
+	if dirRemoved {
 		a.Leaked = st.leakedWithDir(before, d.Call == "close" && a.Failed)
 		return a, nil
 	}
-	for fd := range descriptors() {
+	for fd := range descriptors(false) {
 		if before[fd] {
 			continue
 		}
@@ -241,8 +242,8 @@ func (st *subjectState) leakedWithDir(before map[int]bool, closeFailed bool) int
 		for range store.List(background) {
 		}
 	}
-	leaked := len(descriptors()) - len(before)
-	if closeFailed { // strace did not make the call
+	leaked := len(descriptors(true)) - len(before)
+	if closeFailed && leaked > 0 { // strace did not make the call
 		leaked--
 	}
 	return leaked
@@ -292,13 +293,33 @@ func failed(c call, err error) bool {
 	return left > maxCall
 }
 
-// descriptors are the files that are open, found without opening one.
-func descriptors() map[int]bool {
-	open := make(map[int]bool)
+// descriptors are the files that are open, found without opening one. Of each session
+// that is there, a store may keep its file open; with dirRemoved, also of those that are
+// not.
+func descriptors(dirRemoved bool) map[int]bool {
+	open, kept := make(map[int]bool), make(map[string]int)
+	buf := make([]byte, unix.PathMax)
 	for fd := range 256 {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
-			open[fd] = true
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err != nil {
+			continue
 		}
+		open[fd] = true
+		n, _ := unix.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd), buf)
+		file := string(buf[:max(n, 0)])
+		if dirRemoved {
+			file = strings.TrimSuffix(file, " (deleted)")
+		}
+		if !strings.HasSuffix(file, ".sess") { // of a removed one it ends with (deleted)
+			continue
+		}
+		// One that was only read is given up for one that is also written.
+		if _, ok := kept[file]; !ok || flags&unix.O_ACCMODE == unix.O_RDWR {
+			kept[file] = fd
+		}
+	}
+	for _, fd := range kept {
+		delete(open, fd)
 	}
 	return open
 }

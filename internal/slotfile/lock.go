@@ -21,11 +21,13 @@ type Lock struct {
 	sem   *semaphore
 	dir   *dirfs.Dir // that the file was opened in
 	file  dirfs.File
+	kept  *keptFile // that file is, nil for none
 	buf   *[]byte
 	info  dirfs.Info
 	img   image // the file's content, in buf
 	err   error // ErrCorrupt when img is nothing
 	moved bool  // see Moved
+	gone  bool  // the file has no name any more
 }
 
 // Lock takes the record's lock into l. It waits for the lock until ctx ends. The
@@ -63,6 +65,9 @@ func (s *Files) lock(ctx context.Context, name string, l *Lock) error {
 		return err
 	}
 	*l = Lock{files: s, name: name, sem: sem}
+	if s.Keep && l.openKept() {
+		return nil
+	}
 	if err := l.open(ctx); err != nil {
 		return irregularIsCorrupt(err)
 	}
@@ -113,6 +118,45 @@ func (l *Lock) open(ctx context.Context) (err error) {
 	}
 }
 
+// openKept locks the file if it is kept, its lock is free, and all is well with it. The
+// semaphore keeps the goroutines apart that have its descriptor.
+func (l *Lock) openKept() bool {
+	f := l.files.kept.take(l.name, true)
+	if f == nil {
+		return false
+	}
+	if locked, err := f.file.TryLock(false); !locked || err != nil {
+		f.release()
+		return false
+	}
+	l.kept, l.file, l.dir = f, f.file, l.files.Dir()
+	info, named := f.named(l.dir)
+	if l.info, l.gone = info, !named; l.gone {
+		l.leaveKept()
+		return false
+	}
+	l.buf = buffers.Get().(*[]byte)
+	ok := false
+	b, err := f.read(l.buf)
+	if err == nil {
+		l.img, ok = f.imageOf(b)
+	}
+	if !ok {
+		buffers.Put(l.buf)
+		l.leaveKept()
+	}
+	return ok
+}
+
+// leaveKept unlocks a kept file.
+func (l *Lock) leaveKept() {
+	if l.kept.file.Unlock() != nil || l.gone || l.moved {
+		l.files.kept.remove(l.kept)
+	}
+	l.kept.release()
+	l.kept, l.gone = nil, false
+}
+
 // linked reports whether the open file is still the one of that name.
 func (l *Lock) linked() (_ bool, err error) {
 	l.info, err = statNamed(l.dir, l.file, l.name)
@@ -149,7 +193,20 @@ func statNamed(dir *dirfs.Dir, f dirfs.File, name string) (dirfs.Info, error) {
 // Unlock releases the lock. It must be called exactly once.
 func (l *Lock) Unlock() {
 	buffers.Put(l.buf)
+	if l.kept != nil {
+		l.leaveKept()
+		l.files.locks.unlock(l.name, l.sem)
+		return
+	}
+	if l.isWorthKeeping() && l.file.Unlock() == nil && l.files.kept.add(l.name, l.file, true) {
+		l.files.locks.unlock(l.name, l.sem)
+		return
+	}
 	l.release()
+}
+
+func (l *Lock) isWorthKeeping() bool {
+	return l.files.Keep && l.err == nil && !l.moved && !l.gone && l.files.kept.wants(l.name, true)
 }
 
 func (l *Lock) release() {
@@ -351,6 +408,7 @@ func (l *Lock) Remove() (gone bool, err error) {
 	if removeErr := l.dir.Remove(l.name); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
 		return dead, errors.Join(err, removeErr)
 	}
+	l.gone = true
 	if l.files.Sync && !dead {
 		return true, l.dir.Sync() // the name alone tells that it is gone
 	}

@@ -35,6 +35,7 @@ type Files struct {
 	MaxPayload int         // bytes; a file that announces more is corrupt
 	TempSuffix string      // ends the names of files that are not finished yet
 	Times      bool        // Read fills in Record.ModTime, for one system call more
+	Keep       bool        // keep small files open that are used again and again; see keptFiles
 	Naming     Naming      // the names of a lock's files; see Exclude
 
 	// Strict makes a file that was cut off, and one with a torn slot, ErrCorrupt. By
@@ -49,6 +50,7 @@ type Files struct {
 	Reopened func(*dirfs.Dir)
 
 	dir    directory
+	kept   keptFiles
 	locks  keyedMutex
 	naming atomic.Pointer[namingLock] // of the directory in use
 }
@@ -58,7 +60,11 @@ type Record struct {
 	Text    string // Meta and Payload in one
 	Meta    string // the header's text, the same for the life of the file
 	Payload string
-	ModTime time.Time // zero from a Read without Files.Times
+	ModTime time.Time // may be zero from a Read without Files.Times
+
+	// Derived keeps what the caller has made of the text for the next Read of the same
+	// one. It is nil for a file that is not kept.
+	Derived *atomic.Value
 }
 
 // lockFreeReads is how often Read looks at a file that writers keep busy
@@ -69,6 +75,11 @@ const lockFreeReads = 10
 // none, ErrCorrupt when the file is not a record, ctx's when ctx ends while Read
 // waits, and the system's otherwise.
 func (s *Files) Read(ctx context.Context, name string) (Record, error) {
+	if s.Keep {
+		if rec, ok := s.kept.read(s.Dir(), name); ok {
+			return rec, nil
+		}
+	}
 	f, _, err := s.open((*dirfs.Dir).OpenRead, name)
 	if err != nil {
 		return Record{}, irregularIsCorrupt(err)
@@ -80,7 +91,9 @@ func (s *Files) Read(ctx context.Context, name string) (Record, error) {
 		// Writers keep this one busy, or one of them died in the middle of a save.
 		return s.readLocked(ctx, name, f, buf)
 	}
-	f.Close()
+	if err != nil || !s.Keep || !s.kept.wants(name, false) || !s.kept.add(name, f, false) {
+		f.Close()
+	}
 	return rec, err
 }
 
@@ -341,7 +354,7 @@ func (img *image) record(modTime time.Time) (Record, error) {
 
 // newRecord splits a text, of which meta bytes are Meta.
 func newRecord(text string, meta int, modTime time.Time) Record {
-	return Record{text, text[:meta], text[meta:], modTime}
+	return Record{Text: text, Meta: text[:meta], Payload: text[meta:], ModTime: modTime}
 }
 
 func irregularIsCorrupt(err error) error {

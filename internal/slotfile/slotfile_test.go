@@ -31,8 +31,9 @@ func open(t testing.TB, path string) *slotfile.Files {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { dir.Close() })
-	return &slotfile.Files{Opened: dir, Mode: 0o600, MaxPayload: 1 << 20, TempSuffix: tempSuffix}
+	files := &slotfile.Files{Opened: dir, Mode: 0o600, MaxPayload: 1 << 20, TempSuffix: tempSuffix, Keep: true}
+	t.Cleanup(func() { files.Close() })
+	return files
 }
 
 func create(t testing.TB, files *slotfile.Files, name, payload string) {

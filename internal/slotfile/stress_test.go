@@ -37,6 +37,8 @@ func TestMain(m *testing.M) {
 	if args := os.Getenv(stressChild); args != "" {
 		if path, ok := strings.CutPrefix(args, "once:"); ok {
 			readOnce(path)
+		} else if path, ok := strings.CutPrefix(args, "few:"); ok {
+			keepFew(path)
 		} else {
 			stress(strings.Split(args, ":"))
 		}

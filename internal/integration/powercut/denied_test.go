@@ -180,6 +180,11 @@ func childRunOutOfDescriptors() error {
 		return err
 	}
 	id := s.ID()
+	other := store.New()
+	newState(1, 10).set(other, 0)
+	if err := store.Save(background, other); err != nil {
+		return err
+	}
 	limit := syscall.Rlimit{Cur: 64, Max: 64}
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return err
@@ -198,6 +203,7 @@ func childRunOutOfDescriptors() error {
 	syscall.Close(held[0]) // for a save in place; a larger file needs two
 	x.saves("a save with one descriptor", id, newState(3, 10))
 	x.refuses("growth with one descriptor", unix.EMFILE, id, newState(4, 6000))
+	x.has("a file that was kept open has made room", other.ID(), newState(1, 10))
 	if again := holdDescriptors(); len(again) != 1 {
 		x.errs = append(x.errs, fmt.Errorf("of one free descriptor %d are left", len(again)))
 	}
@@ -205,8 +211,8 @@ func childRunOutOfDescriptors() error {
 		syscall.Close(fd)
 	}
 	x.saves("growth with descriptors", id, newState(4, 6000))
-	if names, _ := sessionFiles(filepath.Join(os.Getenv(dirVariable), "sessions")); len(names) != 1 {
-		x.errs = append(x.errs, fmt.Errorf("%d files, want one", len(names)))
+	if names, _ := sessionFiles(filepath.Join(os.Getenv(dirVariable), "sessions")); len(names) != 2 {
+		x.errs = append(x.errs, fmt.Errorf("%d files, want two", len(names)))
 	}
 	return errors.Join(x.errs...)
 }

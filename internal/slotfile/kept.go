@@ -1,0 +1,328 @@
+package slotfile
+
+import (
+	"bytes"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sessfs/sessions/internal/dirfs"
+)
+
+// keptFiles are the files that are used again and again. They stay open.
+//
+// Each use asks the system where the name leads, as openat(2) would, and takes the open
+// file if it leads there: one fstatat in place of openat, fstat and close. Bytes that
+// are those of the use before were checked then, and need not be taken apart. Nothing
+// else is trusted: neither times, nor that an open file has its name, so that a file
+// that another process removes or replaces is never used.
+//
+// A file that was removed elsewhere keeps its blocks while it is here: until its name
+// is asked for, or another file takes its place.
+type keptFiles struct {
+	sets [keptSets]keptSet
+}
+
+const (
+	keptSets = 128
+	keptWays = 8
+
+	// keptSize is the largest size of a file that is kept, in bytes: that of the
+	// usual session. A larger one takes longer to read than to open.
+	keptSize = 4096
+)
+
+// keptOpen is how many files the process keeps, in all directories.
+var keptOpen atomic.Int64
+
+// A keptSet has the kept files whose names have one hash.
+type keptSet struct {
+	mu     sync.Mutex
+	closed bool
+	files  [keptWays]*keptFile
+	next   uint8 // the place to be taken when there is no free one
+
+	// The tags of names that were used lately: a file is kept at its second use, so
+	// that those which are used once do not drive the others out.
+	tags [keptWays]uint32
+	last uint8
+}
+
+// A keptFile is an open file.
+type keptFile struct {
+	name     string
+	tag      uint32
+	file     dirfs.File
+	writable bool
+	info     dirfs.Info   // when it was opened
+	users    atomic.Int32 // the set, and those who use it now; the last one closes it
+	image    atomic.Pointer[keptImage]
+}
+
+var keptSeed = maphash.MakeSeed()
+
+func (k *keptFiles) set(name string) (s *keptSet, tag uint32) {
+	h := maphash.String(keptSeed, name)
+	return &k.sets[h%keptSets], uint32(h >> 32)
+}
+
+// take returns the file of that name, nil when it is not kept, or not for writing. It
+// must be released.
+func (k *keptFiles) take(name string, writable bool) *keptFile {
+	s, tag := k.set(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := s.index(name, tag); i >= 0 && (s.files[i].writable || !writable) {
+		s.files[i].users.Add(1)
+		return s.files[i]
+	}
+	return nil
+}
+
+func (f *keptFile) release() {
+	if f.users.Add(-1) == 0 {
+		f.file.Close()
+		keptOpen.Add(-1)
+	}
+}
+
+func (s *keptSet) index(name string, tag uint32) int {
+	for i, f := range s.files {
+		if f != nil && f.tag == tag && f.name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// wants reports whether a file that was used is worth keeping.
+func (k *keptFiles) wants(name string, writable bool) bool {
+	s, tag := k.set(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := s.index(name, tag); i >= 0 {
+		return writable && !s.files[i].writable
+	}
+	if slices.Contains(s.tags[:], tag) {
+		return !s.closed
+	}
+	s.tags[s.last%keptWays] = tag
+	s.last++
+	return false
+}
+
+// add keeps a file, which nobody has locked, and reports whether it did.
+func (k *keptFiles) add(name string, file dirfs.File, writable bool) bool {
+	info, err := file.Stat()
+	if err != nil || info.Inode == 0 || info.Size > keptSize || !info.Mode.IsRegular() {
+		return false
+	}
+	s, tag := k.set(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.index(name, tag)
+	switch {
+	case s.closed, at >= 0 && (s.files[at].writable || !writable): // another goroutine was faster
+		return false
+	case at < 0:
+		at = slices.Index(s.files[:], nil)
+	}
+	if at < 0 {
+		at = int(s.next % keptWays)
+		s.next++
+	}
+	s.drop(at)
+	if keptOpen.Add(1) > int64(file.Spare()) {
+		keptOpen.Add(-1)
+		return false
+	}
+	f := &keptFile{name: name, tag: tag, file: file, writable: writable, info: info}
+	f.users.Store(1)
+	s.files[at] = f
+	return true
+}
+
+// remove ends the keeping of a file.
+func (k *keptFiles) remove(f *keptFile) {
+	s, _ := k.set(f.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at := slices.Index(s.files[:], f); at >= 0 {
+		s.drop(at)
+	}
+}
+
+func (s *keptSet) drop(at int) {
+	if f := s.files[at]; f != nil {
+		s.files[at] = nil
+		f.release()
+	}
+}
+
+// clear ends the keeping of all files, and with closed, that of files to come. It
+// returns how many there were.
+func (k *keptFiles) clear(closed bool) (n int) {
+	for i := range k.sets {
+		s := &k.sets[i]
+		s.mu.Lock()
+		s.closed = s.closed || closed
+		for at := range s.files {
+			if s.files[at] != nil {
+				n++
+			}
+			s.drop(at)
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// Relieve closes the files that are kept open, and reports whether there were any.
+func (s *Files) Relieve() bool { return s.kept.clear(false) > 0 }
+
+// read reads the record of that name if its file is kept, and all is well with it.
+func (k *keptFiles) read(dir *dirfs.Dir, name string) (Record, bool) {
+	f := k.take(name, false)
+	if f == nil {
+		return Record{}, false
+	}
+	defer f.release()
+	info, found := f.named(dir)
+	if !found {
+		k.remove(f)
+		return Record{}, false
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	b, err := f.read(buf)
+	if err != nil {
+		return Record{}, false
+	}
+	img := f.image.Load()
+	if img == nil || !img.isOf(b) {
+		if img = newKeptImage(b); img == nil {
+			return Record{}, false
+		}
+		f.image.Store(img)
+	}
+	rec := img.record
+	rec.ModTime = info.ModTime
+	return rec, true
+}
+
+// named describes the file if it has its name, and is as it was when it was opened.
+func (f *keptFile) named(dir *dirfs.Dir) (dirfs.Info, bool) {
+	info, err := dir.Lstat(f.name)
+	was := f.info
+	return info, err == nil && info.Inode == was.Inode && info.Device == was.Device && info.Mode == was.Mode && info.UID == was.UID
+}
+
+// read returns the file's bytes, in *buf.
+func (f *keptFile) read(buf *[]byte) ([]byte, error) {
+	b := (*buf)[:keptSize]
+	n, err := f.file.ReadAt(b, 0)
+	return b[:n], err
+}
+
+// imageOf returns the image of the file's bytes. It reports false for any other than a
+// whole file that is not being written.
+func (f *keptFile) imageOf(b []byte) (image, bool) {
+	if img := f.image.Load(); img != nil && img.isOf(b) {
+		return img.of(b), true
+	}
+	return wholeImage(b)
+}
+
+func wholeImage(b []byte) (image, bool) {
+	img := noImage
+	var ok bool
+	if img.meta, img.slotSize, ok = parseHeader(b); !ok || headerSize+2*img.slotSize > len(b) {
+		return noImage, false
+	}
+	img.parseSlots(b)
+	return img, !img.torn && img.err() == nil
+}
+
+// A keptImage is the content of a file when it was read last, in its parts: the header,
+// the slot that is the record, and the head of the other one. The payload of that does
+// not matter, see image.torn.
+type keptImage struct {
+	record   Record
+	derived  atomic.Value // see Record
+	image    image        // without its bytes
+	payloads [2]int
+	parts    [5]keptPart
+}
+
+// A keptPart is a text at an offset in a file.
+type keptPart struct {
+	at, length int
+	text       string
+}
+
+func newKeptImage(b []byte) *keptImage {
+	img, ok := wholeImage(b)
+	if !ok {
+		return nil
+	}
+	newest, older := headerSize, headerSize+img.slotSize
+	if img.newest == 1 {
+		newest, older = older, newest
+	}
+	meta, payload := img.meta, img.slots[img.newest].payload
+	fields := b[len(meta):bytes.IndexByte(b, '\n')]
+	k := &keptImage{image: img, parts: [...]keptPart{
+		{at: older, length: slotHead},
+		{at: newest, length: slotHead},
+		{at: len(meta), length: len(fields)},
+		{at: 0, length: len(meta)},
+		{at: newest + slotHead, length: len(payload)},
+	}}
+	var all strings.Builder // one allocation for all parts, of which the last two are the record
+	all.Grow(2*slotHead + len(fields) + len(meta) + len(payload))
+	for _, p := range k.parts {
+		all.Write(b[p.at : p.at+p.length])
+	}
+	rest := all.String()
+	k.record = newRecord(rest[2*slotHead+len(fields):], len(meta), time.Time{})
+	k.record.Derived = &k.derived
+	for i := range k.parts {
+		p := &k.parts[i]
+		p.text, rest = rest[:p.length], rest[p.length:]
+	}
+	k.image.meta = nil
+	for i := range k.image.slots {
+		s := &k.image.slots[i]
+		k.payloads[i], s.head, s.payload = len(s.payload), nil, nil
+	}
+	return k
+}
+
+// isOf reports whether the bytes are those of the image.
+func (k *keptImage) isOf(b []byte) bool {
+	if len(b) < headerSize+2*k.image.slotSize {
+		return false
+	}
+	for i := range k.parts {
+		p := &k.parts[i]
+		if string(b[p.at:p.at+p.length]) != p.text {
+			return false
+		}
+	}
+	return true
+}
+
+// of returns the image with its bytes.
+func (k *keptImage) of(b []byte) image {
+	img := k.image
+	img.meta = b[:len(k.record.Meta)]
+	for i := range img.slots {
+		at := headerSize + i*img.slotSize
+		s := &img.slots[i]
+		s.head, s.payload = b[at:at+slotChecked], b[at+slotHead:at+slotHead+k.payloads[i]]
+	}
+	return img
+}

@@ -1,0 +1,304 @@
+package slotfile_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sessfs/sessions/internal/slotfile"
+)
+
+// openIn counts the descriptors of files in a directory.
+func openIn(t testing.TB, path string) (n int) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if file, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.HasPrefix(file, path+"/") {
+			n++
+		}
+	}
+	return n
+}
+
+func wantOpen(t testing.TB, path string, want int, after string) {
+	t.Helper()
+	if got := openIn(t, path); got != want {
+		t.Errorf("after %s %d files are open, want %d", after, got, want)
+	}
+}
+
+func TestFilesKeepAFileOpenFromItsSecondUse(t *testing.T) {
+	path := t.TempDir()
+	files := open(t, path)
+	create(t, files, "a", "one")
+	wantRecord(t, files, "a", "one")
+	wantOpen(t, path, 0, "a read")
+	wantRecord(t, files, "a", "one")
+	wantOpen(t, path, 1, "two reads")
+	for _, payload := range []string{"two", "three", "four"} {
+		if err := write(files, "a", payload); err != nil {
+			t.Fatal(err)
+		}
+		wantRecord(t, files, "a", payload)
+		wantOpen(t, path, 1, "a write")
+	}
+	if gone, err := remove(files, "a"); !gone || err != nil {
+		t.Fatalf("Remove = %v, %v", gone, err)
+	}
+	wantOpen(t, path, 0, "its end")
+	create(t, files, "a", "five")
+	wantRecord(t, files, "a", "five")
+	wantOpen(t, path, 1, "a read of a name that was in use before")
+	if err := write(files, "a", strings.Repeat("large", 2000)); err != nil {
+		t.Fatal(err)
+	}
+	wantRecord(t, files, "a", strings.Repeat("large", 2000))
+	wantOpen(t, path, 0, "the move into a large file")
+	create(t, files, "b", "one")
+	wantRecord(t, files, "b", "one")
+	wantRecord(t, files, "b", "one")
+	wantOpen(t, path, 1, "two reads of another")
+	files.Close()
+	wantOpen(t, path, 0, "Close")
+}
+
+func TestFilesKeepABoundedNumberOfFilesOpen(t *testing.T) {
+	path := t.TempDir()
+	files := open(t, path)
+	for i := range 3000 {
+		name := strconv.Itoa(i)
+		create(t, files, name, name)
+		for range 3 {
+			wantRecord(t, files, name, name)
+		}
+	}
+	if got := openIn(t, path); got < 500 || got > 1024 {
+		t.Errorf("%d of 3000 files are open, want at most 1024, and most of those", got)
+	}
+	files.Close()
+	wantOpen(t, path, 0, "Close")
+}
+
+// keepFew is a child that may have 64 descriptors. It reports how many it keeps open.
+func keepFew(path string) {
+	limit := unix.Rlimit{Cur: 64, Max: 64}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		fmt.Println(err)
+		return
+	}
+	files := openForChild(path, func(format string, args ...any) { panic(fmt.Sprintf(format, args...)) })
+	for i := range 100 {
+		for range 3 {
+			if _, err := files.Read(ctx, strconv.Itoa(i)); err != nil {
+				fmt.Println(err)
+				return
+			}
+		}
+	}
+	fmt.Println(openIn(&testing.T{}, path))
+}
+
+func TestFilesKeepFewFilesOpenWhereDescriptorsAreScarce(t *testing.T) {
+	path := t.TempDir()
+	files := open(t, path)
+	for i := range 100 {
+		create(t, files, strconv.Itoa(i), "x")
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), stressChild+"=few:"+path)
+	out, err := cmd.Output()
+	if got := strings.TrimSpace(string(out)); got != "4" || err != nil {
+		t.Errorf("of 64 descriptors, kept files have %s (%v), want 4", got, err)
+	}
+}
+
+// Whatever is done to a file that is kept, Read and Lock have the results of a process
+// that comes anew.
+func TestKeptFileIsUsedLikeAnyOther(t *testing.T) {
+	in := func(path string) string { return filepath.Join(path, "a") }
+	acts := map[string]func(path string, other *slotfile.Files) error{
+		"nothing":       func(string, *slotfile.Files) error { return nil },
+		"a write":       func(_ string, other *slotfile.Files) error { return write(other, "a", "by another") },
+		"a large write": func(_ string, other *slotfile.Files) error { return write(other, "a", strings.Repeat("large", 2000)) },
+		"an end": func(_ string, other *slotfile.Files) error {
+			_, err := remove(other, "a")
+			return err
+		},
+		"rm":      func(path string, _ *slotfile.Files) error { return os.Remove(in(path)) },
+		"mv away": func(path string, _ *slotfile.Files) error { return os.Rename(in(path), in(path)+".away") },
+		"mv away and back": func(path string, _ *slotfile.Files) error {
+			return errors.Join(os.Rename(in(path), in(path)+".away"), os.Rename(in(path)+".away", in(path)))
+		},
+		"mv over it": func(path string, other *slotfile.Files) error {
+			return errors.Join(other.Create(ctx, "b", meta, "another record", false), os.Rename(filepath.Join(path, "b"), in(path)))
+		},
+		"ln and rm": func(path string, _ *slotfile.Files) error {
+			return errors.Join(os.Link(in(path), in(path)+".second"), os.Remove(in(path)))
+		},
+		"ln, rm and a new one": func(path string, other *slotfile.Files) error {
+			return errors.Join(os.Link(in(path), in(path)+".second"), os.Remove(in(path)), other.Create(ctx, "a", meta, "new", false))
+		},
+		"a symbolic link to it": func(path string, _ *slotfile.Files) error {
+			return errors.Join(os.Rename(in(path), in(path)+".away"), os.Symlink("a.away", in(path)))
+		},
+		"a directory": func(path string, _ *slotfile.Files) error {
+			return errors.Join(os.Remove(in(path)), os.Mkdir(in(path), 0o700))
+		},
+		"a fifo": func(path string, _ *slotfile.Files) error {
+			return errors.Join(os.Remove(in(path)), unix.Mkfifo(in(path), 0o600))
+		},
+		"truncation":    func(path string, _ *slotfile.Files) error { return os.Truncate(in(path), 0) },
+		"half the file": func(path string, _ *slotfile.Files) error { return os.Truncate(in(path), 700) },
+		"other bytes":   func(path string, _ *slotfile.Files) error { return os.WriteFile(in(path), make([]byte, 3584), 0o600) },
+		"a bit of each slot": func(path string, _ *slotfile.Files) error {
+			b, err := os.ReadFile(in(path))
+			for _, at := range []int{slotfile.HeaderSize + slotfile.SlotHead, slotfile.HeaderSize + slotfile.SlotSizeFor(10) + slotfile.SlotHead} {
+				b[at] ^= 1
+			}
+			return errors.Join(err, os.WriteFile(in(path), b, 0o600))
+		},
+		"a save that is broken off": func(path string, _ *slotfile.Files) error {
+			b, err := os.ReadFile(in(path))
+			copy(b[slotfile.HeaderSize:], "slot f")
+			return errors.Join(err, os.WriteFile(in(path), b, 0o600))
+		},
+		"a header of another text": func(path string, _ *slotfile.Files) error {
+			b, err := os.ReadFile(in(path))
+			b[0] ^= 1
+			return errors.Join(err, os.WriteFile(in(path), b, 0o600))
+		},
+	}
+	result := func(files *slotfile.Files) string {
+		rec, err := files.Read(ctx, "a")
+		text := fmt.Sprintf("Read = %.20q, meta %q, time %v, %v", rec.Payload, rec.Meta, rec.ModTime.UnixNano(), err)
+		var l slotfile.Lock
+		if err := files.Lock(ctx, "a", &l); err != nil {
+			return fmt.Sprint(text, "; Lock = ", err)
+		}
+		defer l.Unlock()
+		if err := l.Err(); err != nil {
+			return fmt.Sprint(text, "; locked, Err = ", err)
+		}
+		return fmt.Sprintf("%s; locked, %.20q, meta %q, time %v", text, l.Payload(), l.Meta(), l.ModTime().UnixNano())
+	}
+	for name, act := range acts {
+		for _, use := range []string{"reads", "writes"} {
+			for _, strict := range []bool{false, true} {
+				t.Run(fmt.Sprint(name, " after ", use, ", strict ", strict), func(t *testing.T) {
+					t.Parallel()
+					path := t.TempDir()
+					files, other, anew := open(t, path), open(t, path), open(t, path)
+					for _, f := range []*slotfile.Files{files, other, anew} {
+						f.Strict, f.Times = strict, true
+					}
+					create(t, files, "a", "first")
+					for n := range 3 {
+						if use == "writes" {
+							if err := write(files, "a", strconv.Itoa(n)); err != nil {
+								t.Fatal(err)
+							}
+						}
+						if _, err := files.Read(ctx, "a"); err != nil {
+							t.Fatal(err)
+						}
+					}
+					wantOpen(t, path, 1, use)
+					if err := act(path, other); err != nil {
+						t.Fatal(err)
+					}
+					// Two processes that come anew: a Read does not change the next one.
+					if got, want := result(files), result(anew); got != want {
+						t.Errorf("of a kept file: %s\n\tof any other: %s", got, want)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestLockOfAKeptFileExcludesOthers(t *testing.T) {
+	path := t.TempDir()
+	files, other := open(t, path), open(t, path)
+	create(t, files, "a", "0")
+	for n := range 4 {
+		var mine, others slotfile.Lock
+		if err := files.Lock(ctx, "a", &mine); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []*slotfile.Files{files, other} {
+			if ok, err := f.TryLock("a", &others); ok || err != nil {
+				t.Fatalf("TryLock beside lock %d = %v, %v", n, ok, err)
+			}
+		}
+		mine.Unlock()
+		if ok, err := other.TryLock("a", &others); !ok || err != nil {
+			t.Fatalf("TryLock after lock %d = %v, %v", n, ok, err)
+		}
+		others.Unlock()
+	}
+}
+
+// Goroutines use more files than are kept. No write is lost, and none goes to a file
+// of another name.
+func TestKeptFilesAreUsedByManyGoroutines(t *testing.T) {
+	path := t.TempDir()
+	files := open(t, path)
+	const records, goroutines, turns = 1500, 8, 3000
+	for i := range records {
+		create(t, files, strconv.Itoa(i), "")
+	}
+	var running sync.WaitGroup
+	for range goroutines {
+		running.Go(func() {
+			for range turns {
+				// Some are used often.
+				name := strconv.Itoa(rand.IntN(rand.IntN(records) + 1))
+				rec, err := files.Read(ctx, name)
+				if err == nil && rec.Payload != "" && !strings.HasPrefix(rec.Payload, name+" ") {
+					err = errors.New("the record of another name was read")
+				}
+				var l slotfile.Lock
+				if err == nil {
+					err = files.Lock(ctx, name, &l)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n := 0
+				fmt.Sscanf(string(l.Payload()), name+" %d", &n)
+				err = l.Write(ctx, meta, fmt.Sprint(name, " ", n+1), false)
+				l.Unlock()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	running.Wait()
+	total := 0
+	for i := range records {
+		rec, err := files.Read(ctx, strconv.Itoa(i))
+		n := 0
+		fmt.Sscanf(rec.Payload, strconv.Itoa(i)+" %d", &n)
+		if total += n; err != nil {
+			t.Error(err)
+		}
+	}
+	if total != goroutines*turns {
+		t.Errorf("%d writes are there, want %d", total, goroutines*turns)
+	}
+}
