@@ -111,7 +111,9 @@ func TestPipeliningStore(t *testing.T) {
 	server := redistest.Start(t)
 	for name, face := range map[string]func(*redis.Client) (*redis.AutoPipeliner, error){
 		"blocking": func(c *redis.Client) (*redis.AutoPipeliner, error) { return c.AutoPipeline() },
-		"deferred": func(c *redis.Client) (*redis.AutoPipeliner, error) { return c.AsyncAutoPipeline() },
+		"deferred, with the guide's options": func(c *redis.Client) (*redis.AutoPipeliner, error) {
+			return c.AsyncAutoPipelineWithOptions(&redis.AutoPipelineOptions{MaxBatchSize: 16, MaxConcurrentBatches: 4, Unordered: true})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T, k storetest.Options) sessions.SessionStore {

@@ -26,7 +26,10 @@ if created ~= '' then
 	created = string.match(created, '^%d*')
 end
 local was = redis.call('HMGET', key, 'v', 's', 'i', 'l', 'e')
-if made(was[1]) then return all(1, key) end
+local versions = was[1] and string.find(was[1], ' ', 1, true)
+-- No other save has come after the one that this builds on.
+local last = versions and string.find(was[1], on, versions, true) == versions + 1
+if not last and made(was[1]) then return all(1, key) end
 if fresh then
 	if redis.call('EXISTS', key) == 1 then return -1 end
 elseif not was[1] or not was[2] then
@@ -34,7 +37,7 @@ elseif not was[1] or not was[2] then
 	if to ~= key and made(redis.call('HGET', to, 'v')) then return all(1, to) end
 	return 0
 else
-	merged = string.match(was[1], ' (%S*)') ~= on
+	merged = not last
 	-- A repeated save that is older than all versions known may have been carried out.
 	if merged and flag('r') and not string.find(was[1], ' ' .. on, 1, true) then return -3 end
 	if merged and flag('x') then return all(0, key) end
@@ -57,10 +60,7 @@ for i = 9, first - 1, 1000 do
 	redis.call('HDEL', to, unpack(ARGV, i, math.min(i + 999, first - 1)))
 end
 local v = text(used) .. ' ' .. makes
-if was[1] then
-	local versions = string.find(was[1], ' ', 1, true) or math.huge
-	v = v .. string.sub(was[1], versions, versions + 3 * (#makes + 1) - 1)
-end
+if versions then v = v .. string.sub(was[1], versions, versions + 3 * (#makes + 1) - 1) end
 local s = was[2]
 if fresh or to ~= key then
 	if created == '' then created = text(now) end
@@ -79,7 +79,7 @@ end
 idle, lifetime = tonumber(was[3] or idle), tonumber(was[4] or lifetime)
 local ends = tonumber(was[5] or math.huge)
 if idle > 0 then ends = math.min(ends, used + idle) end
-if lifetime > 0 then ends = math.min(ends, tonumber(string.match(s, '^.* (%d+)$')) + lifetime) end
+if lifetime > 0 then ends = math.min(ends, tonumber(string.match(s, '%d+$', 4)) + lifetime) end
 if ends == math.huge then
 	redis.call('PERSIST', to)
 elseif ends > now then

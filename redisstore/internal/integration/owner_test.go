@@ -31,8 +31,10 @@ type end struct{ began, returned int64 }
 
 func clock() int64 { return time.Now().UnixNano() }
 
-// roundLogins is how many sessions a goroutine of a process makes in a round.
-const roundLogins = 4
+const (
+	roundLogins = 4  // sessions that a goroutine of a process makes in a round
+	ownerRounds = 25 // rounds of an owner, whose list grows with each
+)
 
 func init() {
 	programs["login"] = func(store *redisstore.Store, todo task, in *bufio.Scanner) error {
@@ -43,7 +45,7 @@ func init() {
 			for g := range 2 {
 				running.Go(func() {
 					for i := g; i < len(all); i += 2 {
-						all[i], errs[i] = logIn(store)
+						all[i], errs[i] = logIn(store, in.Text())
 					}
 				})
 			}
@@ -59,7 +61,7 @@ func init() {
 }
 
 // logIn makes a session of an owner, renews and saves it some times.
-func logIn(store *redisstore.Store) (login, error) {
+func logIn(store *redisstore.Store, owner string) (login, error) {
 	s := store.New()
 	s.Set("a", 1)
 	l := login{Began: clock()}
@@ -69,7 +71,7 @@ func logIn(store *redisstore.Store) (login, error) {
 		}
 		l.Began = clock()
 	}
-	s.Login("ann")
+	s.Login(owner)
 	l.Known = clock()
 	err := store.Save(background, s)
 	l.Saved, l.Refused = clock(), err != nil
@@ -100,14 +102,15 @@ func TestOwnersOfManyProcessesAreNotOutrun(t *testing.T) {
 	}
 	ended, lived := 0, 0
 	var last time.Duration // of the logins of a round
-	for range rounds {
+	for round := range rounds {
+		owner := fmt.Sprint("ann", round/ownerRounds)
 		started := time.Now()
 		for _, p := range all {
-			fmt.Fprintln(p.in)
+			fmt.Fprintln(p.in, owner)
 		}
 		time.Sleep(rand.N(last + time.Millisecond))
 		e := end{began: clock()}
-		n, err := store.DeleteOwner(background, "ann")
+		n, err := store.DeleteOwner(background, owner)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +125,7 @@ func TestOwnersOfManyProcessesAreNotOutrun(t *testing.T) {
 		}
 		last = time.Since(started)
 		ended += n
-		lived += checkOwner(t, store, logins, e)
+		lived += checkOwner(t, store, owner, logins, e)
 	}
 	for _, p := range all {
 		p.end(t)
@@ -135,7 +138,7 @@ func TestOwnersOfManyProcessesAreNotOutrun(t *testing.T) {
 
 // checkOwner checks the sessions of a round, and returns how many live. Those of the rounds before
 // have ended.
-func checkOwner(t *testing.T, store *redisstore.Store, logins []login, e end) int {
+func checkOwner(t *testing.T, store *redisstore.Store, owner string, logins []login, e end) int {
 	t.Helper()
 	living, listed := make(map[string]bool), make(map[string]bool)
 	for _, l := range logins {
@@ -152,7 +155,7 @@ func checkOwner(t *testing.T, store *redisstore.Store, logins []login, e end) in
 			t.Error("a session is gone whose login began after the end")
 		}
 	}
-	for info, err := range store.ListOwner(background, "ann") {
+	for info, err := range store.ListOwner(background, owner) {
 		if err != nil {
 			t.Fatal(err)
 		}
