@@ -3,6 +3,7 @@ package slotfile
 import (
 	"bytes"
 	"hash/maphash"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -28,7 +29,7 @@ type keptFiles struct {
 
 const (
 	keptSets = 128
-	keptWays = 8
+	keptWays = 16
 
 	// keptSize is the largest size of a file that is kept, in bytes: that of the
 	// usual session. A larger one takes longer to read than to open.
@@ -43,18 +44,17 @@ type keptSet struct {
 	mu     sync.Mutex
 	closed bool
 	files  [keptWays]*keptFile
-	next   uint8 // the place to be taken when there is no free one
+	tags   [keptWays]uint32 // of files' names
 
-	// The tags of names that were used lately: a file is kept at its second use, so
-	// that those which are used once do not drive the others out.
-	tags [keptWays]uint32
-	last uint8
+	// The tags of names that were used lately, and the oldest of them: a file is kept at
+	// its second use, so that those which are used once do not drive the others out.
+	used   [keptWays]uint32
+	oldest uint8
 }
 
 // A keptFile is an open file.
 type keptFile struct {
 	name     string
-	tag      uint32
 	file     dirfs.File
 	writable bool
 	info     dirfs.Info   // when it was opened
@@ -90,15 +90,16 @@ func (f *keptFile) release() {
 }
 
 func (s *keptSet) index(name string, tag uint32) int {
-	for i, f := range s.files {
-		if f != nil && f.tag == tag && f.name == name {
+	for i, t := range s.tags {
+		if t == tag && s.files[i] != nil && s.files[i].name == name {
 			return i
 		}
 	}
 	return -1
 }
 
-// wants reports whether a file that was used is worth keeping.
+// wants reports whether a file that was used is worth keeping. In a full set few are:
+// more files than there is room for would drive each other out before their next use.
 func (k *keptFiles) wants(name string, writable bool) bool {
 	s, tag := k.set(name)
 	s.mu.Lock()
@@ -106,11 +107,11 @@ func (k *keptFiles) wants(name string, writable bool) bool {
 	if i := s.index(name, tag); i >= 0 {
 		return writable && !s.files[i].writable
 	}
-	if slices.Contains(s.tags[:], tag) {
-		return !s.closed
+	if slices.Contains(s.used[:], tag) {
+		return !s.closed && (slices.Contains(s.files[:], nil) || rand.IntN(keptWays) == 0)
 	}
-	s.tags[s.last%keptWays] = tag
-	s.last++
+	s.used[s.oldest%keptWays] = tag
+	s.oldest++
 	return false
 }
 
@@ -131,17 +132,16 @@ func (k *keptFiles) add(name string, file dirfs.File, writable bool) bool {
 		at = slices.Index(s.files[:], nil)
 	}
 	if at < 0 {
-		at = int(s.next % keptWays)
-		s.next++
+		at = rand.IntN(keptWays)
 	}
 	s.drop(at)
 	if keptOpen.Add(1) > int64(file.Spare()) {
 		keptOpen.Add(-1)
 		return false
 	}
-	f := &keptFile{name: name, tag: tag, file: file, writable: writable, info: info}
+	f := &keptFile{name: name, file: file, writable: writable, info: info}
 	f.users.Store(1)
-	s.files[at] = f
+	s.files[at], s.tags[at] = f, tag
 	return true
 }
 
