@@ -254,14 +254,12 @@ type keptImage struct {
 	derived  atomic.Value // see Record
 	image    image        // without its bytes
 	payloads [2]int
+	text     string // of all parts
 	parts    [5]keptPart
 }
 
-// A keptPart is a text at an offset in a file.
-type keptPart struct {
-	at, length int
-	text       string
-}
+// A keptPart is where a part is in the file.
+type keptPart struct{ at, length int }
 
 func newKeptImage(b []byte) *keptImage {
 	img, ok := wholeImage(b)
@@ -281,18 +279,14 @@ func newKeptImage(b []byte) *keptImage {
 		{at: 0, length: len(meta)},
 		{at: newest + slotHead, length: len(payload)},
 	}}
-	var all strings.Builder // one allocation for all parts, of which the last two are the record
-	all.Grow(2*slotHead + len(fields) + len(meta) + len(payload))
+	var text strings.Builder // one allocation for all parts, of which the last two are the record
+	text.Grow(2*slotHead + len(fields) + len(meta) + len(payload))
 	for _, p := range k.parts {
-		all.Write(b[p.at : p.at+p.length])
+		text.Write(b[p.at : p.at+p.length])
 	}
-	rest := all.String()
-	k.record = newRecord(rest[2*slotHead+len(fields):], len(meta), time.Time{})
+	k.text = text.String()
+	k.record = newRecord(k.text[2*slotHead+len(fields):], len(meta), time.Time{})
 	k.record.Derived = &k.derived
-	for i := range k.parts {
-		p := &k.parts[i]
-		p.text, rest = rest[:p.length], rest[p.length:]
-	}
 	k.image.meta = nil
 	for i := range k.image.slots {
 		s := &k.image.slots[i]
@@ -306,11 +300,12 @@ func (k *keptImage) isOf(b []byte) bool {
 	if len(b) < headerSize+2*k.image.slotSize {
 		return false
 	}
-	for i := range k.parts {
-		p := &k.parts[i]
-		if string(b[p.at:p.at+p.length]) != p.text {
+	rest := k.text
+	for _, p := range k.parts {
+		if string(b[p.at:p.at+p.length]) != rest[:p.length] {
 			return false
 		}
+		rest = rest[p.length:]
 	}
 	return true
 }
