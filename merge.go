@@ -19,6 +19,7 @@ type plan struct {
 
 	fresh, same, cleared bool
 	renews, merges       bool
+	onBase               bool // it builds on the record that the session was loaded from
 
 	version string    // of the stored record
 	expired bool      // the stored record has
@@ -187,6 +188,7 @@ func (s *Session) planAttributes(p *plan, on *Record) {
 	p.record, p.same = merged.record(s.codec.Name()), !p.fresh && merged.equal(was)
 	p.version = on.Version
 	p.merges = s.stored && (on.Version != s.base.Version || on.Data != s.base.Data)
+	p.onBase = s.stored && !p.merges && (on.Version != "" || on.Fields == nil && s.base.Fields == nil)
 }
 
 // newRecord returns a record that builds on none, without values.
@@ -259,13 +261,21 @@ func (s *Session) saved(p *plan) {
 	if p.record.Used.IsZero() {
 		p.record.Used = time.Now() // for a store that passes Base to Apply
 	}
-	s.rebase(p.record, p.fields)
+	s.setBase(p.record, p.fields)
+	if !p.onBase || p.cleared { // otherwise all fields but those of the changes are the same
+		s.forget()
+	}
 }
 
 // rebase puts another record under the session's changes.
 func (s *Session) rebase(rec Record, list []Field) {
-	s.base, s.fields, s.parsed = rec, list, true
+	s.setBase(rec, list)
 	s.forget()
+}
+
+// setBase is rebase without forgetting the values of the record before.
+func (s *Session) setBase(rec Record, list []Field) {
+	s.base, s.fields, s.parsed = rec, list, true
 	if s.asked[toDestroy] > 0 {
 		return // which took them away
 	}
