@@ -21,10 +21,11 @@ import (
 // else is trusted: neither times, nor that an open file has its name, so that a file
 // that another process removes or replaces is never used.
 //
-// A file that was removed elsewhere keeps its blocks while it is here: until its name
-// is asked for, or another file takes its place.
+// A file that another process, or a pruner, has removed keeps its blocks while it is
+// here: until its name is asked for, or another file takes its place.
 type keptFiles struct {
 	sets [keptSets]keptSet
+	hand atomic.Uint32 // the set that made room last
 }
 
 const (
@@ -117,8 +118,15 @@ func (k *keptFiles) wants(name string, writable bool) bool {
 
 // add keeps a file, which nobody has locked, and reports whether it did.
 func (k *keptFiles) add(name string, file dirfs.File, writable bool) bool {
+	spare := int64(file.Spare())
+	if open := keptOpen.Load(); open > 0 && open >= spare && rand.IntN(keptWays) == 0 {
+		k.makeRoom() // seldom, as in a full set
+	}
+	if spare == 0 {
+		return false
+	}
 	info, err := file.Stat()
-	if err != nil || info.Inode == 0 || info.Size > keptSize || !info.Mode.IsRegular() {
+	if err != nil || info.Inode == 0 || info.Links == 0 || info.Size > keptSize || !info.Mode.IsRegular() {
 		return false
 	}
 	s, tag := k.set(name)
@@ -135,7 +143,7 @@ func (k *keptFiles) add(name string, file dirfs.File, writable bool) bool {
 		at = rand.IntN(keptWays)
 	}
 	s.drop(at)
-	if keptOpen.Add(1) > int64(file.Spare()) {
+	if keptOpen.Add(1) > spare {
 		keptOpen.Add(-1)
 		return false
 	}
@@ -145,12 +153,34 @@ func (k *keptFiles) add(name string, file dirfs.File, writable bool) bool {
 	return true
 }
 
-// remove ends the keeping of a file.
-func (k *keptFiles) remove(f *keptFile) {
-	s, _ := k.set(f.name)
+// makeRoom ends the keeping of one file. The sets take turns, so that where few files
+// are kept, none of them stays for ever.
+func (k *keptFiles) makeRoom() {
+	for range keptSets {
+		if k.sets[k.hand.Add(1)%keptSets].makeRoom() {
+			return
+		}
+	}
+}
+
+func (s *keptSet) makeRoom() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if at := slices.Index(s.files[:], f); at >= 0 {
+	for at, f := range s.files {
+		if f != nil {
+			s.drop(at)
+			return true
+		}
+	}
+	return false
+}
+
+// remove ends the keeping of the file of that name.
+func (k *keptFiles) remove(name string) {
+	s, tag := k.set(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at := s.index(name, tag); at >= 0 {
 		s.drop(at)
 	}
 }
@@ -192,7 +222,7 @@ func (k *keptFiles) read(dir *dirfs.Dir, name string) (Record, bool) {
 	defer f.release()
 	info, found := f.named(dir)
 	if !found {
-		k.remove(f)
+		k.remove(name)
 		return Record{}, false
 	}
 	buf := buffers.Get().(*[]byte)

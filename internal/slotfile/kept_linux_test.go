@@ -3,14 +3,18 @@ package slotfile_test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -96,7 +100,8 @@ func TestFilesKeepABoundedNumberOfFilesOpen(t *testing.T) {
 	wantOpen(t, path, 0, "Close")
 }
 
-// keepFew is a child that may have 64 descriptors. It reports how many it keeps open.
+// keepFew is a child that may have 64 descriptors. It uses one file after the other and
+// reports which it keeps open in the end.
 func keepFew(path string) {
 	limit := unix.Rlimit{Cur: 64, Max: 64}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -105,14 +110,20 @@ func keepFew(path string) {
 	}
 	files := openForChild(path, func(format string, args ...any) { panic(fmt.Sprintf(format, args...)) })
 	for i := range 100 {
-		for range 3 {
+		for range 50 {
 			if _, err := files.Read(ctx, strconv.Itoa(i)); err != nil {
 				fmt.Println(err)
 				return
 			}
 		}
+		os.Remove(filepath.Join(path, strconv.Itoa(i-50))) // as another process does
 	}
-	fmt.Println(openIn(&testing.T{}, path))
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range entries {
+		if file, _ := os.Readlink("/proc/self/fd/" + e.Name()); strings.HasPrefix(file, path+"/") {
+			fmt.Println(strings.TrimPrefix(file, path+"/"))
+		}
+	}
 }
 
 func TestFilesKeepFewFilesOpenWhereDescriptorsAreScarce(t *testing.T) {
@@ -124,8 +135,9 @@ func TestFilesKeepFewFilesOpenWhereDescriptorsAreScarce(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), stressChild+"=few:"+path)
 	out, err := cmd.Output()
-	if got := strings.TrimSpace(string(out)); got != "4" || err != nil {
-		t.Errorf("of 64 descriptors, kept files have %s (%v), want 4", got, err)
+	kept := strings.Fields(string(out))
+	if len(kept) != 4 || slices.Contains(kept, "(deleted)") || err != nil {
+		t.Errorf("of 64 descriptors, kept files have %q (%v), want four of the last in use", kept, err)
 	}
 }
 
@@ -306,4 +318,162 @@ func TestKeptFilesAreUsedByManyGoroutines(t *testing.T) {
 	if total != goroutines*turns {
 		t.Errorf("%d writes are there, want %d", total, goroutines*turns)
 	}
+}
+
+// A file that Files itself has removed is not kept, whichever way it was in use.
+func TestFilesKeepNoFileThatTheyHaveRemoved(t *testing.T) {
+	for name, act := range map[string]func(files *slotfile.Files, path string) error{
+		"a removal of a file that was read only": func(files *slotfile.Files, _ string) error {
+			_, err := remove(files, "a")
+			return err
+		},
+		"a removal at once": func(files *slotfile.Files, _ string) error {
+			_, err := files.RemoveNow(files.Opened, "a")
+			return err
+		},
+		"a move of a file that was read only": func(files *slotfile.Files, _ string) error {
+			return write(files, "a", strings.Repeat("large", 2000))
+		},
+		"a removal at once beside a lock": func(files *slotfile.Files, _ string) error {
+			var l slotfile.Lock
+			if err := files.Lock(ctx, "a", &l); err != nil {
+				return err
+			}
+			defer l.Unlock()
+			_, err := files.RemoveNow(files.Opened, "a")
+			return err
+		},
+		"a removal while another process has the lock": func(files *slotfile.Files, path string) error {
+			return errors.Join(write(files, "a", "1"), write(files, "a", "2"), removeBehind(files, open(t, path)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := t.TempDir()
+			files := open(t, path)
+			create(t, files, "a", "one")
+			wantRecord(t, files, "a", "one")
+			wantRecord(t, files, "a", "one")
+			wantOpen(t, path, 1, "two reads")
+			if err := act(files, path); err != nil {
+				t.Fatal(err)
+			}
+			wantOpen(t, path, 0, name)
+		})
+	}
+}
+
+// removeBehind removes a record whose lock other Files have at first.
+func removeBehind(files, other *slotfile.Files) error {
+	var l slotfile.Lock
+	if err := other.Lock(ctx, "a", &l); err != nil {
+		return err
+	}
+	var running sync.WaitGroup
+	var err error
+	running.Go(func() { _, err = remove(files, "a") })
+	for files.Semaphores() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(10 * time.Millisecond) // most often enough to wait for the lock
+	l.Unlock()
+	running.Wait()
+	return err
+}
+
+// A number that is closed twice, or too early, is by then that of another file. Reads, writes,
+// removals, Relieve and Close run beside goroutines that open files of their own.
+func TestKeptFilesAreClosedOnceAfterTheirLastUse(t *testing.T) {
+	path, foreign := t.TempDir(), t.TempDir()
+	const records, users = 40, 4
+	for i := range records {
+		create(t, open(t, path), strconv.Itoa(i), "")
+	}
+	var running, others sync.WaitGroup
+	stop := make(chan bool)
+	for i := range 2 {
+		others.Go(func() {
+			name := filepath.Join(foreign, strconv.Itoa(i))
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := useAsOwn(name, fmt.Sprint("own file ", i, " ", n)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 10 {
+		files := openForChild(path, t.Fatalf)
+		for range users {
+			running.Go(func() {
+				for range 150 {
+					name := strconv.Itoa(rand.IntN(records))
+					if err := useAny(files, name); err != nil && !errors.Is(err, fs.ErrClosed) {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		running.Go(func() {
+			for range 50 {
+				files.Relieve()
+				time.Sleep(time.Duration(rand.IntN(100)) * time.Microsecond)
+			}
+			if rand.IntN(2) == 0 {
+				files.Close()
+			}
+		})
+		running.Wait()
+		files.Close()
+		wantOpen(t, path, 0, "Close")
+	}
+	close(stop)
+	others.Wait()
+}
+
+// useAsOwn writes a file, and finds that it has what was written.
+func useAsOwn(name, text string) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, 100)
+	_, err = f.WriteAt([]byte(text), 0)
+	n, readErr := f.ReadAt(b, 0)
+	if readErr == io.EOF {
+		readErr = nil
+	}
+	if err = errors.Join(err, readErr, f.Close()); err == nil && string(b[:n]) != text {
+		err = fmt.Errorf("a file of another's has %q, want %q", b[:n], text)
+	}
+	return err
+}
+
+// useAny reads, writes or replaces a record. Its payload begins with its name.
+func useAny(files *slotfile.Files, name string) error {
+	rec, err := files.Read(ctx, name)
+	if err == nil && rec.Payload != "" && !strings.HasPrefix(rec.Payload, name+" ") {
+		return fmt.Errorf("the record %s is %.20q", name, rec.Payload)
+	}
+	switch rand.IntN(8) {
+	case 0:
+		_, err = remove(files, name)
+	case 1:
+		err = files.Create(ctx, name, meta, name+" created", false)
+	case 2:
+		_, err = files.RemoveNow(files.Dir(), name)
+	case 3:
+		err = write(files, name, name+strings.Repeat(" large", 1000))
+	default:
+		err = write(files, name, name+" written")
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
 }

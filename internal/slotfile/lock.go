@@ -151,7 +151,7 @@ func (l *Lock) openKept() bool {
 // leaveKept unlocks a kept file.
 func (l *Lock) leaveKept() {
 	if l.kept.file.Unlock() != nil || l.gone || l.moved {
-		l.files.kept.remove(l.kept)
+		l.files.kept.remove(l.name)
 	}
 	l.kept.release()
 	l.kept, l.gone = nil, false
@@ -197,6 +197,9 @@ func (l *Lock) Unlock() {
 		l.leaveKept()
 		l.files.locks.unlock(l.name, l.sem)
 		return
+	}
+	if l.gone || l.moved {
+		l.files.kept.remove(l.name) // kept for reading, perhaps
 	}
 	if l.isWorthKeeping() && l.file.Unlock() == nil && l.files.kept.add(l.name, l.file, true) {
 		l.files.locks.unlock(l.name, l.sem)
