@@ -82,7 +82,7 @@ func newFilesystemStore(o FilesystemOptions, dir *dirfs.Dir) (*FilesystemSession
 			Sync:       o.Sync == SyncFull,
 			MaxPayload: max(o.MaxSize, minReadSize),
 			TempSuffix: sessionfile.TempSuffix,
-			Keep:       true,
+			Kept:       new(slotfile.Kept),
 			Naming:     slotfile.Naming{Lock: sessionfile.OwnersLock, Turn: sessionfile.OwnersTurn},
 		},
 		template: template,

@@ -44,7 +44,7 @@ func (s *Files) PresentDir() (*dirfs.Dir, error) {
 func (s *Files) Close() error {
 	s.dir.mu.Lock()
 	defer s.dir.mu.Unlock()
-	s.kept.clear(true)
+	s.Kept.clear(true)
 	return s.Dir().Close()
 }
 
@@ -114,7 +114,7 @@ func (s *Files) exchange(removed, opened *dirfs.Dir) (*dirfs.Dir, error) {
 	if err := removed.Abandon(); errors.Is(err, fs.ErrClosed) {
 		return nil, err
 	}
-	s.kept.clear(false)
+	s.Kept.clear(false)
 	s.dir.now.Store(opened)
 	return opened, nil
 }

@@ -17,7 +17,7 @@ func openForChild(path string, fail func(string, ...any)) *slotfile.Files {
 	if err != nil {
 		fail("%v", err)
 	}
-	return &slotfile.Files{Opened: dir, Mode: 0o600, MaxPayload: 1 << 20, TempSuffix: tempSuffix, Keep: true}
+	return &slotfile.Files{Opened: dir, Mode: 0o600, MaxPayload: 1 << 20, TempSuffix: tempSuffix, Kept: new(slotfile.Kept)}
 }
 
 // A version is one state of a record.

@@ -13,7 +13,8 @@ import (
 	"github.com/sessfs/sessions/internal/dirfs"
 )
 
-// keptFiles are the files that are used again and again. They stay open.
+// Kept are the files of one Files that are used again and again. They stay open. The zero
+// value has none yet.
 //
 // Each use asks the system where the name leads, as openat(2) would, and takes the open
 // file if it leads there: one fstatat in place of openat, fstat and close. Bytes that
@@ -23,7 +24,7 @@ import (
 //
 // A file that another process, or a pruner, has removed keeps its blocks while it is
 // here: until its name is asked for, or another file takes its place.
-type keptFiles struct {
+type Kept struct {
 	sets [keptSets]keptSet
 	hand atomic.Uint32 // the set that made room last
 }
@@ -65,14 +66,14 @@ type keptFile struct {
 
 var keptSeed = maphash.MakeSeed()
 
-func (k *keptFiles) set(name string) (s *keptSet, tag uint32) {
+func (k *Kept) set(name string) (s *keptSet, tag uint32) {
 	h := maphash.String(keptSeed, name)
 	return &k.sets[h%keptSets], uint32(h >> 32)
 }
 
 // take returns the file of that name, nil when it is not kept, or not for writing. It
 // must be released.
-func (k *keptFiles) take(name string, writable bool) *keptFile {
+func (k *Kept) take(name string, writable bool) *keptFile {
 	s, tag := k.set(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +102,7 @@ func (s *keptSet) index(name string, tag uint32) int {
 
 // wants reports whether a file that was used is worth keeping. In a full set few are:
 // more files than there is room for would drive each other out before their next use.
-func (k *keptFiles) wants(name string, writable bool) bool {
+func (k *Kept) wants(name string, writable bool) bool {
 	s, tag := k.set(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,7 +118,7 @@ func (k *keptFiles) wants(name string, writable bool) bool {
 }
 
 // add keeps a file, which nobody has locked, and reports whether it did.
-func (k *keptFiles) add(name string, file dirfs.File, writable bool) bool {
+func (k *Kept) add(name string, file dirfs.File, writable bool) bool {
 	spare := int64(file.Spare())
 	if open := keptOpen.Load(); open > 0 && open >= spare && rand.IntN(keptWays) == 0 {
 		k.makeRoom() // seldom, as in a full set
@@ -155,7 +156,7 @@ func (k *keptFiles) add(name string, file dirfs.File, writable bool) bool {
 
 // makeRoom ends the keeping of one file. The sets take turns, so that where few files
 // are kept, none of them stays for ever.
-func (k *keptFiles) makeRoom() {
+func (k *Kept) makeRoom() {
 	for range keptSets {
 		if k.sets[k.hand.Add(1)%keptSets].makeRoom() {
 			return
@@ -175,8 +176,11 @@ func (s *keptSet) makeRoom() bool {
 	return false
 }
 
-// remove ends the keeping of the file of that name.
-func (k *keptFiles) remove(name string) {
+// remove ends the keeping of the file of that name. A nil k keeps none.
+func (k *Kept) remove(name string) {
+	if k == nil {
+		return
+	}
 	s, tag := k.set(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +198,10 @@ func (s *keptSet) drop(at int) {
 
 // clear ends the keeping of all files, and with closed, that of files to come. It
 // returns how many there were.
-func (k *keptFiles) clear(closed bool) (n int) {
+func (k *Kept) clear(closed bool) (n int) {
+	if k == nil {
+		return 0
+	}
 	for i := range k.sets {
 		s := &k.sets[i]
 		s.mu.Lock()
@@ -211,10 +218,10 @@ func (k *keptFiles) clear(closed bool) (n int) {
 }
 
 // Relieve closes the files that are kept open, and reports whether there were any.
-func (s *Files) Relieve() bool { return s.kept.clear(false) > 0 }
+func (s *Files) Relieve() bool { return s.Kept.clear(false) > 0 }
 
 // read reads the record of that name if its file is kept, and all is well with it.
-func (k *keptFiles) read(dir *dirfs.Dir, name string) (Record, bool) {
+func (k *Kept) read(dir *dirfs.Dir, name string) (Record, bool) {
 	f := k.take(name, false)
 	if f == nil {
 		return Record{}, false

@@ -65,7 +65,7 @@ func (s *Files) lock(ctx context.Context, name string, l *Lock) error {
 		return err
 	}
 	*l = Lock{files: s, name: name, sem: sem}
-	if s.Keep && l.openKept() {
+	if s.Kept != nil && l.openKept() {
 		return nil
 	}
 	if err := l.open(ctx); err != nil {
@@ -121,7 +121,7 @@ func (l *Lock) open(ctx context.Context) (err error) {
 // openKept locks the file if it is kept, its lock is free, and all is well with it. The
 // semaphore keeps the goroutines apart that have its descriptor.
 func (l *Lock) openKept() bool {
-	f := l.files.kept.take(l.name, true)
+	f := l.files.Kept.take(l.name, true)
 	if f == nil {
 		return false
 	}
@@ -151,7 +151,7 @@ func (l *Lock) openKept() bool {
 // leaveKept unlocks a kept file.
 func (l *Lock) leaveKept() {
 	if l.kept.file.Unlock() != nil || l.gone || l.moved {
-		l.files.kept.remove(l.name)
+		l.files.Kept.remove(l.name)
 	}
 	l.kept.release()
 	l.kept, l.gone = nil, false
@@ -199,9 +199,9 @@ func (l *Lock) Unlock() {
 		return
 	}
 	if l.gone || l.moved {
-		l.files.kept.remove(l.name) // kept for reading, perhaps
+		l.files.Kept.remove(l.name) // kept for reading, perhaps
 	}
-	if l.isWorthKeeping() && l.file.Unlock() == nil && l.files.kept.add(l.name, l.file, true) {
+	if l.isWorthKeeping() && l.file.Unlock() == nil && l.files.Kept.add(l.name, l.file, true) {
 		l.files.locks.unlock(l.name, l.sem)
 		return
 	}
@@ -209,7 +209,7 @@ func (l *Lock) Unlock() {
 }
 
 func (l *Lock) isWorthKeeping() bool {
-	return l.files.Keep && l.err == nil && !l.moved && !l.gone && l.files.kept.wants(l.name, true)
+	return l.files.Kept != nil && l.err == nil && !l.moved && !l.gone && l.files.Kept.wants(l.name, true)
 }
 
 func (l *Lock) release() {

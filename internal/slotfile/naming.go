@@ -68,7 +68,7 @@ func (s *Files) Exclude(ctx context.Context) (dir *dirfs.Dir, release func(), er
 // CreateFor, return fs.ErrNotExist. RemoveNow must be called between Exclude and
 // release, when no other file can take the name.
 func (s *Files) RemoveNow(dir *dirfs.Dir, name string) (gone bool, err error) {
-	defer s.kept.remove(name)
+	defer s.Kept.remove(name)
 	l := Lock{files: s, name: name, dir: dir}
 	if l.file, err = dir.OpenWrite(name); errors.Is(err, fs.ErrNotExist) {
 		return false, nil

@@ -35,7 +35,7 @@ type Files struct {
 	MaxPayload int         // bytes; a file that announces more is corrupt
 	TempSuffix string      // ends the names of files that are not finished yet
 	Times      bool        // Read fills in Record.ModTime, for one system call more
-	Keep       bool        // keep small files open that are used again and again; see keptFiles
+	Kept       *Kept       // small files that are used again and again stay open; nil for none
 	Naming     Naming      // the names of a lock's files; see Exclude
 
 	// Strict makes a file that was cut off, and one with a torn slot, ErrCorrupt. By
@@ -50,7 +50,6 @@ type Files struct {
 	Reopened func(*dirfs.Dir)
 
 	dir    directory
-	kept   keptFiles
 	locks  keyedMutex
 	naming atomic.Pointer[namingLock] // of the directory in use
 }
@@ -75,8 +74,8 @@ const lockFreeReads = 10
 // none, ErrCorrupt when the file is not a record, ctx's when ctx ends while Read
 // waits, and the system's otherwise.
 func (s *Files) Read(ctx context.Context, name string) (Record, error) {
-	if s.Keep {
-		if rec, ok := s.kept.read(s.Dir(), name); ok {
+	if s.Kept != nil {
+		if rec, ok := s.Kept.read(s.Dir(), name); ok {
 			return rec, nil
 		}
 	}
@@ -91,7 +90,7 @@ func (s *Files) Read(ctx context.Context, name string) (Record, error) {
 		// Writers keep this one busy, or one of them died in the middle of a save.
 		return s.readLocked(ctx, name, f, buf)
 	}
-	if err != nil || !s.Keep || !s.kept.wants(name, false) || !s.kept.add(name, f, false) {
+	if err != nil || s.Kept == nil || !s.Kept.wants(name, false) || !s.Kept.add(name, f, false) {
 		f.Close()
 	}
 	return rec, err

@@ -31,7 +31,7 @@ func open(t testing.TB, path string) *slotfile.Files {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := &slotfile.Files{Opened: dir, Mode: 0o600, MaxPayload: 1 << 20, TempSuffix: tempSuffix, Keep: true}
+	files := &slotfile.Files{Opened: dir, Mode: 0o600, MaxPayload: 1 << 20, TempSuffix: tempSuffix, Kept: new(slotfile.Kept)}
 	t.Cleanup(func() { files.Close() })
 	return files
 }
