@@ -52,7 +52,7 @@ func Example_pipelining() {
 
 func pipelining(ctx context.Context, client *redis.Client) (*redisstore.Store, error) {
 	auto, err := client.AsyncAutoPipelineWithOptions(&redis.AutoPipelineOptions{
-		MaxBatchSize: 16, MaxConcurrentBatches: 4, Unordered: true,
+		MaxBatchSize: 16, MaxConcurrentBatches: 8, Unordered: true,
 	})
 	if err != nil {
 		return nil, err

@@ -112,7 +112,7 @@ func TestPipeliningStore(t *testing.T) {
 	for name, face := range map[string]func(*redis.Client) (*redis.AutoPipeliner, error){
 		"blocking": func(c *redis.Client) (*redis.AutoPipeliner, error) { return c.AutoPipeline() },
 		"deferred, with the guide's options": func(c *redis.Client) (*redis.AutoPipeliner, error) {
-			return c.AsyncAutoPipelineWithOptions(&redis.AutoPipelineOptions{MaxBatchSize: 16, MaxConcurrentBatches: 4, Unordered: true})
+			return c.AsyncAutoPipelineWithOptions(&redis.AutoPipelineOptions{MaxBatchSize: 16, MaxConcurrentBatches: 8, Unordered: true})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -81,7 +81,7 @@ func openRedis(e environment) (library, error) {
 // together, with the options of the guide.
 func openPipelinedRedis(e environment) (library, error) {
 	return openRedisBy(e, func(c *redis.Client) (redis.Cmdable, error) {
-		return c.AsyncAutoPipelineWithOptions(&redis.AutoPipelineOptions{MaxBatchSize: 16, MaxConcurrentBatches: 4, Unordered: true})
+		return c.AsyncAutoPipelineWithOptions(&redis.AutoPipelineOptions{MaxBatchSize: 16, MaxConcurrentBatches: 8, Unordered: true})
 	})
 }
 
