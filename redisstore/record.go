@@ -58,17 +58,18 @@ func damaged(rec sessions.Record, err error) (sessions.Record, error) {
 
 // standing reads the fields that all sessions have.
 func standing(hash map[string]string) (rec sessions.Record, err error) {
-	words := strings.Fields(hash[standingField])
-	if len(words) > 0 && words[0] != format {
-		return rec, fmt.Errorf("a session has format %q, of another release", words[0])
+	of, rest, _ := strings.Cut(hash[standingField], " ")
+	if of != "" && of != format {
+		return rec, fmt.Errorf("a session has format %q, of another release", of)
 	}
+	codec, created, ok := strings.Cut(rest, " ")
 	used, versions, _ := strings.Cut(hash[versionsField], " ")
-	if rec.Version, _, _ = strings.Cut(versions, " "); len(words) != 3 || rec.Version == "" {
+	if rec.Version, _, _ = strings.Cut(versions, " "); !ok || rec.Version == "" {
 		return damaged(rec, corrupt("the hash is no session's"))
 	}
-	rec.Codec = words[1]
+	rec.Codec = codec
 	var createdErr, usedErr error
-	rec.Created, createdErr = parseTime(words[2])
+	rec.Created, createdErr = parseTime(created)
 	rec.Used, usedErr = parseTime(used)
 	if createdErr != nil || usedErr != nil {
 		return damaged(rec, corrupt("a time is none"))
