@@ -23,10 +23,10 @@ import (
 // that another process removes or replaces is never used.
 //
 // A file that another process, or a pruner, has removed keeps its blocks while it is
-// here: until its name is asked for, or another file takes its place.
+// here: until its name is asked for, or about a hundred other files have come.
 type Kept struct {
 	sets [keptSets]keptSet
-	hand atomic.Uint32 // the set that made room last
+	hand atomic.Uint32 // the set whose turn it was last, see tidy and makeRoom
 }
 
 const (
@@ -126,6 +126,7 @@ func (k *Kept) add(name string, file dirfs.File, writable bool) bool {
 	if spare == 0 {
 		return false
 	}
+	k.tidy()
 	info, err := file.Stat()
 	if err != nil || info.Inode == 0 || info.Links == 0 || info.Size > keptSize || !info.Mode.IsRegular() {
 		return false
@@ -152,6 +153,21 @@ func (k *Kept) add(name string, file dirfs.File, writable bool) bool {
 	f.users.Store(1)
 	s.files[at], s.tags[at] = f, tag
 	return true
+}
+
+// tidy ends the keeping of the files of one set that were removed. The sets take turns.
+func (k *Kept) tidy() {
+	s := &k.sets[k.hand.Add(1)%keptSets]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for at, f := range s.files {
+		if f == nil {
+			continue
+		}
+		if info, err := f.file.Stat(); err != nil || info.Links == 0 {
+			s.drop(at)
+		}
+	}
 }
 
 // makeRoom ends the keeping of one file. The sets take turns, so that where few files

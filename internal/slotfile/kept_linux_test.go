@@ -362,6 +362,31 @@ func TestFilesKeepNoFileThatTheyHaveRemoved(t *testing.T) {
 	}
 }
 
+// Where there are few sessions, no file takes the place of another. So the files that other
+// processes have removed are looked for.
+func TestFilesLetGoOfFilesThatWereRemovedElsewhere(t *testing.T) {
+	path := t.TempDir()
+	files, other := open(t, path), open(t, path)
+	for i := range 1000 {
+		name := strconv.Itoa(i)
+		create(t, files, name, name)
+		wantRecord(t, files, name, name)
+		wantRecord(t, files, name, name)
+		if i == 0 {
+			continue // in use for ever
+		}
+		if gone, err := remove(other, name); !gone || err != nil {
+			t.Fatalf("Remove = %v, %v", gone, err)
+		}
+	}
+	if got := openIn(t, path); got < 1 || got > 200 {
+		t.Errorf("%d files are open, one of which has a name; want 200 at most", got)
+	}
+	wantRecord(t, files, "0", "0")
+	files.Relieve()
+	wantOpen(t, path, 0, "Relieve")
+}
+
 // removeBehind removes a record whose lock other Files have at first.
 func removeBehind(files, other *slotfile.Files) error {
 	var l slotfile.Lock
