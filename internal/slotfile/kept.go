@@ -120,17 +120,17 @@ func (k *Kept) wants(name string, writable bool) bool {
 // add keeps a file, which nobody has locked, and reports whether it did.
 func (k *Kept) add(name string, file dirfs.File, writable bool) bool {
 	spare := int64(file.Spare())
-	if open := keptOpen.Load(); open > 0 && open >= spare && rand.IntN(keptWays) == 0 {
-		k.makeRoom() // seldom, as in a full set
+	if open := keptOpen.Load(); open >= spare {
+		if open == 0 || rand.IntN(keptWays) > 0 { // seldom, as in a full set
+			return false
+		}
+		k.makeRoom()
 	}
-	if spare == 0 {
-		return false
-	}
-	k.tidy()
 	info, err := file.Stat()
 	if err != nil || info.Inode == 0 || info.Links == 0 || info.Size > keptSize || !info.Mode.IsRegular() {
 		return false
 	}
+	k.tidy()
 	s, tag := k.set(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()

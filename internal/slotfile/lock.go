@@ -209,7 +209,7 @@ func (l *Lock) Unlock() {
 }
 
 func (l *Lock) isWorthKeeping() bool {
-	return l.files.Kept != nil && l.err == nil && !l.moved && !l.gone && l.files.Kept.wants(l.name, true)
+	return l.files.Kept != nil && l.err == nil && !l.moved && !l.gone && l.info.Size <= keptSize && l.files.Kept.wants(l.name, true)
 }
 
 func (l *Lock) release() {

@@ -90,7 +90,7 @@ func (s *Files) Read(ctx context.Context, name string) (Record, error) {
 		// Writers keep this one busy, or one of them died in the middle of a save.
 		return s.readLocked(ctx, name, f, buf)
 	}
-	if err != nil || s.Kept == nil || !s.Kept.wants(name, false) || !s.Kept.add(name, f, false) {
+	if err != nil || s.Kept == nil || len(rec.Text) > keptSize || !s.Kept.wants(name, false) || !s.Kept.add(name, f, false) {
 		f.Close()
 	}
 	return rec, err
