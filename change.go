@@ -212,7 +212,7 @@ func (c *Change) SetCreated(t time.Time) { c.plan.record.Created = t }
 // [ErrCorrupt].
 func (c *Change) SetStored(rec Record) (err error) {
 	p := &c.plan
-	p.record, p.encoded = rec, rec.Fields == nil
+	p.record, p.encoded, p.onBase = rec, rec.Fields == nil, false
 	p.fields, err = parseValues(c.s.codec, &rec)
 	return err
 }

@@ -19,7 +19,7 @@ type plan struct {
 
 	fresh, same, cleared bool
 	renews, merges       bool
-	onBase               bool // it builds on the record that the session was loaded from
+	onBase               bool // it builds on the record that the session was loaded from, and nothing else is stored
 
 	version string    // of the stored record
 	expired bool      // the stored record has

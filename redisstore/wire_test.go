@@ -282,3 +282,18 @@ func TestServerSeesNoID(t *testing.T) {
 		t.Error("the renewed ID keeps another part than the first 8 characters")
 	}
 }
+
+// A save beside another's brings its values, also in the place of those that were handed out.
+func TestSavedSessionHasTheValuesOfOthers(t *testing.T) {
+	store := newStore(t, redistest.Start(t).Client(t), redisstore.Options{})
+	s := saved(t, store, "a", 1, "b", 1)
+	other := get(t, store, s.ID())
+	s.Get("b")
+	other.Set("b", 2)
+	save(t, store, other)
+	s.Set("a", 2)
+	save(t, store, s)
+	if got := fmt.Sprint(s.Get("a"), s.Get("b")); got != "2 2" {
+		t.Errorf("a and b are %s, want 2 and 2", got)
+	}
+}
