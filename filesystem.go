@@ -23,7 +23,7 @@ import (
 // [OwnerStore].
 //
 // The files of sessions in use stay open, up to 2048 of them. All stores of a process
-// keep a sixteenth of the descriptors that it may have (RLIMIT_NOFILE) at most, and a
+// keep a quarter of the descriptors that it may have (RLIMIT_NOFILE) at most, and a
 // store closes its own when none is left. Such a file, removed by a pruner or another
 // process, takes up its 4096 bytes of the disk until about a hundred other sessions have
 // come into use. While it is open, its file system cannot be remounted read-only.

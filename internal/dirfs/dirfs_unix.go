@@ -417,7 +417,7 @@ func infoOf(st *unix.Stat_t) Info {
 }
 
 // Spare returns how many files like f the process can keep open without being short of
-// descriptors: a sixteenth of those that it may have, and none when half of them seem to
+// descriptors: a quarter of those that it may have, and none when half of them seem to
 // be in use. Systems give out the lowest number that is free.
 func (f File) Spare() int {
 	var limit unix.Rlimit
@@ -428,5 +428,5 @@ func (f File) Spare() int {
 	if f.fd >= most/2 {
 		return 0
 	}
-	return most / 16
+	return most / 4
 }

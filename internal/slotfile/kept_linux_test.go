@@ -92,7 +92,7 @@ func TestFilesKeepABoundedNumberOfFilesOpen(t *testing.T) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	most := int(min(limit.Cur/16, 2048))
+	most := int(min(limit.Cur/4, 2048))
 	if got := openIn(t, path); got < most/2 || got > most {
 		t.Errorf("%d of 5000 files are open, want at most %d, and most of those", got, most)
 	}
@@ -136,8 +136,8 @@ func TestFilesKeepFewFilesOpenWhereDescriptorsAreScarce(t *testing.T) {
 	cmd.Env = append(os.Environ(), stressChild+"=few:"+path)
 	out, err := cmd.Output()
 	kept := strings.Fields(string(out))
-	if len(kept) != 4 || slices.Contains(kept, "(deleted)") || err != nil {
-		t.Errorf("of 64 descriptors, kept files have %q (%v), want four of the last in use", kept, err)
+	if len(kept) != 16 || slices.Contains(kept, "(deleted)") || err != nil {
+		t.Errorf("of 64 descriptors, kept files have %q (%v), want sixteen of the last in use", kept, err)
 	}
 }
 
