@@ -109,14 +109,14 @@ func keepFew(path string) {
 		return
 	}
 	files := openForChild(path, func(format string, args ...any) { panic(fmt.Sprintf(format, args...)) })
-	for i := range 100 {
+	for i := range 400 {
 		for range 50 {
 			if _, err := files.Read(ctx, strconv.Itoa(i)); err != nil {
 				fmt.Println(err)
 				return
 			}
 		}
-		os.Remove(filepath.Join(path, strconv.Itoa(i-50))) // as another process does
+		os.Remove(filepath.Join(path, strconv.Itoa(i-200))) // as another process does
 	}
 	entries, _ := os.ReadDir("/proc/self/fd")
 	for _, e := range entries {
@@ -129,7 +129,7 @@ func keepFew(path string) {
 func TestFilesKeepFewFilesOpenWhereDescriptorsAreScarce(t *testing.T) {
 	path := t.TempDir()
 	files := open(t, path)
-	for i := range 100 {
+	for i := range 400 {
 		create(t, files, strconv.Itoa(i), "x")
 	}
 	cmd := exec.Command(os.Args[0])
