@@ -135,8 +135,8 @@ func (st *FilesystemSessionStore) reopened(dir *dirfs.Dir) {
 	}
 }
 
-// Close releases the directory and the files in it. Every later call of the store is an error, and so
-// is a second Close.
+// Close releases the directory and the files in it. Every later call of the store is
+// an error, and so is a second Close.
 func (st *FilesystemSessionStore) Close() error { return st.files.Close() }
 
 // IsValidKey reports whether key has the form of this store's IDs; see [IDs].

@@ -62,18 +62,28 @@ func parseValues(c Codec, rec *Record) ([]Field, error) {
 		list, err := fields.Sort(slices.Clone(rec.Fields))
 		return list, corrupted(err)
 	}
-	shared := rec.parsed
-	if shared == nil || shared.data != rec.Data {
-		shared = new(parsedData)
-	} else if list := shared.fields.Load(); list != nil {
+	if p := rec.parsed; p != nil && p.data == rec.Data {
+		return p.values(c)
+	}
+	return parseData(c, rec.Data)
+}
+
+func parseData(c Codec, data string) ([]Field, error) {
+	list, err := formatOf(c).Parse(data)
+	return list, corrupted(err)
+}
+
+// values returns the values of the data.
+func (p *parsedData) values(c Codec) ([]Field, error) {
+	if list := p.fields.Load(); list != nil {
 		return *list, nil
 	}
-	list, err := formatOf(c).Parse(rec.Data)
+	list, err := parseData(c, p.data)
 	if err == nil {
 		list = slices.Clip(list)
-		shared.fields.Store(&list)
+		p.fields.Store(&list)
 	}
-	return list, corrupted(err)
+	return list, err
 }
 
 // ErrCorrupt is the error for stored bytes that are no session. Get does not return
