@@ -114,14 +114,23 @@ func (d *Dir) close(closed error) error {
 }
 
 // at runs call with the directory's descriptor, again while a signal
-// interrupts it, and names the directory in its error.
+// interrupts it or once when Relieve has helped, and names the directory in its error.
 func (d *Dir) at(op string, call func(fd int) error) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if d.fd < 0 {
 		return d.Error(op, d.closed)
 	}
-	return d.Error(op, retry(func() error { return call(d.fd) }))
+	err := retry(func() error { return call(d.fd) })
+	if d.relieves(err) {
+		err = retry(func() error { return call(d.fd) })
+	}
+	return d.Error(op, err)
+}
+
+// relieves reports whether there are descriptors again after an error for want of one.
+func (d *Dir) relieves(err error) bool {
+	return (err == unix.EMFILE || err == unix.ENFILE) && d.Relieve != nil && d.Relieve()
 }
 
 // Stat describes the directory itself.
@@ -185,7 +194,7 @@ func (d *Dir) open(name string, flags int, mode uint32) (File, error) {
 		case unix.EINTR:
 			continue
 		case unix.EMFILE, unix.ENFILE:
-			if !relieved && d.Relieve != nil && d.Relieve() {
+			if !relieved && d.relieves(err) {
 				relieved = true
 				continue
 			}
@@ -285,9 +294,6 @@ func (d *Dir) SetModTime(name string, t time.Time) error {
 func (d *Dir) self() (f *os.File, err error) {
 	err = d.at("openat", func(fd int) error {
 		own, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if (err == unix.EMFILE || err == unix.ENFILE) && d.Relieve != nil && d.Relieve() {
-			err = unix.EINTR // again
-		}
 		if err == nil {
 			f = os.NewFile(uintptr(own), d.path)
 		}
