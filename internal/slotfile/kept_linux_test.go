@@ -21,24 +21,24 @@ import (
 	"github.com/sessfs/sessions/internal/slotfile"
 )
 
-// openIn counts the descriptors of files in a directory.
-func openIn(t testing.TB, path string) (n int) {
-	t.Helper()
+// openIn returns the files of a directory that are open.
+func openIn(path string) (files []string) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	for _, e := range entries {
-		if file, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.HasPrefix(file, path+"/") {
-			n++
+		file, _ := os.Readlink("/proc/self/fd/" + e.Name())
+		if name, ok := strings.CutPrefix(file, path+"/"); ok {
+			files = append(files, name)
 		}
 	}
-	return n
+	return files
 }
 
 func wantOpen(t testing.TB, path string, want int, after string) {
 	t.Helper()
-	if got := openIn(t, path); got != want {
+	if got := len(openIn(path)); got != want {
 		t.Errorf("after %s %d files are open, want %d", after, got, want)
 	}
 }
@@ -93,7 +93,7 @@ func TestFilesKeepABoundedNumberOfFilesOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	most := int(min(limit.Cur/4, 2048))
-	if got := openIn(t, path); got < most/2 || got > most {
+	if got := len(openIn(path)); got < most/2 || got > most {
 		t.Errorf("%d of 5000 files are open, want at most %d, and most of those", got, most)
 	}
 	files.Close()
@@ -118,11 +118,8 @@ func keepFew(path string) {
 		}
 		os.Remove(filepath.Join(path, strconv.Itoa(i-200))) // as another process does
 	}
-	entries, _ := os.ReadDir("/proc/self/fd")
-	for _, e := range entries {
-		if file, _ := os.Readlink("/proc/self/fd/" + e.Name()); strings.HasPrefix(file, path+"/") {
-			fmt.Println(strings.TrimPrefix(file, path+"/"))
-		}
+	for _, name := range openIn(path) {
+		fmt.Println(name)
 	}
 }
 
@@ -379,7 +376,7 @@ func TestFilesLetGoOfFilesThatWereRemovedElsewhere(t *testing.T) {
 			t.Fatalf("Remove = %v, %v", gone, err)
 		}
 	}
-	if got := openIn(t, path); got < 1 || got > 200 {
+	if got := len(openIn(path)); got < 1 || got > 200 {
 		t.Errorf("%d files are open, one of which has a name; want 200 at most", got)
 	}
 	wantRecord(t, files, "0", "0")

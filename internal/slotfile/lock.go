@@ -193,23 +193,26 @@ func statNamed(dir *dirfs.Dir, f dirfs.File, name string) (dirfs.Info, error) {
 // Unlock releases the lock. It must be called exactly once.
 func (l *Lock) Unlock() {
 	buffers.Put(l.buf)
-	if l.kept != nil {
-		l.leaveKept()
+	if l.leaveOpen() {
 		l.files.locks.unlock(l.name, l.sem)
-		return
+	} else {
+		l.release()
 	}
-	if l.gone || l.moved {
-		l.files.Kept.remove(l.name) // kept for reading, perhaps
-	}
-	if l.isWorthKeeping() && l.file.Unlock() == nil && l.files.Kept.add(l.name, l.file, true) {
-		l.files.locks.unlock(l.name, l.sem)
-		return
-	}
-	l.release()
 }
 
-func (l *Lock) isWorthKeeping() bool {
-	return l.files.Kept != nil && l.err == nil && !l.moved && !l.gone && l.info.Size <= keptSize && l.files.Kept.wants(l.name, true)
+// leaveOpen unlocks a file that stays open, and reports false for any other one.
+func (l *Lock) leaveOpen() bool {
+	kept := l.files.Kept
+	switch {
+	case l.kept != nil:
+		l.leaveKept()
+		return true
+	case l.gone || l.moved:
+		kept.remove(l.name) // kept for reading, perhaps
+		return false
+	}
+	return kept != nil && l.err == nil && l.info.Size <= keptSize && kept.wants(l.name, true) &&
+		l.file.Unlock() == nil && kept.add(l.name, l.file, true)
 }
 
 func (l *Lock) release() {
