@@ -57,6 +57,16 @@ var changeChecks = []check{
 			need(store.Save(ctx, a), "A's save")
 			want(load(ctx, store, a.ID()).Len() == 0, "values are left")
 		}),
+	twoRequests("SavedSessionHasTheValuesOfOthers", "A saves a value that B was handed out before, B saves another: then B's session has A's.",
+		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
+			want(b.Get("prefs") != nil, "there is no value")
+			a.Set("prefs", map[string]any{"theme": "dark"})
+			need(store.Save(ctx, a), "A's save")
+			b.Set("b", "B")
+			need(store.Save(ctx, b), "B's save")
+			prefs, _ := b.Get("prefs").(map[string]any)
+			want(prefs["theme"] == "dark", "after its save B has the theme %v", prefs["theme"])
+		}),
 	twoRequests("LogoutIsFinal", "A logs out, B saves: the session stays gone, and B's save is ErrDeleted.",
 		func(ctx context.Context, store sessions.SessionStore, a, b *sessions.Session) {
 			id := a.ID()
