@@ -114,23 +114,24 @@ func (d *Dir) close(closed error) error {
 }
 
 // at runs call with the directory's descriptor, again while a signal
-// interrupts it or once when Relieve has helped, and names the directory in its error.
+// interrupts it, and names the directory in its error.
 func (d *Dir) at(op string, call func(fd int) error) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if d.fd < 0 {
 		return d.Error(op, d.closed)
 	}
-	err := retry(func() error { return call(d.fd) })
-	if d.relieves(err) {
-		err = retry(func() error { return call(d.fd) })
-	}
-	return d.Error(op, err)
+	return d.Error(op, retry(func() error { return call(d.fd) }))
 }
 
-// relieves reports whether there are descriptors again after an error for want of one.
-func (d *Dir) relieves(err error) bool {
-	return (err == unix.EMFILE || err == unix.ENFILE) && d.Relieve != nil && d.Relieve()
+// openat opens a name in the directory of the descriptor fd, once more if there was no
+// descriptor for it and Relieve has made one free.
+func (d *Dir) openat(fd int, name string, flags int, mode uint32) (int, error) {
+	opened, err := unix.Openat(fd, name, flags, mode)
+	if (err == unix.EMFILE || err == unix.ENFILE) && d.Relieve != nil && d.Relieve() {
+		return unix.Openat(fd, name, flags, mode)
+	}
+	return opened, err
 }
 
 // Stat describes the directory itself.
@@ -185,19 +186,13 @@ func (d *Dir) open(name string, flags int, mode uint32) (File, error) {
 	if d.fd < 0 {
 		return noFile, d.Error("openat", d.closed)
 	}
-	relieved := false
 	for { // not by d.at, whose closures would cost the hottest call two allocations
-		fd, err := unix.Openat(d.fd, name, flags, mode)
+		fd, err := d.openat(d.fd, name, flags, mode)
 		switch err {
 		case nil:
 			return d.file(fd), nil
 		case unix.EINTR:
 			continue
-		case unix.EMFILE, unix.ENFILE:
-			if !relieved && d.relieves(err) {
-				relieved = true
-				continue
-			}
 		case unix.ELOOP, unix.EMLINK, unix.EISDIR, unix.ENXIO, unix.EOPNOTSUPP:
 			err = ErrIrregular // the words of different systems for a link, a directory and a socket
 		}
@@ -214,7 +209,7 @@ func (d *Dir) Mkdir(name string) error {
 func (d *Dir) OpenDir(name string) (*Dir, error) {
 	sub := &Dir{path: d.path, fd: -1, closed: fs.ErrClosed, Relieve: d.Relieve}
 	err := d.at("openat", func(fd int) (err error) {
-		sub.fd, err = unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		sub.fd, err = d.openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		return err
 	})
 	if err != nil {
@@ -293,7 +288,7 @@ func (d *Dir) SetModTime(name string, t time.Time) error {
 // file, so that each List needs one of its own.
 func (d *Dir) self() (f *os.File, err error) {
 	err = d.at("openat", func(fd int) error {
-		own, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		own, err := d.openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err == nil {
 			f = os.NewFile(uintptr(own), d.path)
 		}
