@@ -139,6 +139,9 @@ func (c *Change) Record() *Record {
 	p := &c.plan
 	if !p.encoded {
 		p.record.Data, p.encoded = formatOf(c.s.codec).Text(p.fields), true
+		if c.s.base.parsed != nil {
+			p.record.parsed = newParsedData(c.s.codec, p.record.Data, p.fields)
+		}
 	}
 	return &p.record
 }

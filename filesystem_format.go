@@ -122,7 +122,7 @@ func (f *fileFormat) decode(h *sessionfile.Header, name sessionfile.Name, file s
 	rec.Version, rec.Codec, rec.Data = file.Meta, h.Codec, data
 	rec.AuthenticatedAt, rec.Persistence = h.AuthenticatedAt, Persistence(h.Persistence)
 	if f.hidesChanges(&rec) {
-		rec.Version = file.Text
+		rec.Version = file.Text()
 	}
 	return rec, nil
 }

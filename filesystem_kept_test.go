@@ -1,8 +1,10 @@
 package sessions_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -68,6 +70,90 @@ func TestGetOfAFileInUseMakesASessionOfItsOwn(t *testing.T) {
 			want(got, "[a b] 2 ann 1h0m0s")
 		})
 	}
+}
+
+// A doublingJSON writes a value so that a load finds two.
+type doublingJSON struct{ jsonOfMine }
+
+func (c doublingJSON) Marshal(v any) ([]byte, error) {
+	data, err := c.jsonOfMine.Marshal(v)
+	return fmt.Appendf(nil, " %s ,\"also %s\": true\n", data, rand.Text()), err
+}
+
+// A load after a save finds the session as another store does, which reads it from the
+// file alone.
+func TestGetAfterASaveOfAFileInUseFindsThatOfTheFile(t *testing.T) {
+	owner := sessions.FilesystemOptions{Sealer: ringSealer{"k"}}
+	for name, o := range map[string]sessions.FilesystemOptions{
+		"JSON":             {},
+		"gob":              {Codec: sessions.Gob()},
+		"JSON of its own":  {Codec: doublingJSON{jsonOfMine{sessions.JSON(), "mine"}}},
+		"sealed":           owner,
+		"sealed, hashed":   {Sealer: owner.Sealer, HashNames: true},
+		"hashed names":     {HashNames: true},
+		"no timeouts":      {IdleTimeout: sessions.Never, Lifetime: sessions.Never},
+		"adopting its IDs": {KeepMissingID: true},
+		"synced":           {Sync: sessions.SyncFull},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o.Path = t.TempDir()
+			store := newStore(t, o)
+			s := store.New()
+			s.Set("n", 0)
+			save(t, store, s)
+			for i, change := range []func(s *sessions.Session){
+				func(s *sessions.Session) { s.Set("n", 1) },
+				func(s *sessions.Session) { s.Set("n", 2.0); s.Set("a", "\"\n\u2028é") },
+				func(s *sessions.Session) { s.Set("list", []string{"a", "b"}); s.Set("A", nil) },
+				func(s *sessions.Session) {
+					list, _ := sessions.Key[[]string]("list").Lookup(s)
+					list[1] = "changed"
+					s.MarkModified()
+				},
+				func(s *sessions.Session) { s.Delete("n") },
+				func(s *sessions.Session) { s.SetMeta("a b=c\n&") },
+				func(s *sessions.Session) { s.SetMeta("another"); s.Set("n", 3) },
+				func(s *sessions.Session) { s.Login("ann b") },
+				func(s *sessions.Session) { s.Set("n", 4) },
+				func(s *sessions.Session) { s.SetMeta("a third") },
+				func(s *sessions.Session) { s.SetIdleTimeout(time.Hour); s.SetLifetime(48 * time.Hour) },
+				func(s *sessions.Session) { s.SetPersistence(sessions.PersistUntilClosed) },
+				func(s *sessions.Session) { s.Set("n", 5) },
+				func(s *sessions.Session) { s.Set("large", strings.Repeat("x", 1000)) },
+				func(s *sessions.Session) { s.Delete("large"); s.SetMeta("") },
+				func(s *sessions.Session) { s.Clear() },
+				func(s *sessions.Session) { s.Set("n", 6) },
+			} {
+				for _, how := range []string{"Save", "Update"} {
+					var loaded *sessions.Session
+					for range 3 { // from the second use on the file stays open
+						loaded = get(t, store, s.ID())
+					}
+					loaded.Get("n")
+					if how == "Save" {
+						change(loaded)
+						save(t, store, loaded)
+					} else if err := store.Update(t.Context(), loaded, func(s *sessions.Session) error { change(s); return nil }); err != nil {
+						t.Fatal(err)
+					}
+					s = loaded
+					if got, want := all(get(t, store, s.ID())), all(get(t, newStore(t, o), s.ID())); got != want {
+						t.Errorf("after %s %d it is\n%s\nand in the file\n%s", how, i, got, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// all returns all that a session shows.
+func all(s *sessions.Session) string {
+	text := fmt.Sprintf("%t %t %#v %#v %q %q %v %v %v", s.New(), s.Modified(), s.Created(), s.AuthenticatedAt(), s.Owner(), s.Meta(), s.IdleTimeout(), s.Lifetime(), s.Persistence())
+	for key, value := range s.All() {
+		text += fmt.Sprintf(" %q: %#v", key, value)
+	}
+	list, ok := sessions.Key[[]string]("list").Lookup(s)
+	return text + fmt.Sprint(list, ok)
 }
 
 // A file in use is judged by the time that it has now.

@@ -218,14 +218,37 @@ func (t *transaction) overwrite(rec *Record, meta []byte) error {
 		return t.file.SetModTime(time.Now())
 	}
 	payload, err := t.payload(rec, text, t.name)
-	if err == nil {
-		t.file.By = t.by
-		err = endedError(t.file.Write(t.ctx, meta, payload, hasOwnTimeouts(rec)))
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		t.noteStored(rec, text, payload)
+	was := t.file.Derived()
+	t.file.By = t.by
+	if err := t.file.Write(t.ctx, meta, payload, hasOwnTimeouts(rec)); err != nil {
+		return endedError(err)
 	}
-	return err
+	t.noteStored(rec, text, payload)
+	t.hand(was, rec)
+	return nil
+}
+
+// hand has the next load of a file that stays open find the record as it would have
+// taken it apart: as the one before of the same header, with other values and Meta.
+func (t *transaction) hand(was any, rec *Record) {
+	text := ""
+	if t.hidesChanges(rec) {
+		text = t.version
+	}
+	old, ok := was.(*Record)
+	if !ok {
+		t.file.SetDerived(nil, text)
+		return
+	}
+	now := *old
+	now.Version, now.Meta, now.Data, now.parsed = t.version, rec.Meta, rec.Data, rec.parsed
+	if now.parsed == nil {
+		now.parsed = &parsedData{data: rec.Data}
+	}
+	t.file.SetDerived(&now, text)
 }
 
 // noteStored notes the text of a file that was written.

@@ -68,6 +68,17 @@ func parseValues(c Codec, rec *Record) ([]Field, error) {
 	return parseData(c, rec.Data)
 }
 
+// newParsedData returns the data that list was encoded as, taken apart. The values of
+// a JSON codec of the application's own may not have the text that a load would find.
+func newParsedData(c Codec, data string, list []Field) *parsedData {
+	p := &parsedData{data: data}
+	if _, own := c.(jsonCodec); own || formatOf(c) == fields.Pairs {
+		list = slices.Clip(list)
+		p.fields.Store(&list)
+	}
+	return p
+}
+
 func parseData(c Codec, data string) ([]Field, error) {
 	list, err := formatOf(c).Parse(data)
 	return list, corrupted(err)

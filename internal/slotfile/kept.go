@@ -254,12 +254,9 @@ func (k *Kept) read(dir *dirfs.Dir, name string) (Record, bool) {
 	if err != nil {
 		return Record{}, false
 	}
-	img := f.image.Load()
-	if img == nil || !img.isOf(b) {
-		if img = newKeptImage(b); img == nil {
-			return Record{}, false
-		}
-		f.image.Store(img)
+	img := f.imageOf(b)
+	if img == nil {
+		return Record{}, false
 	}
 	rec := img.record
 	rec.ModTime = info.ModTime
@@ -280,97 +277,100 @@ func (f *keptFile) read(buf *[]byte) ([]byte, error) {
 	return b[:n], err
 }
 
-// imageOf returns the image of the file's bytes. It reports false for any other than a
-// whole file that is not being written.
-func (f *keptFile) imageOf(b []byte) (image, bool) {
+// imageOf returns the image of the file's bytes, nil for any other than those of a whole
+// file that is not being written.
+func (f *keptFile) imageOf(b []byte) *keptImage {
 	if img := f.image.Load(); img != nil && img.isOf(b) {
-		return img.of(b), true
+		return img
 	}
-	return wholeImage(b)
+	img := newKeptImage(b)
+	if img != nil {
+		f.image.Store(img)
+	}
+	return img
 }
 
-func wholeImage(b []byte) (image, bool) {
-	img := noImage
-	var ok bool
-	if img.meta, img.slotSize, ok = parseHeader(b); !ok || headerSize+2*img.slotSize > len(b) {
-		return noImage, false
-	}
-	img.parseSlots(b)
-	return img, !img.torn && img.err() == nil
-}
-
-// A keptImage is the content of a file when it was read last, in its parts: the header,
-// the slot that is the record, and the head of the other one. The payload of that does
-// not matter, see image.torn.
+// A keptImage is the content of a file when it was read or written last: the header, the
+// slot that is the record, and the head of the other one. The payload of that does not
+// matter, see image.torn.
 type keptImage struct {
 	record   Record
 	derived  atomic.Value // see Record
-	image    image        // without its bytes
-	payloads [2]int
-	text     string // of all parts
-	parts    [5]keptPart
+	fields   string       // the header's text behind Meta
+	slotSize int
+	newest   int
+	slots    [2]keptSlot
 }
 
-// A keptPart is where a part is in the file.
-type keptPart struct{ at, length int }
+// A keptSlot is a slot without its payload, of which it has the length.
+type keptSlot struct {
+	seq     uint64
+	payload int
+	dead    bool
+	head    [slotHead]byte
+}
 
 func newKeptImage(b []byte) *keptImage {
-	img, ok := wholeImage(b)
-	if !ok {
+	if len(b) < headerSize {
 		return nil
 	}
-	newest, older := headerSize, headerSize+img.slotSize
-	if img.newest == 1 {
-		newest, older = older, newest
+	img := noImage
+	var ok bool
+	if img.meta, img.slotSize, ok = parseHeader(b); !ok || headerSize+2*img.slotSize > len(b) {
+		return nil
+	}
+	if img.parseSlots(b); img.torn || img.err() != nil {
+		return nil
 	}
 	meta, payload := img.meta, img.slots[img.newest].payload
 	fields := b[len(meta):bytes.IndexByte(b, '\n')]
-	k := &keptImage{image: img, parts: [...]keptPart{
-		{at: older, length: slotHead},
-		{at: newest, length: slotHead},
-		{at: len(meta), length: len(fields)},
-		{at: 0, length: len(meta)},
-		{at: newest + slotHead, length: len(payload)},
-	}}
-	var text strings.Builder // one allocation for all parts, of which the last two are the record
-	text.Grow(2*slotHead + len(fields) + len(meta) + len(payload))
-	for _, p := range k.parts {
-		text.Write(b[p.at : p.at+p.length])
-	}
-	k.text = text.String()
-	k.record = newRecord(k.text[2*slotHead+len(fields):], len(meta), time.Time{})
+	var text strings.Builder // one allocation for all texts
+	text.Grow(len(fields) + len(meta) + len(payload))
+	text.Write(fields)
+	text.Write(meta)
+	text.Write(payload)
+	k := &keptImage{fields: text.String()[:len(fields)], slotSize: img.slotSize, newest: img.newest}
+	k.record = newRecord(text.String()[len(fields):], len(meta), time.Time{})
 	k.record.Derived = &k.derived
-	k.image.meta = nil
-	for i := range k.image.slots {
-		s := &k.image.slots[i]
-		k.payloads[i], s.head, s.payload = len(s.payload), nil, nil
+	for i, slot := range img.slots {
+		k.slots[i] = keptSlot{slot.seq, len(slot.payload), slot.dead, [slotHead]byte(b[k.at(i):])}
 	}
 	return k
 }
 
+// at returns where a slot begins in the file.
+func (k *keptImage) at(slot int) int { return headerSize + slot*k.slotSize }
+
 // isOf reports whether the bytes are those of the image.
 func (k *keptImage) isOf(b []byte) bool {
-	if len(b) < headerSize+2*k.image.slotSize {
+	if len(b) < k.at(2) {
 		return false
 	}
-	rest := k.text
-	for _, p := range k.parts {
-		if string(b[p.at:p.at+p.length]) != rest[:p.length] {
+	for i := range k.slots {
+		if [slotHead]byte(b[k.at(i):]) != k.slots[i].head {
 			return false
 		}
-		rest = rest[p.length:]
 	}
-	return true
+	meta, payload := k.record.Meta, k.record.Payload
+	from := k.at(k.newest) + slotHead
+	return string(b[:len(meta)]) == meta && string(b[len(meta):len(meta)+len(k.fields)]) == k.fields &&
+		string(b[from:from+len(payload)]) == payload
 }
 
 // of returns the image with its bytes.
 func (k *keptImage) of(b []byte) image {
-	img := k.image
-	img.meta = b[:len(k.record.Meta)]
-	for i := range img.slots {
-		at := headerSize + i*img.slotSize
-		s := &img.slots[i]
-		s.head, s.payload = b[at:at+slotChecked], b[at+slotHead:at+slotHead+k.payloads[i]]
+	img := image{meta: b[:len(k.record.Meta)], slotSize: k.slotSize, newest: k.newest}
+	for i := range k.slots {
+		from, s := k.at(i)+slotHead, &k.slots[i]
+		img.slots[i] = slot{seq: s.seq, valid: true, dead: s.dead, payload: b[from : from+s.payload]}
 	}
 	return img
+}
+
+// written returns the image after a save into a slot.
+func (k *keptImage) written(to int, seq uint64, text []byte, payload string) *keptImage {
+	w := &keptImage{fields: k.fields, slotSize: k.slotSize, newest: to, slots: k.slots}
+	w.record = Record{Meta: k.record.Meta, Payload: payload, Derived: &w.derived}
+	w.slots[to] = keptSlot{seq: seq, payload: len(payload), head: [slotHead]byte(text)}
+	return w
 }

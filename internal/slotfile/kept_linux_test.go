@@ -242,6 +242,58 @@ func TestKeptFileIsUsedLikeAnyOther(t *testing.T) {
 	}
 }
 
+func TestKeptFileHasWhatWasDerivedOfItsRecord(t *testing.T) {
+	path := t.TempDir()
+	files, other := open(t, path), open(t, path)
+	create(t, files, "a", "one")
+	derived := func(when string, want any) {
+		t.Helper()
+		rec, err := files.Read(ctx, "a")
+		if err != nil || rec.Derived == nil || rec.Derived.Load() != want || rec.Text() != rec.Meta+rec.Payload {
+			t.Errorf("%s: got %v of %+v, %v, want %v", when, rec.Derived, rec, err, want)
+		}
+	}
+	// Each write in place finds the one before, and a failing one changes nothing.
+	save := func(payload string, want, next any, text string) {
+		t.Helper()
+		var l slotfile.Lock
+		if err := files.Lock(ctx, "a", &l); err != nil {
+			t.Fatal(err)
+		}
+		defer l.Unlock()
+		if got := l.Derived(); got != want {
+			t.Errorf("the lock before %.20q has %v, want %v", payload, got, want)
+		}
+		if err := l.Write(ctx, meta, payload, false); err != nil {
+			t.Fatal(err)
+		}
+		l.SetDerived(next, text)
+	}
+	files.Read(ctx, "a")
+	for range 3 { // kept for writing from the third
+		save("two", nil, nil, "")
+	}
+	derived("of nothing", nil)
+	save("three", nil, "of three", string(meta)+"three")
+	derived("of the next", "of three")
+	save("four", "of three", "of four", "")
+	derived("of the one after it", "of four")
+	save("five", "of four", nil, "")
+	derived("of one without", nil)
+	save("six", nil, "of six", "")
+	for _, payload := range []string{"seven", "six", "six"} { // the same text is not the same record
+		if err := write(other, "a", payload); err != nil {
+			t.Fatal(err)
+		}
+	}
+	derived("of another's", nil)
+	save("eight", nil, "of eight", "")
+	save(strings.Repeat("nine", 1000), "of eight", "of nine", "") // into a larger file
+	if rec, err := files.Read(ctx, "a"); err != nil || rec.Derived != nil || len(rec.Payload) != 4000 {
+		t.Errorf("after the move: %v, %v", rec.Derived, err)
+	}
+}
+
 func TestLockOfAKeptFileExcludesOthers(t *testing.T) {
 	path := t.TempDir()
 	files, other := open(t, path), open(t, path)

@@ -21,7 +21,8 @@ type Lock struct {
 	sem   *semaphore
 	dir   *dirfs.Dir // that the file was opened in
 	file  dirfs.File
-	kept  *keptFile // that file is, nil for none
+	kept  *keptFile  // that file is, nil for none
+	known *keptImage // of that
 	buf   *[]byte
 	info  dirfs.Info
 	img   image // the file's content, in buf
@@ -136,16 +137,16 @@ func (l *Lock) openKept() bool {
 		return false
 	}
 	l.buf = buffers.Get().(*[]byte)
-	ok := false
-	b, err := f.read(l.buf)
-	if err == nil {
-		l.img, ok = f.imageOf(b)
+	if b, err := f.read(l.buf); err == nil {
+		l.known = f.imageOf(b)
+		if l.known != nil {
+			l.img = l.known.of(b)
+			return true
+		}
 	}
-	if !ok {
-		buffers.Put(l.buf)
-		l.leaveKept()
-	}
-	return ok
+	buffers.Put(l.buf)
+	l.leaveKept()
+	return false
 }
 
 // leaveKept unlocks a kept file.
@@ -153,8 +154,11 @@ func (l *Lock) leaveKept() {
 	if l.kept.file.Unlock() != nil || l.gone || l.moved {
 		l.files.Kept.remove(l.name)
 	}
+	if l.known != nil {
+		l.kept.image.Store(l.known)
+	}
 	l.kept.release()
-	l.kept, l.gone = nil, false
+	l.kept, l.known, l.gone = nil, nil, false
 }
 
 // linked reports whether the open file is still the one of that name.
@@ -292,7 +296,9 @@ func (l *Lock) move(ctx context.Context, meta []byte, seq uint64, payload string
 			return l.dir.Error("fchmod", err)
 		}
 		err := l.dir.Rename(temp, l.name)
-		l.moved = err == nil
+		if err == nil {
+			l.moved, l.known = true, nil
+		}
 		return err
 	})
 }
@@ -357,10 +363,34 @@ func (l *Lock) overwrite(which int, seq uint64, dead bool, payload string) error
 	if err != nil {
 		return l.dir.Error("pwrite", err)
 	}
+	if l.known != nil && !dead {
+		l.known = l.known.written(which, seq, b, payload)
+	}
 	if l.files.Sync {
 		return l.dir.Error("fdatasync", l.file.SyncData())
 	}
 	return nil
+}
+
+// Derived returns the value that [Record].Derived has for the record that was read, nil
+// for none.
+func (l *Lock) Derived() any {
+	if l.known == nil {
+		return nil
+	}
+	return l.known.derived.Load()
+}
+
+// SetDerived sets that value for the record that Write has written, and with it the text
+// of Meta and Payload in one, if the caller has that. Either may be nothing.
+func (l *Lock) SetDerived(derived any, text string) {
+	if l.known == nil {
+		return
+	}
+	l.known.record.text = text
+	if derived != nil {
+		l.known.derived.Store(derived)
+	}
 }
 
 // SetModTime sets the file's modification time. A file that an operator removed

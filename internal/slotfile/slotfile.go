@@ -56,14 +56,23 @@ type Files struct {
 
 // A Record is the content of a file.
 type Record struct {
-	Text    string // Meta and Payload in one
 	Meta    string // the header's text, the same for the life of the file
 	Payload string
 	ModTime time.Time // may be zero from a Read without Files.Times
 
-	// Derived keeps what the caller has made of the text for the next Read of the same
+	// Derived keeps what the caller has made of the record for the next Read of the same
 	// one. It is nil for a file that is not kept.
 	Derived *atomic.Value
+
+	text string // Meta and Payload in one, if they were read so
+}
+
+// Text returns Meta and Payload in one.
+func (r *Record) Text() string {
+	if r.text != "" {
+		return r.text
+	}
+	return r.Meta + r.Payload
 }
 
 // lockFreeReads is how often Read looks at a file that writers keep busy
@@ -90,7 +99,7 @@ func (s *Files) Read(ctx context.Context, name string) (Record, error) {
 		// Writers keep this one busy, or one of them died in the middle of a save.
 		return s.readLocked(ctx, name, f, buf)
 	}
-	if err != nil || s.Kept == nil || len(rec.Text) > keptSize || !s.Kept.wants(name, false) || !s.Kept.add(name, f, false) {
+	if err != nil || s.Kept == nil || len(rec.text) > keptSize || !s.Kept.wants(name, false) || !s.Kept.add(name, f, false) {
 		f.Close()
 	}
 	return rec, err
@@ -353,7 +362,7 @@ func (img *image) record(modTime time.Time) (Record, error) {
 
 // newRecord splits a text, of which meta bytes are Meta.
 func newRecord(text string, meta int, modTime time.Time) Record {
-	return Record{Text: text, Meta: text[:meta], Payload: text[meta:], ModTime: modTime}
+	return Record{Meta: text[:meta], Payload: text[meta:], ModTime: modTime, text: text}
 }
 
 func irregularIsCorrupt(err error) error {
