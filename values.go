@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/sessfs/sessions/internal/fields"
 )
@@ -342,6 +343,9 @@ func (c *cell) settle(saved *view, encoded string) {
 func (s *values) marshal(value any) (data string, err error) {
 	defer recoverError(&err)
 	b, err := s.codec.Marshal(value)
+	if _, own := s.codec.(jsonCodec); own {
+		return unsafe.String(unsafe.SliceData(b), len(b)), err // no one else has b
+	}
 	return string(b), err
 }
 
