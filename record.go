@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/sessfs/sessions/internal/fields"
@@ -43,8 +43,10 @@ type Record struct {
 
 // parsedData is a record's Data, taken apart by the first session that asks for a value.
 type parsedData struct {
-	data   string
-	fields atomic.Pointer[[]Field]
+	data string
+	once sync.Once // fills in the rest
+	list []Field
+	err  error
 }
 
 // timeouts returns the session's own.
@@ -73,8 +75,7 @@ func parseValues(c Codec, rec *Record) ([]Field, error) {
 func newParsedData(c Codec, data string, list []Field) *parsedData {
 	p := &parsedData{data: data}
 	if _, own := c.(jsonCodec); own || formatOf(c) == fields.Pairs {
-		list = slices.Clip(list)
-		p.fields.Store(&list)
+		p.once.Do(func() { p.list = slices.Clip(list) })
 	}
 	return p
 }
@@ -86,15 +87,11 @@ func parseData(c Codec, data string) ([]Field, error) {
 
 // values returns the values of the data.
 func (p *parsedData) values(c Codec) ([]Field, error) {
-	if list := p.fields.Load(); list != nil {
-		return *list, nil
-	}
-	list, err := parseData(c, p.data)
-	if err == nil {
-		list = slices.Clip(list)
-		p.fields.Store(&list)
-	}
-	return list, err
+	p.once.Do(func() {
+		p.list, p.err = parseData(c, p.data)
+		p.list = slices.Clip(p.list)
+	})
+	return p.list, p.err
 }
 
 // ErrCorrupt is the error for stored bytes that are no session. Get does not return
