@@ -145,5 +145,7 @@ func (k IDs) IsValidKey(key string) bool { return k.form.Matches(key) }
 // that is safe to show and to log, and from which the ID cannot be found.
 func PublicID(id string) string {
 	sum := sha256.Sum256([]byte(id))
-	return hex.EncodeToString(sum[:])
+	var digits [2 * sha256.Size]byte
+	hex.Encode(digits[:], sum[:])
+	return string(digits[:])
 }

@@ -226,7 +226,7 @@ func (s *Session) planFields(p *plan, on *Record) (err error) {
 // parse returns the values of a record, which are most often those that the
 // session was loaded from.
 func (s *Session) parse(rec *Record) ([]Field, error) {
-	if s.stored && rec.Fields == nil && s.base.Fields == nil && rec.Data == s.base.Data {
+	if rec == &s.base || s.stored && rec.Fields == nil && s.base.Fields == nil && rec.Data == s.base.Data {
 		return s.baseFields(), s.err
 	}
 	return parseValues(s.codec, rec)

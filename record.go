@@ -30,7 +30,8 @@ type Record struct {
 	Meta            string        // a text of the application; at most MaxMeta bytes
 
 	// Data is all values in one text, of arbitrary bytes. Fields, when it is not
-	// nil, takes its place: each value by itself, in any order.
+	// nil, takes its place: each value by itself, in any order, and never changed. In the
+	// order of the keys it is not copied.
 	Data   string
 	Fields []Field
 
@@ -60,7 +61,10 @@ type Field = fields.Field
 // parseValues returns the values of a record in the order of their keys. The
 // error is ErrCorrupt.
 func parseValues(c Codec, rec *Record) ([]Field, error) {
-	if rec.Fields != nil {
+	switch {
+	case rec.Fields != nil && fields.Sorted(rec.Fields):
+		return rec.Fields, nil
+	case rec.Fields != nil:
 		list, err := fields.Sort(slices.Clone(rec.Fields))
 		return list, corrupted(err)
 	}

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,6 +104,7 @@ func attributes(rec *sessions.Record, hash map[string]string) (err error) {
 			rec.Fields = append(rec.Fields, sessions.Field{Key: key, Value: value})
 		}
 	}
+	slices.SortFunc(rec.Fields, func(a, b sessions.Field) int { return strings.Compare(a.Key, b.Key) })
 	if err != nil {
 		*rec, err = damaged(*rec, err)
 	}

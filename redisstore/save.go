@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sessfs/sessions"
@@ -15,8 +16,8 @@ import (
 type save struct {
 	keys           []string
 	makes, on      string // versions
-	flags, created string
-	codec          string
+	flags          string
+	made           string // see madeText
 	idle, lifetime string // the store's
 	edit           *edit
 	fresh, sealed  bool      // nothing is stored yet; the edit is sealed
@@ -26,14 +27,14 @@ type save struct {
 func (st *Store) newSave(c *sessions.Change) (*save, error) {
 	rec, _ := c.Attributes()
 	s := &save{
-		keys: []string{c.NewKey()}, makes: newVersion(), codec: rec.Codec, idle: st.idle, lifetime: st.lifeText,
+		keys: []string{c.NewKey()}, makes: newVersion(), idle: st.idle, lifetime: st.lifeText,
 		fresh: c.Fresh() && !c.Renewed(), sealed: st.opts.Sealer != nil,
 	}
 	var exact bool
 	s.on, exact = c.BuildsOn()
 	var err error
 	if s.sealed {
-		exact, s.created = true, formatTime(rec.Created)
+		exact = true
 		s.edit, err = st.newSealedEdit(c)
 	} else {
 		s.edit = newEdit(c)
@@ -51,13 +52,26 @@ func (st *Store) newSave(c *sessions.Change) (*save, error) {
 	if c.Renewed() {
 		s.keys = []string{c.Key(), c.NewKey()}
 	}
-	if isImport(&rec) {
-		s.created = formatTime(rec.Created) + " " + formatTime(rec.Used)
-	}
+	s.made = madeText(c, &rec, s.sealed)
 	s.flag('f', s.fresh)
 	s.flag('x', exact)
 	s.flag('c', c.Cleared() && !s.sealed)
+	s.flag('t', rec.IdleTimeout != 0 || rec.Lifetime != 0)
 	return s, nil
+}
+
+// madeText returns the codec and, unless that is now by the server's clock, when the session was
+// made; "" for one that goes on under its key.
+func madeText(c *sessions.Change, rec *sessions.Record, sealed bool) string {
+	switch {
+	case !c.Fresh():
+		return ""
+	case isImport(rec):
+		return rec.Codec + " " + formatTime(rec.Created) + " " + formatTime(rec.Used)
+	case sealed:
+		return rec.Codec + " " + formatTime(rec.Created)
+	}
+	return rec.Codec
 }
 
 func (s *save) flag(f byte, is bool) {
@@ -75,9 +89,18 @@ func (s *save) args(repeated bool) []string {
 	if s.edit.timeouts {
 		flags += "t"
 	}
-	args := make([]string, 0, 8+len(s.edit.deleted)+len(s.edit.set))
-	args = append(args, s.makes, s.on, flags, s.idle, s.lifetime, s.created, s.codec, strconv.Itoa(len(s.edit.deleted)))
-	return append(append(args, s.edit.deleted...), s.edit.set...)
+	if len(s.edit.deleted) > 0 {
+		flags += "d"
+	}
+	args := make([]string, 0, 7+len(s.edit.deleted)+len(s.edit.set))
+	args = append(args, s.makes, s.on, flags, s.idle, s.lifetime)
+	if s.made != "" {
+		args = append(args, s.made)
+	}
+	if len(s.edit.deleted) > 0 {
+		args = append(append(args, strconv.Itoa(len(s.edit.deleted))), s.edit.deleted...)
+	}
+	return append(args, s.edit.set...)
 }
 
 // newVersion makes the version of a save: 64 random bits.
@@ -111,7 +134,7 @@ func (st backend) outcome(c *sessions.Change, s *save, reply any) (stored *sessi
 			return nil, true, errReply
 		}
 		s.now = time.UnixMilli(reply).UTC()
-		if c.Fresh() && s.created == "" {
+		if c.Fresh() && !strings.Contains(s.made, " ") {
 			c.SetCreated(s.now)
 		}
 		c.SetVersion(s.makes)

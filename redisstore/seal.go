@@ -2,7 +2,7 @@ package redisstore
 
 import (
 	"encoding/binary"
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/sessfs/sessions"
@@ -97,7 +97,7 @@ func unpack(all string) (map[string]string, bool) {
 	return m, n%2 == 0
 }
 
-func formatTime(t time.Time) string { return fmt.Sprint(t.UnixMilli()) }
+func formatTime(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
 
 // standingText is the field that all sessions have.
 func standingText(rec *sessions.Record) string {

@@ -71,12 +71,20 @@ func (f Format) Parse(data string) (fields []Field, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := 1; i < len(fields); i++ {
-		if fields[i].Key <= fields[i-1].Key { // not written by Encode
-			return Sort(fields)
-		}
+	if !Sorted(fields) { // not written by Encode
+		return Sort(fields)
 	}
 	return fields, nil
+}
+
+// Sorted reports whether fields stand in the order of their keys, each once.
+func Sorted(fields []Field) bool {
+	for i := 1; i < len(fields); i++ {
+		if fields[i].Key <= fields[i-1].Key {
+			return false
+		}
+	}
+	return true
 }
 
 // Sort brings fields into the order of their keys, in place. The error is

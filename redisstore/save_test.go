@@ -1,0 +1,61 @@
+package redisstore_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sessfs/sessions"
+	"github.com/sessfs/sessions/redisstore"
+)
+
+// A save restarts the idle timeout by the server's clock, as long as the session's own timeouts,
+// its lifetime and its owner's index allow, whoever has set those.
+func TestSaveSetsTheTimeOfTheServer(t *testing.T) {
+	for name, o := range map[string]redisstore.Options{"plain": {}, "sealed": {Sealer: keyRing(t)}} {
+		o.IdleTimeout, o.Lifetime = time.Hour, 2*time.Hour
+		t.Run(name, func(t *testing.T) {
+			store, _, server := proxied(t, o)
+			client := server.Client(t)
+			for kind, row := range map[string]struct {
+				set  func(s *sessions.Session)
+				want time.Duration
+			}{
+				"the store's":           {func(*sessions.Session) {}, time.Hour},
+				"its own":               {func(s *sessions.Session) { s.SetIdleTimeout(90 * time.Minute) }, 90 * time.Minute},
+				"no longer than it may": {func(s *sessions.Session) { s.SetIdleTimeout(5 * time.Hour) }, 2 * time.Hour},
+				"its own lifetime":      {func(s *sessions.Session) { s.SetLifetime(time.Minute) }, time.Minute},
+				"of an owner":           {func(s *sessions.Session) { s.Login("ann") }, time.Hour},
+			} {
+				s := store.New()
+				row.set(s)
+				save(t, store, s)
+				key, _ := store.KeyOf(s)
+				n := 0
+				saves := func(what string, s *sessions.Session, want time.Duration) {
+					t.Helper()
+					client.PExpire(t.Context(), key, 10*time.Second)
+					n++
+					s.Set("n", n)
+					save(t, store, s)
+					if got := client.PTTL(t.Context(), key).Val(); got > want || got < want-30*time.Second {
+						t.Errorf("%s: after %s it has %v, want %v", kind, what, got, want)
+					}
+				}
+				saves("a save", s, row.want)
+				beside, after, last := get(t, store, s.ID()), get(t, store, s.ID()), get(t, store, s.ID())
+				saves("another one", s, row.want)
+				saves("a save beside another's", beside, row.want)
+				s.SetIdleTimeout(40 * time.Second)
+				save(t, store, s)
+				saves("a save beside that of a timeout", after, 40*time.Second)
+				saves("a save that follows it", after, 40*time.Second)
+				after.SetIdleTimeout(0)
+				after.SetLifetime(0)
+				saves("a return to the store's timeouts", after, time.Hour)
+				client.HSet(t.Context(), key, "e", time.Now().Add(20*time.Second).UnixMilli())
+				saves("a save that would outlive the entry of the index", after, 20*time.Second)
+				saves("one beside it", last, 20*time.Second)
+			}
+		})
+	}
+}
