@@ -21,6 +21,7 @@ func TestGetOfAFileInUseMakesASessionOfItsOwn(t *testing.T) {
 		"gob":              {Codec: sessions.Gob()},
 		"no timeouts":      {IdleTimeout: sessions.Never, Lifetime: sessions.Never},
 		"hashed names":     {HashNames: true},
+		"sealed":           {Sealer: xorSealer{}},
 		"adopting its IDs": {KeepMissingID: true},
 	} {
 		t.Run(name, func(t *testing.T) {
