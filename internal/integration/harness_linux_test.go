@@ -75,15 +75,17 @@ func (h *harness) prepare(d *deed) {
 	if d.Name == "save shrunk" {
 		value = strings.Repeat(oldValue, 40)
 	}
-	for range 2 { // so that both slots are used
-		session.Set("a", value)
-		session.Set("b", value)
-		if err := store.Save(background, session); err != nil {
-			h.Fatal(err)
-		}
-		session.MarkModified()
+	session.Set("a", value)
+	session.Set("b", value)
+	if err := store.Save(background, session); err != nil {
+		h.Fatal(err)
 	}
 	d.ID = session.ID()
+	if _, used := d.base(); used {
+		if a := h.tell(deed{Name: "use", ID: d.ID, Sync: d.Sync}); a.Err != "" || a.Leaked != 0 {
+			h.Fatalf("%s: before: %q, %d descriptors are left", d.Name, a.Err, a.Leaked)
+		}
+	}
 	past := time.Now().Add(-30 * time.Minute)
 	if err := os.Chtimes(h.file(d.ID), past, past); err != nil {
 		h.Fatal(err)
@@ -99,6 +101,8 @@ func (h *harness) tell(d deed) (a answer) {
 	if err != nil {
 		h.Fatal(err)
 	}
+	// A subject that waits for a lock for ever is killed.
+	defer time.AfterFunc(time.Minute, func() { unix.Kill(h.pid, unix.SIGKILL) }).Stop()
 	fmt.Fprintf(h.subject.In, "%s\n", order)
 	if err := json.Unmarshal([]byte(h.subject.Line(h.T)), &a); err != nil {
 		h.Fatal(err)
@@ -122,6 +126,8 @@ func (h *harness) try(d deed) answer {
 		wrong("no error, and the session is %s", state)
 	case a.Err != "" && state != done && state != untouched:
 		wrong("the session is %s", state)
+	case a.Ended && state == untouched:
+		wrong("the session is there, and has ended for the subject")
 	case a.Failed && a.Err == "" && !mayPass(d):
 		wrong("no error")
 	case a.Err != "" && d.Error == unix.EINTR:
@@ -134,35 +140,101 @@ func (h *harness) try(d deed) answer {
 			wrong("the file %s is left", name)
 		}
 	}
+	id := a.ID
 	if a.Err != "" {
 		again := h.tell(deed{Again: true})
-		// A deed that was done in spite of the error may be refused, not undone.
-		if again.Err != "" && !(again.Ended && state == done) {
-			wrong("tried again: %s", again.Err)
-		} else if state := h.state(d, again); state != done {
-			wrong("tried again, the session is %s", state)
+		if err := h.checkAgain(d, again, state); err != nil {
+			wrong("tried again: %v", err)
+		}
+		id = again.ID
+	}
+	if _, used := d.base(); used {
+		if err := h.takeTurns(d, id); err != nil {
+			wrong("afterwards: %v", err)
 		}
 	}
 	h.clear()
 	return a
 }
 
+// checkAgain checks the result of a deed that was tried again. before is the session's
+// state after the first try.
+func (h *harness) checkAgain(d deed, a answer, before string) error {
+	h.Helper()
+	// A deed that was done in spite of the error may be refused, not undone.
+	if a.Err != "" && !(a.Ended && before == done) {
+		return errors.New(a.Err)
+	}
+	if state := h.state(d, a); state != done {
+		return fmt.Errorf("the session is %s", state)
+	}
+	if a.Leaked != 0 && d.Call != "close" { // strace did not make the call
+		return fmt.Errorf("%d descriptors are left", a.Leaked)
+	}
+	return nil
+}
+
+// takeTurns has another process save a session whose file the subject has in use, and
+// then the subject, after a deed. id is that of the session by now.
+func (h *harness) takeTurns(d deed, id string) error {
+	h.Helper()
+	load := deed{Name: "load other", ID: d.ID, Sync: d.Sync}
+	name, _ := d.base()
+	if ends := name == "delete" || name == "renew"; ends && h.tell(load).ID == d.ID {
+		return errors.New("the subject has a session that has ended")
+	}
+	if name == "delete" {
+		return nil
+	}
+	ctx, cancel := deadline(5 * time.Second) // a lock may be stuck
+	defer cancel()
+	s, err := h.store.Get(ctx, id)
+	if err == nil {
+		s.Set("a", otherValue)
+		s.Set("b", otherValue)
+		err = h.store.Save(ctx, s)
+	}
+	if err != nil {
+		return fmt.Errorf("another process: %w", err)
+	}
+	load.ID = id
+	if a := h.tell(load); !a.Same {
+		return fmt.Errorf("the subject does not load the save of another process (%q)", a.Err)
+	}
+	if a := h.tell(deed{Name: "save changed", ID: id, Sync: d.Sync}); a.Err != "" {
+		return fmt.Errorf("the subject saves: %s", a.Err)
+	}
+	if s, err = h.store.Get(ctx, id); err != nil || s.Get("a") != newValue || s.Get("b") != newValue {
+		return fmt.Errorf("the save of the subject is lost (%v)", err)
+	}
+	return nil
+}
+
 // mayPass reports whether a deed may succeed although its call fails.
 func mayPass(d deed) bool {
+	name, used := d.base()
 	switch {
 	case d.Error == unix.EINTR:
 		return true
+	case used && (d.Call == "newfstatat" || d.Call == "pread64"):
+		return true // the file is opened anew
+	case used && d.Call == "flock":
+		// The file is opened anew, or closed for want of another way to unlock it. The
+		// second lock of a deed that makes a file is that of names.
+		return d.N != 2 || name != "renew" && name != "save grown"
+	case used && d.Call == "fstat":
+		return false
 	case d.Call == "openat" && (d.Error == unix.EMFILE || d.Error == unix.ENFILE):
 		return true // a file that is kept open makes room
 	case d.Call == "faccessat2":
 		return true // asks only for a warning
 	case d.Call == "close":
-		return d.Name != "open" // of files that were only read, or are written already
+		return name != "open" // of files that were only read, or are written already
 	}
-	if d.N == 2 && d.Call == "flock" || d.Call == "fstat" && (d.N == 2 || d.Name == "owner list") {
+	if d.N == 2 && d.Call == "flock" || d.Call == "fstat" && (d.N == 2 || name == "owner list") {
 		return true // the file is not kept open
 	}
-	switch d.Name {
+	switch name {
 	case "load", "save changed", "save unchanged", "owner load", "owner save", "owner touch":
 		return d.Call == "fstat" && d.N > 1 // nor are others that may have been removed
 	case "load removed", "save removed":
@@ -210,14 +282,16 @@ func (h *harness) state(d deed, a answer) string {
 			return "neither whole nor gone"
 		case strings.HasPrefix(a, oldValue):
 			return "old"
+		case strings.HasPrefix(a, newValue):
+			return "new"
 		}
-		return "new"
+		return "another one"
 	}
 	count := 0
 	for range store.List(background) {
 		count++
 	}
-	switch d.Name {
+	switch name, _ := d.base(); name {
 	case "set timeout":
 		was, is := h.endsAfter(d.ID, subjectIdleTimeout), h.endsAfter(d.ID, newIdleTimeout)
 		return verdictOf(values(d.ID) == "new" && is, values(d.ID), values(d.ID) == "old" && was)

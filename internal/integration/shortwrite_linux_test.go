@@ -15,7 +15,7 @@ import (
 func TestShortWriteLeavesTheSessionWhole(t *testing.T) {
 	h := newHarness(t)
 	short := 0
-	for _, name := range []string{"save new", "save changed", "save grown", "save shrunk", "renew", "destroy", "delete"} {
+	for _, name := range []string{"save new", "save changed", "save grown", "save shrunk", "renew", "destroy", "delete", "save changed in use"} {
 		for size := uint64(1); size < 32<<10; size += 1 + size/37 {
 			if a := h.try(deed{Name: name, FileSize: size}); a.Err != "" {
 				short++

@@ -50,6 +50,16 @@ type answer struct {
 // The deeds change both values of a session from oldValue to newValue.
 var oldValue, newValue = strings.Repeat("old", 100), strings.Repeat("new", 100)
 
+// otherValue is one of a session whose file is in use, before or afterwards.
+var otherValue = strings.Repeat("oth", 100)
+
+// inUse ends the name of a deed that is done to a session whose file is kept open, for
+// writing: the subject has saved it before.
+const inUse = " in use"
+
+// base returns the name in deeds, and whether the file is in use.
+func (d deed) base() (name string, used bool) { return strings.CutSuffix(d.Name, inUse) }
+
 // deeds are the operations that are tried, on a session s that was loaded before, or
 // for "save new" made.
 var deeds = map[string]func(*subjectState, *sessions.FilesystemSessionStore, *sessions.Session) error{
@@ -60,11 +70,8 @@ var deeds = map[string]func(*subjectState, *sessions.FilesystemSessionStore, *se
 		}
 		return err
 	},
-	"load": func(st *subjectState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
-		s, err := store.Get(background, st.ID)
-		st.same = err == nil && !s.New() && s.Get("a") == oldValue && s.Get("b") == oldValue
-		return err
-	},
+	"load":       load(oldValue),
+	"load other": load(otherValue),
 	"load removed": func(st *subjectState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
 		s, err := store.Get(background, store.GenerateKey())
 		st.same = err == nil && s.New() && s.Len() == 0
@@ -103,10 +110,27 @@ var deeds = map[string]func(*subjectState, *sessions.FilesystemSessionStore, *se
 		return store.Delete(background, s)
 	},
 	"touch": touch,
+	// For the deeds in use. Each slot of the file is written.
+	"use": func(st *subjectState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
+		for _, value := range []string{otherValue, oldValue, otherValue, oldValue} {
+			if err := change(value)(st, store, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	},
 	"prune": func(_ *subjectState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
 		_, err := store.Prune(background, prune.Options{})
 		return err
 	},
+}
+
+func load(value string) func(*subjectState, *sessions.FilesystemSessionStore, *sessions.Session) error {
+	return func(st *subjectState, store *sessions.FilesystemSessionStore, _ *sessions.Session) error {
+		s, err := store.Get(background, st.ID)
+		st.same = err == nil && !s.New() && s.Get("a") == value && s.Get("b") == value
+		return err
+	}
 }
 
 func touch(_ *subjectState, store *sessions.FilesystemSessionStore, s *sessions.Session) error {
@@ -152,6 +176,7 @@ type subjectState struct {
 // has one thread for all, since strace counts calls by thread.
 var subject = program("subject", func() error {
 	runtime.LockOSThread()
+	runtime.GOMAXPROCS(1) // buffers are used again in one order, and the runtime does not look for processors
 	signal.Ignore(unix.SIGXFSZ)
 	time.AfterFunc(time.Hour, func() {}).Stop() // the runtime opens two descriptors for the first timer
 	st := &subjectState{stores: make(map[sessions.SyncMode]*sessions.FilesystemSessionStore)}
@@ -202,9 +227,10 @@ func (st *subjectState) do(d deed) (answer, error) {
 	case !isOwnerDeed(d.Name):
 		st.fresh = filepath.Join(os.Getenv(dirVariable), "..", "fresh", "store")
 	}
+	name, _ := d.base()
 	dirRemoved := strings.HasSuffix(d.Name, " removed")
 	before := descriptors(dirRemoved)
-	err := st.under(d, func() error { return deeds[d.Name](st, store, st.s) })
+	err := st.under(d, func() error { return deeds[name](st, store, st.s) })
 	a := answer{Same: st.same, Ended: errors.Is(err, sessions.ErrDeleted)}
 	if st.s != nil {
 		a.ID = st.s.ID()
