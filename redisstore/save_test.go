@@ -6,6 +6,7 @@ import (
 
 	"github.com/sessfs/sessions"
 	"github.com/sessfs/sessions/redisstore"
+	"github.com/sessfs/sessions/redisstore/internal/redistest"
 )
 
 // A save restarts the idle timeout by the server's clock, as long as the session's own timeouts,
@@ -57,5 +58,19 @@ func TestSaveSetsTheTimeOfTheServer(t *testing.T) {
 				saves("one beside it", last, 20*time.Second)
 			}
 		})
+	}
+}
+
+// A session that a login has made outlives its entry in the index by no millisecond.
+func TestLoginEndsBeforeItsEntry(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client(t)
+	store := newStore(t, client, redisstore.Options{IdleTimeout: sessions.Never, Lifetime: time.Hour})
+	for range 50 {
+		key, _ := store.KeyOf(loggedIn(t, store, "ann"))
+		entry, err := client.HGet(t.Context(), key, "e").Int64()
+		if till := client.PExpireTime(t.Context(), key).Val().Milliseconds(); err != nil || till > entry || till < entry-1000 {
+			t.Fatalf("the session ends %d ms after its entry (%v)", till-entry, err)
+		}
 	}
 }
