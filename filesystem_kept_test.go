@@ -1,14 +1,18 @@
 package sessions_test
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
+	"weak"
 
 	"github.com/sessfs/sessions"
 )
@@ -73,12 +77,16 @@ func TestGetOfAFileInUseMakesASessionOfItsOwn(t *testing.T) {
 	}
 }
 
-// A doublingJSON writes a value so that a load finds two.
-type doublingJSON struct{ jsonOfMine }
+// A doublingJSON writes a value so that a load finds two, each time into the same memory.
+type doublingJSON struct {
+	jsonOfMine
+	buf *[]byte
+}
 
 func (c doublingJSON) Marshal(v any) ([]byte, error) {
 	data, err := c.jsonOfMine.Marshal(v)
-	return fmt.Appendf(nil, " %s ,\"also %s\": true\n", data, rand.Text()), err
+	*c.buf = fmt.Appendf((*c.buf)[:0], " %s ,\"also %s\": true\n", data, rand.Text())
+	return *c.buf, err
 }
 
 // A load after a save finds the session as another store does, which reads it from the
@@ -88,7 +96,7 @@ func TestGetAfterASaveOfAFileInUseFindsThatOfTheFile(t *testing.T) {
 	for name, o := range map[string]sessions.FilesystemOptions{
 		"JSON":             {},
 		"gob":              {Codec: sessions.Gob()},
-		"JSON of its own":  {Codec: doublingJSON{jsonOfMine{sessions.JSON(), "mine"}}},
+		"JSON of its own":  {Codec: doublingJSON{jsonOfMine{sessions.JSON(), "mine"}, new([]byte)}},
 		"sealed":           owner,
 		"sealed, hashed":   {Sealer: owner.Sealer, HashNames: true},
 		"hashed names":     {HashNames: true},
@@ -98,6 +106,11 @@ func TestGetAfterASaveOfAFileInUseFindsThatOfTheFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o.Path = t.TempDir()
+			o.Observe = func(_ context.Context, e sessions.Event) {
+				if e.Kind == sessions.EventMerged {
+					t.Error("a save found other bytes than its load")
+				}
+			}
 			store := newStore(t, o)
 			s := store.New()
 			s.Set("n", 0)
@@ -155,6 +168,89 @@ func all(s *sessions.Session) string {
 	}
 	list, ok := sessions.Key[[]string]("list").Lookup(s)
 	return text + fmt.Sprint(list, ok)
+}
+
+// The text of an application, of which a part is saved, may be large: the body of a request.
+func TestSaveOfAFileInUseKeepsNoTextOfTheApplication(t *testing.T) {
+	for name, change := range map[string]func(s *sessions.Session, text string){
+		"Meta":    func(s *sessions.Session, text string) { s.SetMeta(text) },
+		"a key":   func(s *sessions.Session, text string) { s.Set(text[:10], 1) },
+		"a value": func(s *sessions.Session, text string) { s.Set("a", text[:10]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := newStore(t, sessions.FilesystemOptions{})
+			s := store.New()
+			s.SetMeta("short")
+			save(t, store, s)
+			kept := func() weak.Pointer[byte] {
+				for n := range 3 {
+					s = get(t, store, s.ID())
+					s.Set("n", n)
+					save(t, store, s)
+				}
+				loaded := get(t, store, s.ID())
+				text := strings.Repeat("x", 1<<20)
+				change(loaded, text)
+				save(t, store, loaded)
+				return weak.Make(unsafe.StringData(text))
+			}()
+			runtime.GC()
+			if kept.Value() != nil {
+				t.Error("it is in memory, and its session gone")
+			}
+			runtime.KeepAlive(store)
+		})
+	}
+}
+
+// The session was large when one loaded it that goes on with the small one.
+func TestSaveOfAFileInUseKeepsNoTextOfALargerOne(t *testing.T) {
+	for _, meta := range []string{"", "short"} {
+		o := sessions.FilesystemOptions{Path: t.TempDir()}
+		store, other := newStore(t, o), newStore(t, o)
+		use := func(id string) {
+			for range 3 {
+				s := get(t, store, id)
+				s.Set("n", rand.Text())
+				save(t, store, s)
+			}
+		}
+		round := func() {
+			s := saved(t, store, "a", "b")
+			s.SetMeta(meta)
+			save(t, store, s)
+			use(s.ID())
+			s = get(t, store, s.ID())
+			large := get(t, other, s.ID())
+			large.Set("large", strings.Repeat("x", 1<<18))
+			save(t, other, large)
+			s.Set("large", nil)
+			for range 4 {
+				s.Set("n", rand.Text())
+				save(t, store, s)
+				get(t, store, s.ID())
+				get(t, store, s.ID()).Get("a")
+			}
+		}
+		round()
+		before := inUse()
+		for range 10 {
+			round()
+		}
+		if more := inUse() - before; more > 1<<19 {
+			t.Errorf("Meta %q: ten small sessions have %d KB", meta, more>>10)
+		}
+		runtime.KeepAlive(store)
+	}
+}
+
+// inUse returns how many bytes of memory are in use.
+func inUse() int64 {
+	runtime.GC()
+	runtime.GC() // of pools, too
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // A file in use is judged by the time that it has now.

@@ -244,7 +244,13 @@ func (t *transaction) hand(was any, rec *Record) {
 		return
 	}
 	now := *old
-	now.Version, now.Meta, now.Data, now.parsed = t.version, rec.Meta, rec.Data, rec.parsed
+	now.Data, now.parsed = rec.Data, rec.parsed
+	if text != "" {
+		now.Version = text
+	}
+	if now.Meta != rec.Meta {
+		now.Meta = strings.Clone(rec.Meta) // which may be a part of a large text
+	}
 	if now.parsed == nil {
 		now.parsed = &parsedData{data: rec.Data}
 	}

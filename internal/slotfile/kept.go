@@ -296,7 +296,7 @@ func (f *keptFile) imageOf(b []byte) *keptImage {
 type keptImage struct {
 	record   Record
 	derived  atomic.Value // see Record
-	fields   string       // the header's text behind Meta
+	fields   string       // the header's line behind Meta
 	slotSize int
 	newest   int
 	slots    [2]keptSlot
@@ -323,7 +323,7 @@ func newKeptImage(b []byte) *keptImage {
 		return nil
 	}
 	meta, payload := img.meta, img.slots[img.newest].payload
-	fields := b[len(meta):bytes.IndexByte(b, '\n')]
+	fields := b[len(meta) : bytes.IndexByte(b, '\n')+1]
 	var text strings.Builder // one allocation for all texts
 	text.Grow(len(fields) + len(meta) + len(payload))
 	text.Write(fields)

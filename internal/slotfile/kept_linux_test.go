@@ -1,6 +1,7 @@
 package slotfile_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -193,6 +194,11 @@ func TestKeptFileIsUsedLikeAnyOther(t *testing.T) {
 			b[0] ^= 1
 			return errors.Join(err, os.WriteFile(in(path), b, 0o600))
 		},
+	}
+	acts["no line break behind the header"] = func(path string, _ *slotfile.Files) error {
+		b, err := os.ReadFile(in(path))
+		b[bytes.IndexByte(b, '\n')] = ' '
+		return errors.Join(err, os.WriteFile(in(path), b, 0o600))
 	}
 	result := func(files *slotfile.Files) string {
 		rec, err := files.Read(ctx, "a")
