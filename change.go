@@ -139,7 +139,7 @@ func (c *Change) Record() *Record {
 	p := &c.plan
 	if !p.encoded {
 		p.record.Data, p.encoded = formatOf(c.s.codec).Text(p.fields), true
-		if c.s.base.parsed != nil && p.onBase { // another record may be a part of a large text
+		if p.shares {
 			p.record.parsed = newParsedData(c.s.codec, p.record.Data, p.fields)
 		}
 	}

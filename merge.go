@@ -20,6 +20,7 @@ type plan struct {
 	fresh, same, cleared bool
 	renews, merges       bool
 	onBase               bool // it builds on the record that the session was loaded from, and nothing else is stored
+	shares               bool // that is shared with other sessions, and so is the record to store
 
 	version string    // of the stored record
 	expired bool      // the stored record has
@@ -189,6 +190,7 @@ func (s *Session) planAttributes(p *plan, on *Record) {
 	p.version = on.Version
 	p.merges = s.stored && (on.Version != s.base.Version || on.Data != s.base.Data)
 	p.onBase = s.stored && !p.merges && (on.Version != "" || on.Fields == nil && s.base.Fields == nil)
+	p.shares = p.onBase && s.base.parsed != nil // another record may be a part of a large text
 }
 
 // newRecord returns a record that builds on none, without values.
@@ -213,9 +215,9 @@ func (s *Session) planFields(p *plan, on *Record) (err error) {
 	p.cleared = s.asked[toClear] > 0
 	switch {
 	case p.cleared:
-		p.fields = fields.Merge(nil, p.changes)
+		p.fields = fields.Merge(nil, p.changes, p.shares)
 	case on == nil || len(p.changes) > 0:
-		p.fields = fields.Merge(list, p.changes)
+		p.fields = fields.Merge(list, p.changes, p.shares)
 	default:
 		p.fields, p.record.Data, p.encoded = list, on.Data, on.Fields == nil
 	}

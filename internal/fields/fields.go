@@ -111,16 +111,17 @@ type Change[M any] struct {
 	Mark M
 }
 
-// Merge returns the stored fields with the changes made. Both must be sorted. The keys
-// are the stored ones, or copies: one of a change may be a part of a large text.
-func Merge[M any](stored []Field, changes []Change[M]) []Field {
+// Merge returns the stored fields with the changes made. Both must be sorted. With copies,
+// a new key is a copy: one of a change may be a part of a large text.
+func Merge[M any](stored []Field, changes []Change[M], copies bool) []Field {
 	merged := make([]Field, 0, len(stored)+len(changes))
 	for _, c := range changes {
 		at, found := search(stored, c.Key)
 		merged = append(merged, stored[:at]...)
-		if stored = stored[at:]; found {
+		switch stored = stored[at:]; {
+		case found:
 			c.Key, stored = stored[0].Key, stored[1:]
-		} else {
+		case copies:
 			c.Key = strings.Clone(c.Key)
 		}
 		if !c.Gone {
