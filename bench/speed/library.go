@@ -51,7 +51,7 @@ type spec struct {
 	shared  bool // two processes may have it open
 	redis   bool // needs a server
 	waits   bool // for the disk, where there is one
-	tears   bool // decodes values that a save may be overwriting: it fails now and then
+	tears   bool // decodes values that another save may be overwriting: it fails now and then
 }
 
 // An environment is a library's surroundings.
@@ -88,7 +88,7 @@ var specs = []spec{
 	{name: nameFiles, open: openFiles, shared: true},
 	{name: nameSealed, open: openSealed, shared: true},
 	{name: nameCookies, open: openCookies, cookies: true},
-	{name: "gorilla FilesystemStore", modules: []string{"github.com/gorilla/sessions"}, open: openGorillaFiles, shared: true},
+	{name: "gorilla FilesystemStore", modules: []string{"github.com/gorilla/sessions"}, open: openGorillaFiles, shared: true, tears: true},
 	{name: "gorilla CookieStore", modules: []string{"github.com/gorilla/securecookie"}, open: openGorillaCookies, cookies: true},
 	{name: nameMemstore, modules: []string{"github.com/alexedwards/scs/v2"}, open: openMemstore},
 	{name: "scs boltstore, NoSync", modules: []string{"github.com/alexedwards/scs/boltstore", "go.etcd.io/bbolt"}, open: openBoltNoSync, tears: true},

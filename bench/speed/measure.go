@@ -74,7 +74,7 @@ func measure(ctx context.Context, contenders []contender, rounds int, per time.D
 				continue
 			}
 			nanos, err := c.take(per)
-			if err != nil && c.tears && len(c.workers) > 1 {
+			if err != nil && c.tears && (len(c.workers) > 1 || c.child != nil) {
 				results[at] = result{Failure: err.Error()}
 				continue
 			}

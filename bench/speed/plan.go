@@ -311,7 +311,7 @@ func (p *plan) pairs(_ place, s scene, libraries []opened) (err error) {
 				return &contenderError{l.name, err}
 			}
 			defer func() { err = errors.Join(err, c.close()) }()
-			list = append(list, contender{name: l.name, sessions: s.Sessions, workers: []worker{operations[s.Operation](l)}, child: c})
+			list = append(list, contender{name: l.name, sessions: s.Sessions, workers: []worker{operations[s.Operation](l)}, tears: l.tears, child: c})
 		}
 		if err := p.scene(s, list); err != nil {
 			return err

@@ -3,8 +3,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log"
 	"os"
 	"os/exec"
@@ -107,6 +109,23 @@ func TestSpeedRefusesArguments(t *testing.T) {
 }
 
 // Quartiles are those of the sorted rounds.
+// A library whose operations fail beside others, here of a session that is none, leaves
+// the other process to the rounds that follow.
+func TestProcessBesideAnotherOutlivesItsFailures(t *testing.T) {
+	var in, out bytes.Buffer
+	if err := json.NewEncoder(&in).Encode(order{Library: "gorilla FilesystemStore", Dir: t.TempDir(), Operation: "read", Handles: []string{"none"}}); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(&in, "1000\n1000\n")
+	if err := serveParent(&in, &out); err != nil || out.String() != "0\nNaN\nNaN\n" {
+		t.Errorf("it answered %q, and ended with %v", out.String(), err)
+	}
+	c := child{out: bufio.NewReader(strings.NewReader("NaN\n"))}
+	if _, err := c.wait(); err != errChild {
+		t.Errorf("its parent: %v, want %v", err, errChild)
+	}
+}
+
 func TestQuartilesOfRounds(t *testing.T) {
 	low, median, high := quartiles([]float64{5, 1, 4, 2, 3})
 	if low != 2 || median != 3 || high != 4 {
