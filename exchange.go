@@ -252,20 +252,6 @@ func (x *exchange) log(level slog.Level, message string, err error) {
 	x.m.opts.Logger.Log(x.r.Context(), level, "sessions: "+message, args...)
 }
 
-// A requestContext is the context of a request, with its exchange: one allocation for
-// both.
-type requestContext struct {
-	context.Context
-	exchange exchange
-}
-
-func (c *requestContext) Value(key any) any {
-	if key == (contextKey{}) {
-		return &c.exchange
-	}
-	return c.Context.Value(key)
-}
-
 func fromContext(ctx context.Context) *exchange {
 	x, _ := ctx.Value(contextKey{}).(*exchange)
 	return x

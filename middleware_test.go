@@ -634,3 +634,23 @@ func TestMiddlewareCostsThreeAllocationsWhereTheHandlerNeverAsks(t *testing.T) {
 		t.Errorf("got %v allocations, the bare handler has %v; want 3 more at most", got, floor)
 	}
 }
+
+// A log of a request's context shows no ID, in whichever form it is written.
+func TestContextOfARequestShowsNoID(t *testing.T) {
+	store := newStore(t, sessions.FilesystemOptions{})
+	s := saved(t, store, "user", "ann")
+	mw := newMiddleware(t, store, sessions.CookieOptions{}, sessions.MiddlewareOptions{})
+	handler := mw.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if sessions.FromContext(r.Context()).New() {
+			t.Error("the cookie was not found")
+		}
+		for _, form := range []string{"%v", "%+v", "%#v", "%d", "%q"} {
+			if text := fmt.Sprintf(form, r.Context()); strings.Contains(text, s.ID()) {
+				t.Errorf("%s shows it", form)
+			}
+		}
+	}))
+	r := httptest.NewRequest("GET", "/", nil)
+	r.AddCookie(&http.Cookie{Name: "__Host-session", Value: s.ID()})
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+}

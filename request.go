@@ -30,9 +30,8 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		c := &requestContext{r.Context(), exchange{m: m, outer: outer, w: w, cookies: r.Header["Cookie"]}}
-		x := &c.exchange
-		x.r = r.WithContext(c)
+		x := &exchange{m: m, outer: outer, w: w, cookies: r.Header["Cookie"]}
+		x.r = r.WithContext(context.WithValue(r.Context(), contextKey{}, x))
 		if outer.hasCookieOf(m) {
 			x.replace(errSameCookie)
 			return
