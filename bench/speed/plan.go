@@ -311,7 +311,9 @@ func (p *plan) pairs(_ place, s scene, libraries []opened) (err error) {
 				return &contenderError{l.name, err}
 			}
 			defer func() { err = errors.Join(err, c.close()) }()
-			list = append(list, contender{name: l.name, sessions: s.Sessions, workers: []worker{operations[s.Operation](l)}, tears: l.tears, child: c})
+			pair := contenders([]opened{l}, s.Operation, s.Sessions, 1)[0]
+			pair.child = c
+			list = append(list, pair)
 		}
 		if err := p.scene(s, list); err != nil {
 			return err

@@ -108,7 +108,6 @@ func TestSpeedRefusesArguments(t *testing.T) {
 	}
 }
 
-// Quartiles are those of the sorted rounds.
 // A library whose operations fail beside others, here of a session that is none, leaves
 // the other process to the rounds that follow.
 func TestProcessBesideAnotherOutlivesItsFailures(t *testing.T) {
@@ -126,6 +125,7 @@ func TestProcessBesideAnotherOutlivesItsFailures(t *testing.T) {
 	}
 }
 
+// Quartiles are those of the sorted rounds.
 func TestQuartilesOfRounds(t *testing.T) {
 	low, median, high := quartiles([]float64{5, 1, 4, 2, 3})
 	if low != 2 || median != 3 || high != 4 {
