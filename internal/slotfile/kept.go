@@ -311,9 +311,6 @@ type keptSlot struct {
 }
 
 func newKeptImage(b []byte) *keptImage {
-	if len(b) < headerSize {
-		return nil
-	}
 	img := noImage
 	var ok bool
 	if img.meta, img.slotSize, ok = parseHeader(b); !ok || headerSize+2*img.slotSize > len(b) {

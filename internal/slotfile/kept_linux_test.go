@@ -259,7 +259,7 @@ func TestKeptFileHasWhatWasDerivedOfItsRecord(t *testing.T) {
 			t.Errorf("%s: got %v of %+v, %v, want %v", when, rec.Derived, rec, err, want)
 		}
 	}
-	// Each write in place finds the one before, and a failing one changes nothing.
+	// Each write in place finds the one before.
 	save := func(payload string, want, next any, text string) {
 		t.Helper()
 		var l slotfile.Lock
@@ -282,6 +282,15 @@ func TestKeptFileHasWhatWasDerivedOfItsRecord(t *testing.T) {
 	derived("of nothing", nil)
 	save("three", nil, "of three", string(meta)+"three")
 	derived("of the next", "of three")
+	var failing slotfile.Lock
+	if err := files.Lock(ctx, "a", &failing); err != nil {
+		t.Fatal(err)
+	}
+	if err := failing.Write(ctx, bytes.Repeat([]byte("x"), slotfile.MaxMeta+1), "none", false); err == nil {
+		t.Error("a header that is too long is no error")
+	}
+	failing.Unlock()
+	derived("of the one before a write that failed", "of three")
 	save("four", "of three", "of four", "")
 	derived("of the one after it", "of four")
 	save("five", "of four", nil, "")
