@@ -17,16 +17,7 @@ func TestSaveSetsTheTimeOfTheServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store, _, server := proxied(t, o)
 			client := server.Client(t)
-			for kind, row := range map[string]struct {
-				set  func(s *sessions.Session)
-				want time.Duration
-			}{
-				"the store's":           {func(*sessions.Session) {}, time.Hour},
-				"its own":               {func(s *sessions.Session) { s.SetIdleTimeout(90 * time.Minute) }, 90 * time.Minute},
-				"no longer than it may": {func(s *sessions.Session) { s.SetIdleTimeout(5 * time.Hour) }, 2 * time.Hour},
-				"its own lifetime":      {func(s *sessions.Session) { s.SetLifetime(time.Minute) }, time.Minute},
-				"of an owner":           {func(s *sessions.Session) { s.Login("ann") }, time.Hour},
-			} {
+			for kind, row := range ownTimes {
 				s := store.New()
 				row.set(s)
 				save(t, store, s)
@@ -38,9 +29,7 @@ func TestSaveSetsTheTimeOfTheServer(t *testing.T) {
 					n++
 					s.Set("n", n)
 					save(t, store, s)
-					if got := client.PTTL(t.Context(), key).Val(); got > want || got < want-30*time.Second {
-						t.Errorf("%s: after %s it has %v, want %v", kind, what, got, want)
-					}
+					wantTime(t, client, key, want, kind+", after "+what)
 				}
 				saves("a save", s, row.want)
 				beside, after, last := get(t, store, s.ID()), get(t, store, s.ID()), get(t, store, s.ID())

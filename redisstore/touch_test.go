@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/sessfs/sessions"
 	"github.com/sessfs/sessions/redisstore"
 	"github.com/sessfs/sessions/securecookie"
@@ -52,30 +54,41 @@ func TestRenewOnAccessTouchesWithTheLoad(t *testing.T) {
 	}
 }
 
+// ownTimes are sessions of a store with an idle timeout of an hour and a lifetime of two, and
+// the time after a use at which the server ends each.
+var ownTimes = map[string]struct {
+	set  func(s *sessions.Session)
+	want time.Duration
+}{
+	"the store's":           {func(*sessions.Session) {}, time.Hour},
+	"its own":               {func(s *sessions.Session) { s.SetIdleTimeout(90 * time.Minute) }, 90 * time.Minute},
+	"no longer than it may": {func(s *sessions.Session) { s.SetIdleTimeout(5 * time.Hour) }, 2 * time.Hour},
+	"its own lifetime":      {func(s *sessions.Session) { s.SetLifetime(time.Minute) }, time.Minute},
+	"of an owner":           {func(s *sessions.Session) { s.Login("ann") }, time.Hour},
+	"of an owner, its own":  {func(s *sessions.Session) { s.Login("ann"); s.SetIdleTimeout(5 * time.Hour) }, 2 * time.Hour},
+}
+
+// wantTime checks when the server ends what is stored under a key.
+func wantTime(t *testing.T, client *redis.Client, key string, want time.Duration, what string) {
+	t.Helper()
+	if got := client.PTTL(t.Context(), key).Val(); got > want || got < want-30*time.Second {
+		t.Errorf("%s: it has %v, want %v", what, got, want)
+	}
+}
+
 // A touch restarts the idle timeout by the server's clock; a session's own counts, and none is
 // longer than the lifetime.
 func TestTouchSetsTheTimeOfTheServer(t *testing.T) {
 	store, _, server := proxied(t, redisstore.Options{IdleTimeout: time.Hour, Lifetime: 2 * time.Hour})
 	client := server.Client(t)
-	for name, row := range map[string]struct {
-		set  func(s *sessions.Session)
-		want time.Duration
-	}{
-		"the store's":           {func(*sessions.Session) {}, time.Hour},
-		"its own":               {func(s *sessions.Session) { s.SetIdleTimeout(90 * time.Minute) }, 90 * time.Minute},
-		"no longer than it may": {func(s *sessions.Session) { s.SetIdleTimeout(5 * time.Hour) }, 2 * time.Hour},
-		"its own lifetime":      {func(s *sessions.Session) { s.SetLifetime(time.Minute) }, time.Minute},
-		"of an owner":           {func(s *sessions.Session) { s.Login("ann"); s.SetIdleTimeout(5 * time.Hour) }, 2 * time.Hour},
-	} {
+	for name, row := range ownTimes {
 		s := store.New()
 		row.set(s)
 		save(t, store, s)
 		key, _ := store.KeyOf(s)
 		near := func(what string) {
 			t.Helper()
-			if got := client.PTTL(t.Context(), key).Val(); got > row.want || got < row.want-30*time.Second {
-				t.Errorf("%s: after %s it has %v, want %v", name, what, got, row.want)
-			}
+			wantTime(t, client, key, row.want, name+", after "+what)
 		}
 		near("a save")
 		client.PExpire(t.Context(), key, 10*time.Second)
